@@ -1,0 +1,1 @@
+"""The pure core: decisions as functions and values. Standard library only; no I/O, no clock."""

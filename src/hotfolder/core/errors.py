@@ -1,0 +1,74 @@
+"""Every error hotfolder decides on, and whom it belongs to.
+
+The class says what to do next: hold the destination, hold the folder, settle again, try again, or
+quarantine the file. `hint` is the sentence an operator reads after the message: what to do.
+"""
+
+from enum import StrEnum
+
+
+class HotfolderError(Exception):
+    """Base of all typed errors. `str(error)` says what happened; `hint` says what to do."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    @property
+    def sentence(self) -> str:
+        """Message and hint as one line for logs, the ledger and the terminal."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
+
+
+class ConfigError(HotfolderError):
+    """The configuration is absent or invalid (exit 78)."""
+
+
+class AlreadyRunning(HotfolderError):
+    """Another daemon holds the lock of this state folder (exit 75)."""
+
+
+class DestinationTrouble(StrEnum):
+    """Why the whole destination cannot take files now."""
+
+    UNREACHABLE = "unreachable"
+    DENIED = "denied"
+    NO_BUCKET = "no-bucket"
+    EXPIRED = "expired"
+    THROTTLED = "throttled"
+
+
+class DestinationError(HotfolderError):
+    """The store cannot serve any file now: holds the destination, costs no file an attempt."""
+
+    def __init__(self, trouble: DestinationTrouble, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.trouble = trouble
+
+
+class LocalError(HotfolderError):
+    """The local disk or folder cannot serve now (full, gone, refused): costs no file an attempt."""
+
+
+class SourceChanged(HotfolderError):
+    """The original changed, vanished or is being written: back to settling, costs no attempt."""
+
+
+class VerificationFailed(HotfolderError):
+    """The store did not confirm our bytes, or packing did not reproduce them: try again, bounded."""
+
+
+class ObjectRefused(HotfolderError):
+    """The store refused this very object for a reason we cannot name better: try again, bounded."""
+
+
+class FileRejected(HotfolderError):
+    """This file can never be delivered as it is: quarantine at once."""
+
+
+class KeyTaken(HotfolderError):
+    """An object already stands under the key (If-None-Match answered 412)."""
+
+
+class UploadLost(HotfolderError):
+    """The store no longer knows the multipart upload (NoSuchUpload): start over."""

@@ -1,0 +1,99 @@
+"""The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from hotfolder.core.records import JournalRow, ObjectDraft, ObjectInfo, PartReceipt, Receipt
+
+Body = bytes | memoryview
+
+
+class ObjectStore(Protocol):
+    """One bucket of an S3 store. Safe to call concurrently from one event loop.
+
+    Every call retries what passes by itself within seconds and raises `core.errors` only:
+    `DestinationError` (the store as a whole), `ObjectRefused` or `FileRejected` (this object).
+    Keys are UTF-8, without the bucket. Bodies stay the caller's until the call returns.
+    """
+
+    async def check(self) -> None:
+        """Prove that the bucket answers; raises `DestinationError` with the reason."""
+        ...
+
+    async def put(
+        self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool
+    ) -> Receipt:
+        """Store `body` in one request that carries its SHA-256; the store refuses other bytes.
+
+        `unless_exists` raises `KeyTaken` where the key is taken and the store honours the condition.
+        A lost answer followed by 412 is told from a foreign object by the caller, with `head`.
+        """
+        ...
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """The object's size, ETag, checksum and metadata (names lower-cased), or None if absent."""
+        ...
+
+    async def create_multipart(self, draft: ObjectDraft) -> str:
+        """Open a multipart upload with SHA-256 part checksums; returns its upload id."""
+        ...
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+    ) -> PartReceipt:
+        """Send part `number` (from 1). Raises `UploadLost` if the store forgot the upload."""
+        ...
+
+    async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:
+        """The parts that the store has, by number. Raises `UploadLost`."""
+        ...
+
+    async def complete(
+        self, key: str, upload_id: str, parts: Sequence[PartReceipt], *, unless_exists: bool
+    ) -> Receipt:
+        """Make the object of its parts. Raises `KeyTaken` as `put` does, or `UploadLost`."""
+        ...
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Drop the upload and its parts; an upload that is already gone is fine."""
+        ...
+
+    def get(self, key: str, *, start: int = 0) -> AsyncIterator[bytes]:
+        """The object's bytes from offset `start`, in chunks. Raises `FileNotFoundError` if absent."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the object; an absent one is fine."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, in key order, page by page."""
+        ...
+
+
+class Ledger(Protocol):
+    """The append-only record. Blocking: called from the recorder's thread or a command."""
+
+    def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Chain, write and fsync the entries as one batch; returns only when they are durable."""
+        ...
+
+    def newest_first(self) -> Iterator[dict[str, Any]]:
+        """Every whole line, newest first, without holding the file in memory."""
+        ...
+
+
+class Journal(Protocol):
+    """Operations decided but not yet recorded. Blocking; one owner at a time."""
+
+    def commit(self, rows: Sequence[JournalRow]) -> None:
+        """Make the rows durable (one transaction, one fsync)."""
+        ...
+
+    def forget(self, operation_ids: Iterable[str]) -> None:
+        """Drop rows whose ledger line is durable. Losing this is harmless."""
+        ...
+
+    def rows(self) -> list[JournalRow]:
+        """What a former run decided and did not finish, oldest first."""
+        ...

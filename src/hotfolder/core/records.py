@@ -1,0 +1,162 @@
+"""The values that travel through hotfolder. All frozen: a change makes a new value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What `fstat` says of a file: equal fingerprints may still differ in content, unequal ones do.
+
+    Sizes in bytes, times in nanoseconds since the epoch.
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    def survived_move(self, moved: "Fingerprint") -> bool:
+        """Whether `moved` is this file after a rename: rename may touch ctime, and nothing else."""
+        return (self.device, self.inode, self.size, self.mtime_ns) == (
+            moved.device,
+            moved.inode,
+            moved.size,
+            moved.mtime_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One settled file on its journey. `relpath` is relative to `root`, surrogate-escaped."""
+
+    operation_id: str
+    batch: str
+    folder: str
+    root: str
+    relpath: str
+    group: str
+    fingerprint: Fingerprint
+    made_at: float
+    attempt: int = 1
+
+    @property
+    def path(self) -> str:
+        return f"{self.root}/{self.relpath}"
+
+    @property
+    def name(self) -> str:
+        return self.relpath.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDraft:
+    """An object that is about to be made: its key and the headers that are fixed before its bytes."""
+
+    key: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the store said of a finished PUT or CompleteMultipartUpload.
+
+    `checksum_sha256` is as S3 writes it: base64, or base64 + "-N" for the composite of N parts;
+    None where the store named none. `etag` is without quotes. `attempts` counts requests sent.
+    """
+
+    etag: str
+    checksum_sha256: str | None = None
+    version_id: str | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PartReceipt:
+    """What the store said of one part. `number` counts from 1; `size` in bytes."""
+
+    number: int
+    size: int
+    etag: str
+    checksum_sha256: str | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What HEAD or a listing says of an object (a listing knows no metadata and no checksum)."""
+
+    key: str
+    size: int
+    etag: str
+    checksum_sha256: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    version_id: str | None = None
+    storage_class: str = "STANDARD"
+
+
+@dataclass(frozen=True, slots=True)
+class PartDigest:
+    """Our own digests of one part as it was sent. `md5` only where an ETag had to prove it."""
+
+    number: int
+    size: int
+    sha256: bytes
+    md5: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What went through our hands: the original as read, and the packed stream as sent."""
+
+    original_size: int
+    original_sha256: bytes
+    packed_size: int
+    packed_sha256: bytes
+
+
+class Verification(StrEnum):
+    """Which proof shows that the store holds our bytes, strongest first."""
+
+    CHECKSUM = "checksum"
+    ETAG = "etag"
+    HEAD = "head"
+
+
+class Disposition(StrEnum):
+    """Where an original goes when its operation ends."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    LEAVE = "leave"
+
+
+class Status(StrEnum):
+    """How an operation ended, as the ledger words it."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    PARTIAL = "partial"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """An operation whose end is decided and durable, but not yet acted out and recorded.
+
+    `entry` is the ledger line to be; the recorder adds where the original went and when.
+    `target` is the folder-relative place in completed/ or failed/ that the move aims at.
+    """
+
+    operation_id: str
+    folder: str
+    relpath: str
+    fingerprint: Fingerprint
+    disposition: Disposition
+    target: str
+    entry: Mapping[str, Any]
