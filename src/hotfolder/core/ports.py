@@ -1,8 +1,10 @@
 """The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hotfolder.core.answers import Answer
 from hotfolder.core.records import JournalRow, ObjectDraft, ObjectInfo, PartReceipt, Receipt
 
 Body = bytes | memoryview
@@ -86,14 +88,91 @@ class Ledger(Protocol):
 class Journal(Protocol):
     """Operations decided but not yet recorded. Blocking; one owner at a time."""
 
-    def commit(self, rows: Sequence[JournalRow]) -> None:
-        """Make the rows durable (one transaction, one fsync)."""
-        ...
+    def commit(self, rows: Sequence[JournalRow], *, forget: Iterable[str] = ()) -> None:
+        """Make `rows` durable and drop the operations `forget`: one transaction, one fsync.
 
-    def forget(self, operation_ids: Iterable[str]) -> None:
-        """Drop rows whose ledger line is durable. Losing this is harmless."""
+        `forget` names rows whose ledger line is durable; losing that is harmless.
+        """
         ...
 
     def rows(self) -> list[JournalRow]:
         """What a former run decided and did not finish, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PackedSegment:
+    """One compressed segment, already inflated and compared; CRC-32 and bytes of what went in."""
+
+    data: Body
+    crc32: int
+    size: int
+
+
+class Codec(Protocol):
+    """Compresses segments, each on its own. Blocking and safe in any thread; keeps no state.
+
+    `head + packed segments + end + seal` is the whole stream.
+    """
+
+    head: bytes
+
+    def pack(self, pieces: Sequence[Body]) -> PackedSegment:
+        """Compress the joined `pieces` and prove that they come back; raises `VerificationFailed`."""
+        ...
+
+    def combine(self, crc32: int, segment: PackedSegment) -> int:
+        """The running CRC-32 with one more segment behind it."""
+        ...
+
+    def end(self, crc32: int, size: int) -> bytes:
+        """What closes the stream after segments of `size` raw bytes in all."""
+        ...
+
+    def seal(self, sha256: bytes, size: int) -> bytes:
+        """The self-description of the original behind the stream's end; empty where none fits."""
+        ...
+
+
+class Original(Protocol):
+    """One original, open for reading. Blocking; used by one thread at a time."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def mode(self) -> int: ...
+    @property
+    def mtime_ns(self) -> int: ...
+    @property
+    def owner(self) -> int: ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes from `offset`; raises `SourceChanged` if the file is shorter."""
+        ...
+
+    def unchanged(self) -> None:
+        """Raise `SourceChanged` unless the open file still is what the job's fingerprint says."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Archive(Protocol):
+    """What stands before and behind the bytes of the file inside the packed stream."""
+
+    def head(self, name: str, *, size: int, mode: int, mtime_ns: int) -> bytes: ...
+
+    def tail(self, size: int) -> bytes: ...
+
+
+class PutEngine(Protocol):
+    """Sends one PUT without a thread for it. Decides nothing: the store adapter reads the answer."""
+
+    async def put(
+        self, url: str, headers: Mapping[str, str], body: Body, *, sha256: bytes, deadline: float
+    ) -> Answer:
+        """Sign and send; `url` is complete and percent-encoded, `deadline` in seconds from now.
+
+        Whatever happens on the wire is an `Answer`; cancelling the caller cancels the request.
+        """
         ...

@@ -1,0 +1,211 @@
+"""What is going on right now: counters and files in flight, owned by the event loop.
+
+The one source of the heartbeat, the progress display and the systemd status line. Bytes are bytes
+of originals throughout; times are seconds since the epoch except where the word monotonic stands.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hotfolder.core.records import Job
+
+_RATE_WINDOW = 10.0  # seconds over which throughput is averaged
+
+
+@dataclass(slots=True)
+class Totals:
+    files: int = 0
+    uploaded: int = 0
+    skipped: int = 0
+    failed: int = 0
+    bytes_uploaded: int = 0
+
+
+@dataclass(slots=True)
+class GroupTotals:
+    started_at: float
+    planned_files: int = 0
+    uploaded: int = 0
+    skipped: int = 0
+    failed: int = 0
+    bytes_uploaded: int = 0
+    completed_at: float | None = None
+
+
+@dataclass(slots=True)
+class DestinationState:
+    """`state`: unknown, ok, or the `core.errors.DestinationTrouble` that holds it."""
+
+    state: str = "unknown"
+    since: float = 0.0
+    last_error: str | None = None
+    next_try: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """One file on its journey (`delivery.Flight`)."""
+
+    job: Job
+    started: float
+    activity: "Activity"
+    now_at: str = "queued"
+    bytes_done: int = 0
+
+    def stage(self, name: str) -> None:
+        self.now_at = name
+        self.activity.progressed()
+
+    def read(self, size: int) -> None:
+        # Read a second time (a conflict, a format without a seal), a file still has only its size.
+        self.bytes_done = min(self.job.fingerprint.size, self.bytes_done + size)
+        self.activity.moved(size)
+
+    def rate(self, now: float) -> float:
+        return self.bytes_done / max(now - self.started, 1e-3)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What stands in the inbox and is not in flight: how much, and the oldest with its reason."""
+
+    count: int = 0
+    bytes: int = 0
+    oldest: str | None = None
+    since: float | None = None
+    why: str | None = None
+
+
+class Activity:
+    """`clock` gives seconds since the epoch."""
+
+    def __init__(self, *, version: str, pid: int, host: str, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._version, self._pid, self._host = version, pid, host
+        self.started_at = clock()
+        self.totals = Totals()
+        self.groups: dict[str, GroupTotals] = {}
+        self.flights: dict[str, InFlight] = {}
+        self.destination = DestinationState(since=self.started_at)
+        self.hold: str | None = None
+        self.last_scan: float | None = None
+        self.phase = "starting"
+        self.last_progress = time.monotonic()
+        self._samples: deque[tuple[float, int]] = deque()
+        self._bytes_read = 0
+
+    def begin(self, job: Job) -> InFlight:
+        now = self._clock()
+        group = self.groups.setdefault(job.group, GroupTotals(started_at=now))
+        group.planned_files += 1
+        group.completed_at = None
+        flight = self.flights[job.operation_id] = InFlight(job, now, self)
+        return flight
+
+    def end(self, job: Job, status: str | None) -> None:
+        """A flight is over: with the ledger's `status`, or None where the file stays for later."""
+        del self.flights[job.operation_id]
+        self.progressed()
+        group = self.groups[job.group]
+        if status is None:
+            group.planned_files -= 1
+            return
+        for counted in (self.totals, group):
+            if status == "success":
+                counted.uploaded += 1
+                counted.bytes_uploaded += job.fingerprint.size
+            elif status == "skipped":
+                counted.skipped += 1
+            else:
+                counted.failed += 1
+        if group.uploaded + group.skipped + group.failed >= group.planned_files:
+            group.completed_at = self._clock()
+
+    def progressed(self) -> None:
+        self.last_progress = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
+    def idle_seconds(self) -> float:
+        """Seconds since any file in flight moved on."""
+        return time.monotonic() - self.last_progress
+
+    def moved(self, size: int) -> None:
+        self._bytes_read += size
+        self.progressed()
+
+    def set_destination(
+        self, state: str, *, error: str | None = None, next_try: float | None = None
+    ) -> None:
+        if state != self.destination.state:
+            self.destination.state, self.destination.since = state, self._clock()
+        self.destination.last_error = error
+        self.destination.next_try = next_try
+
+    def bytes_per_second(self) -> float:
+        now = time.monotonic()
+        self._samples.append((now, self._bytes_read))
+        while now - self._samples[0][0] > _RATE_WINDOW and len(self._samples) > 2:
+            self._samples.popleft()
+        (then, before), (now, after) = self._samples[0], self._samples[-1]
+        return (after - before) / (now - then) if now > then else 0.0
+
+    def snapshot(self, waiting: Waiting) -> dict[str, Any]:
+        """The heartbeat's content, field for field as docs/operations.md lists it."""
+        now = self._clock()
+        flights = sorted(self.flights.values(), key=lambda flight: flight.started)
+        oldest = flights[0] if flights else None
+        rate = self.bytes_per_second()
+        left = waiting.bytes + sum(f.job.fingerprint.size - f.bytes_done for f in flights)
+        totals = asdict(self.totals)
+        totals["files"] = (
+            self.totals.uploaded
+            + self.totals.skipped
+            + self.totals.failed
+            + len(flights)
+            + waiting.count
+        )
+        return {
+            "schema": 1,
+            "version": self._version,
+            "pid": self._pid,
+            "host": self._host,
+            "started_at": self.started_at,
+            "phase": self.phase,
+            "current_group": oldest.job.group if oldest else None,
+            "current_file": oldest.job.path if oldest else None,
+            "current_file_bytes": oldest.bytes_done if oldest else 0,
+            "current_file_size": oldest.job.fingerprint.size if oldest else 0,
+            "totals": totals,
+            "groups": {name: asdict(group) for name, group in self.groups.items()},
+            "active": [_active(flight, now) for flight in flights],
+            "waiting": asdict(waiting),
+            "destination": asdict(self.destination),
+            "hold": self.hold,
+            "last_scan": self.last_scan,
+            "bytes_per_second": round(rate, 1),
+            "eta_seconds": round(left / rate, 1) if rate > 0 else None,
+            "last_update": now,
+        }
+
+
+def _active(flight: InFlight, now: float) -> dict[str, Any]:
+    size = flight.job.fingerprint.size
+    rate = flight.rate(now)
+    return {
+        "operation_id": flight.job.operation_id,
+        "path": flight.job.path,
+        "group": flight.job.group,
+        "stage": flight.now_at,
+        "attempt": flight.job.attempt,
+        "bytes": flight.bytes_done,
+        "size": size,
+        "bytes_per_second": round(rate, 1),
+        "eta_seconds": round((size - flight.bytes_done) / rate, 1) if rate > 0 else None,
+        "started_at": flight.started,
+    }

@@ -1,0 +1,46 @@
+"""tar, as `tarfile` writes it: POSIX pax headers, one member, nothing that differs between machines."""
+
+import tarfile
+
+_BLOCK = 512
+_MTIME = slice(136, 148)
+_CHKSUM = slice(148, 156)
+
+
+class TarArchive:
+    """One regular file as a tar archive. uid and gid are 0 and names empty, so that bytes repeat."""
+
+    def head(self, name: str, *, size: int, mode: int, mtime_ns: int) -> bytes:
+        """The headers of a member of `size` bytes; `mtime_ns` since the epoch is kept in full."""
+        seconds, nanoseconds = divmod(mtime_ns, 1_000_000_000)
+        member = tarfile.TarInfo(name)
+        member.size = size
+        member.mode = mode
+        member.pax_headers = {"mtime": f"{seconds}.{nanoseconds:09d}"}
+        blocks = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        return blocks[:-_BLOCK] + _with_mtime(blocks[-_BLOCK:], seconds)
+
+    def tail(self, size: int) -> bytes:
+        """Padding to a whole block, and the two zero blocks that end an archive."""
+        return bytes(-size % _BLOCK + 2 * _BLOCK)
+
+
+class BareFile:
+    """No archive: the packed stream holds the file's bytes and nothing else."""
+
+    def head(self, name: str, *, size: int, mode: int, mtime_ns: int) -> bytes:  # noqa: ARG002 - the port's shape
+        return b""
+
+    def tail(self, size: int) -> bytes:  # noqa: ARG002 - the port's shape
+        return b""
+
+
+def _with_mtime(header: bytes, seconds: int) -> bytes:
+    """The ustar header with whole seconds: `tarfile` leaves 0 there, and busybox reads no pax times."""
+    if not 0 <= seconds < 8**11:
+        return header
+    block = bytearray(header)
+    block[_MTIME] = b"%011o\0" % seconds
+    block[_CHKSUM] = b" " * 8
+    block[_CHKSUM] = b"%06o\0 " % sum(block)
+    return bytes(block)

@@ -1,0 +1,195 @@
+"""Small PUTs over awscrt, the engine inside boto3's own `crt` extra: no thread and no GIL a request.
+
+Traps of the engine, and what is done here: it has no read timeout (own deadline, then `cancel`); it
+repeats failed requests by itself and "0 retries" means its default of five (one is the least it
+accepts); its request-to-request state lives in C threads that must never meet a fork without exec.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+
+from awscrt.auth import (
+    AwsCredentials,
+    AwsCredentialsProvider,
+    AwsSignatureType,
+    AwsSignedBodyHeaderType,
+    AwsSigningAlgorithm,
+    AwsSigningConfig,
+)
+from awscrt.http import HttpHeaders, HttpRequest
+from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
+from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3RetryConfig
+
+from hotfolder.core.answers import Answer, Fault
+from hotfolder.core.ports import Body
+
+SigningKeys = tuple[str, str, str | None]  # access key, secret key, session token
+
+_FAULTS = {
+    "AWS_AUTH_CREDENTIALS_PROVIDER_DELEGATE_FAILURE": Fault.NO_CREDENTIALS,
+    "AWS_IO_SOCKET_TIMEOUT": Fault.NO_CONNECTION,  # it times out connects only
+    "AWS_IO_SOCKET_CLOSED": Fault.CUT,
+    "AWS_ERROR_HTTP_CONNECTION_CLOSED": Fault.CUT,
+    "AWS_ERROR_HTTP_SERVER_CLOSED": Fault.CUT,
+}
+_FAULT_PREFIXES = (
+    ("AWS_IO_TLS_", Fault.TLS),
+    ("AWS_IO_DNS_", Fault.NO_CONNECTION),
+    ("AWS_IO_SOCKET_", Fault.NO_CONNECTION),
+    ("AWS_ERROR_HTTP_", Fault.CUT),
+)
+
+
+class CrtPutEngine:
+    """A `PutEngine`. `keys` is asked for every request, so that rotated credentials are picked up.
+
+    `keys` runs in a thread of the engine and may raise where there are none. `connect_timeout` in
+    seconds; at most `connections` at once to the store.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        keys: Callable[[], SigningKeys],
+        connect_timeout: float,
+        connections: int,
+        threads: int = 1,
+    ) -> None:
+        self._region = region
+        self._keys = keys
+        self._connect_timeout = connect_timeout
+        self._connections = connections
+        group = EventLoopGroup(threads)
+        self._bootstrap = ClientBootstrap(group, DefaultHostResolver(group))
+        self._clients: dict[str, Any] = {}
+
+    async def put(
+        self, url: str, headers: Mapping[str, str], body: Body, *, sha256: bytes, deadline: float
+    ) -> Answer:
+        """See `PutEngine`. The signature binds the body: it covers `sha256`."""
+        parts = urlsplit(url)
+        flight = _Flight(self._keys)
+        request = self._client(parts.scheme).make_request(
+            type=S3RequestType.DEFAULT,
+            operation_name="PutObject",
+            request=_http_request(parts.netloc, parts.path, headers, body),
+            signing_config=self._signing(flight, sha256),
+            on_headers=flight.on_headers,
+            on_done=flight.on_done,
+        )
+        try:
+            async with asyncio.timeout(deadline):
+                return await flight.landed
+        except TimeoutError:
+            request.cancel()
+            return Answer(
+                0, fault=Fault.TIMEOUT, detail=f"within {deadline:g} s", requests=flight.requests
+            )
+        except asyncio.CancelledError:
+            request.cancel()
+            raise
+
+    def _client(self, scheme: str) -> Any:
+        if scheme not in self._clients:
+            secure = scheme == "https"
+            self._clients[scheme] = S3Client(
+                bootstrap=self._bootstrap,
+                region=self._region,
+                tls_mode=S3RequestTlsMode.ENABLED if secure else S3RequestTlsMode.DISABLED,
+                # The least it takes: one retry, and a bucket of tokens so small that under trouble
+                # even that one is mostly denied. Retrying is the store adapter's, who can be stopped.
+                retry_config=S3RetryConfig(
+                    max_retries=1,
+                    backoff_scale_factor_ms=50,
+                    max_backoff_secs=1,
+                    initial_bucket_capacity=1,
+                ),
+                connect_timeout_ms=max(1, int(self._connect_timeout * 1000)),
+                max_active_connections_override=self._connections,
+            )
+        return self._clients[scheme]
+
+    def _signing(self, flight: "_Flight", sha256: bytes) -> Any:
+        return AwsSigningConfig(
+            algorithm=AwsSigningAlgorithm.V4,
+            signature_type=AwsSignatureType.HTTP_REQUEST_HEADERS,
+            service="s3",
+            region=self._region,
+            credentials_provider=AwsCredentialsProvider.new_delegate(flight.sign),
+            signed_body_header_type=AwsSignedBodyHeaderType.X_AMZ_CONTENT_SHA_256,
+            signed_body_value=sha256.hex(),
+            use_double_uri_encode=False,
+            should_normalize_uri_path=False,
+        )
+
+
+class _Flight:
+    """One request under way: carries the engine's callbacks from its threads to the event loop."""
+
+    def __init__(self, keys: Callable[[], SigningKeys]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._keys = keys
+        self._headers: list[tuple[str, str]] = []
+        self._signed = 0
+        self.landed: asyncio.Future[Answer] = self._loop.create_future()
+
+    @property
+    def requests(self) -> int:
+        """Requests sent. Every repetition is signed anew, which is the only trace it leaves.
+
+        A request that was signed and then found no connection counts as well; a repetition that the
+        HTTP layer makes below the signature would not, but it makes none.
+        """
+        return max(1, self._signed)
+
+    def sign(self) -> Any:
+        self._signed += 1
+        access_key, secret_key, token = self._keys()
+        return AwsCredentials(access_key, secret_key, token)
+
+    def on_headers(self, *, headers: list[tuple[str, str]], **_: object) -> None:
+        self._headers = headers
+
+    def on_done(
+        self,
+        *,
+        error: Exception | None,
+        error_headers: list[tuple[str, str]] | None,
+        error_body: bytes | None,
+        status_code: int | None,
+        **_: object,
+    ) -> None:
+        headers = {name.lower(): value for name, value in error_headers or self._headers}
+        if status_code is not None and (error is None or error_headers is not None):
+            answer = Answer(status_code, headers, error_body or b"", requests=self.requests)
+        else:
+            name = str(getattr(error, "name", type(error).__name__))
+            answer = Answer(0, fault=_fault(name), detail=name, requests=self.requests)
+        # A closed loop has nobody left who waits for this answer.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._land, answer)
+
+    def _land(self, answer: Answer) -> None:
+        if not self.landed.done():  # its deadline may have passed, or its caller gone
+            self.landed.set_result(answer)
+
+
+def _fault(name: str) -> Fault:
+    if name in _FAULTS:
+        return _FAULTS[name]
+    return next((fault for prefix, fault in _FAULT_PREFIXES if name.startswith(prefix)), Fault.OTHER)
+
+
+def _http_request(host: str, path: str, headers: Mapping[str, str], body: Body) -> Any:
+    return HttpRequest(
+        "PUT",
+        path,
+        HttpHeaders([("Host", host), ("Content-Length", str(len(body))), *headers.items()]),
+        # BytesIO shares the memory of `bytes`; a memoryview is copied, at most once per small body.
+        BytesIO(body),
+    )

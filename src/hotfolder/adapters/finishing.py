@@ -1,0 +1,144 @@
+"""The only module that moves originals: rename without clobbering, then check what moved.
+
+Rename comes first and the check after, because only the other way round leaves a moment in which a
+different file could be moved unseen. What should not have moved is put back, without clobbering.
+"""
+
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hotfolder import durable
+from hotfolder.beneath import NOT_THERE, fingerprint_of, look, parent_of
+from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.records import Disposition, Fingerprint, JournalRow
+from hotfolder.core.recovery import Found
+from hotfolder.core.routing import clash_name
+
+_RENAME_NOREPLACE = 1  # linux/fs.h
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The three roots of one folder, absolute."""
+
+    inbox: str
+    completed: str
+    failed: str
+
+
+class Finisher:
+    """Moves originals between the roots of their folders. Blocking; used by one thread at a time."""
+
+    def __init__(self, places: Mapping[str, Places]) -> None:
+        self._places = places
+        self._touched: set[str] = set()  # directories whose names changed and are not synced yet
+
+    def move(self, row: JournalRow) -> str:
+        """Move the row's original to its target and return where it is now.
+
+        Raises `SourceChanged` if what stands in the inbox is not what was proven (it stays, or is
+        put back), and `LocalError` if the target refuses. Durable only after `sync`.
+        """
+        inbox, target_root = self._roots(row)
+        try:
+            with parent_of(inbox, row.relpath) as (source, name):
+                self._check_source(row, _stat(source, name))
+                with parent_of(target_root, row.target, make=True) as (target, wanted):
+                    moved_as = self._rename(row, source, name, target, wanted)
+                    self._check_moved(row, source, name, target, moved_as)
+        except OSError as error:
+            if error.errno in NOT_THERE and not os.path.lexists(f"{inbox}/{row.relpath}"):
+                raise SourceChanged(f"{inbox}/{row.relpath} is gone") from error
+            raise _refused(row, target_root, error) from error
+        moved_to = os.path.join(target_root, os.path.dirname(row.target), moved_as)
+        self._touched |= {os.path.dirname(f"{inbox}/{row.relpath}"), os.path.dirname(moved_to)}
+        return moved_to
+
+    def sync(self) -> None:
+        """Make every move since the last call durable. Raises `LocalError`."""
+        for directory in sorted(self._touched):
+            durable.sync_directory(directory)
+            self._touched.discard(directory)
+
+    def find(self, row: JournalRow) -> Found:
+        """What stands at the row's source, and where its very inode moved to, if it did."""
+        inbox, target_root = self._roots(row)
+        moved_to = None
+        for candidate in _candidates(row):
+            there = look(target_root, candidate) if os.path.isdir(target_root) else None
+            if there is not None and row.fingerprint.survived_move(there):
+                moved_to = os.path.join(target_root, candidate)
+        return Found(look(inbox, row.relpath), moved_to)
+
+    def _roots(self, row: JournalRow) -> tuple[str, str]:
+        places = self._places[row.folder]
+        failed = row.disposition is Disposition.FAILED
+        return places.inbox, places.failed if failed else places.completed
+
+    @staticmethod
+    def _check_source(row: JournalRow, seen: Fingerprint) -> None:
+        if seen != row.fingerprint:
+            raise SourceChanged(f"{row.relpath} changed after it was read; it is delivered anew")
+
+    @staticmethod
+    def _rename(row: JournalRow, source: int, name: str, target: int, wanted: str) -> str:
+        for candidate in (wanted, clash_name(wanted, row.operation_id)):
+            try:
+                rename_without_clobbering(source, name, target, candidate)
+            except FileExistsError:
+                continue
+            return candidate
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), wanted)
+
+    @staticmethod
+    def _check_moved(row: JournalRow, source: int, name: str, target: int, moved_as: str) -> None:
+        if row.fingerprint.survived_move(_stat(target, moved_as)):
+            return
+        try:
+            rename_without_clobbering(target, moved_as, source, name)
+        except FileExistsError:  # yet another file took the name: both stay in the inbox
+            rename_without_clobbering(target, moved_as, source, clash_name(name, row.operation_id))
+        raise SourceChanged(f"{row.relpath} was replaced while it moved; it was put back")
+
+
+def rename_without_clobbering(source: int, name: str, target: int, new_name: str) -> None:
+    """Rename between two open directories. Raises FileExistsError where the new name is taken."""
+    done = _libc.renameat2(
+        source, os.fsencode(name), target, os.fsencode(new_name), ctypes.c_uint(_RENAME_NOREPLACE)
+    )
+    if done == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in {errno.EINVAL, errno.ENOSYS}:
+        raise OSError(number, os.strerror(number), new_name)
+    # This file system cannot refuse to clobber in one step; a hard link can. A crash between the
+    # two leaves the file under both names, which the restart reads as "moved".
+    os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    os.unlink(name, dir_fd=source)
+
+
+def _candidates(row: JournalRow) -> tuple[str, str]:
+    parent, slash, name = row.target.rpartition("/")
+    return row.target, f"{parent}{slash}{clash_name(name, row.operation_id)}"
+
+
+def _stat(directory: int, name: str) -> Fingerprint:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceChanged(f"{name} is no longer a regular file")
+    return fingerprint_of(status)
+
+
+def _refused(row: JournalRow, target_root: str, error: OSError) -> LocalError:
+    hint = {
+        errno.EXDEV: "put it on the file system of the inbox, below one ReadWritePaths parent",
+        errno.EEXIST: "move the files of that name away",
+        errno.ENOSPC: "free space",
+        errno.ENOENT: "make the folder again, or mount it",
+    }.get(error.errno or 0, "let the user that runs hotfolder write there")
+    return LocalError(f"cannot move {row.relpath} to {target_root}: {error.strerror}", hint=hint)

@@ -1,0 +1,43 @@
+"""One daemon a state folder: a lock that the kernel drops with the process."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hotfolder.core.errors import AlreadyRunning, LocalError
+
+
+class StateLock:
+    """Holds `path` exclusively while used as a context manager. Raises `AlreadyRunning`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise LocalError(
+                f"cannot open the lock {self._path}: {error.strerror}",
+                hint="let the user that runs hotfolder write to the state folder",
+            ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise AlreadyRunning(
+                f"another hotfolder (process {holder or 'unknown'}) holds {self._path}",
+                hint="stop it first, or give this one a state_dir of its own",
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,123 @@
+"""Originals on the local file system: found by descriptor, opened without following anything."""
+
+import errno
+import fcntl
+import functools
+import os
+import pwd
+import stat
+
+from hotfolder.beneath import NOT_THERE, fingerprint_of, parent_of
+from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
+from hotfolder.core.records import Job
+
+#: O_NONBLOCK: a FIFO put in the place of a file must not block the open.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class OpenOriginal:
+    """`core.ports.Original` on a descriptor. Close it, or use `open_original` in a `with`."""
+
+    def __init__(self, descriptor: int, job: Job) -> None:
+        self._descriptor = descriptor
+        self._job = job
+        self._status = os.fstat(descriptor)
+
+    @property
+    def size(self) -> int:
+        return self._status.st_size
+
+    @property
+    def mode(self) -> int:
+        return stat.S_IMODE(self._status.st_mode)
+
+    @property
+    def mtime_ns(self) -> int:
+        return self._status.st_mtime_ns
+
+    @property
+    def owner(self) -> int:
+        return self._status.st_uid
+
+    def read(self, offset: int, size: int) -> bytes:
+        pieces: list[bytes] = []
+        missing = size
+        while missing:
+            try:
+                piece = os.pread(self._descriptor, missing, offset)
+            except OSError as error:
+                raise FileRejected(
+                    f"{self._job.path} cannot be read at byte {offset}: {error.strerror}",
+                    hint="check the disk; copy what can be read elsewhere before anything else",
+                ) from error
+            if not piece:
+                raise SourceChanged(f"{self._job.path} became shorter while it was read")
+            pieces.append(piece)
+            offset += len(piece)
+            missing -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def unchanged(self) -> None:
+        if fingerprint_of(os.fstat(self._descriptor)) != self._job.fingerprint:
+            raise SourceChanged(f"{self._job.path} changed while it was read")
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def open_original(job: Job) -> OpenOriginal:
+    """Open the file that `job` saw, and only that one.
+
+    Raises `SourceChanged` if it is gone, replaced, changed or open for writing elsewhere, and
+    `FileRejected` if it may not be read.
+    """
+    try:
+        with parent_of(job.root, job.relpath) as (directory, name):
+            descriptor = os.open(name, _FILE, dir_fd=directory)
+    except PermissionError as error:
+        raise FileRejected(
+            f"{job.path} may not be read by this user", hint="give it read permission and retry it"
+        ) from error
+    except OSError as error:
+        if error.errno in NOT_THERE | {errno.ENXIO}:
+            raise SourceChanged(f"{job.path} is gone, or no longer a regular file") from error
+        raise LocalError(
+            f"cannot open {job.path}: {error.strerror}", hint="see the system log"
+        ) from error
+    original = OpenOriginal(descriptor, job)
+    try:
+        original.unchanged()
+        refuse_open_writer(descriptor, job.path)
+    except BaseException:
+        original.close()
+        raise
+    return original
+
+
+def refuse_open_writer(descriptor: int, path: str) -> None:
+    """Raise `SourceChanged` while any program has the file open for writing.
+
+    A read lease is refused as long as a writer exists, and is given back at once. Where leases do
+    not work (other owners without CAP_LEASE, network mounts) the quiet time alone decides. SIGIO,
+    which a conflicting open would send, is ignored by `app`.
+    """
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            raise SourceChanged(f"a program has {path} open for writing") from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}:
+            return
+        raise LocalError(f"cannot ask for a lease on {path}: {error.strerror}") from error
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+@functools.lru_cache(maxsize=256)
+def user_name(uid: int) -> str:
+    """The account that owns a file, or its number where the account is unknown."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,83 @@
+"""watchdog: hints that something happened in an inbox. Hints may be lost; the scan is the truth."""
+
+import os
+from collections import deque
+from collections.abc import Callable
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from hotfolder.core.errors import LocalError
+
+_EVENTS: list[type[FileSystemEvent]] = [
+    FileClosedEvent,
+    FileMovedEvent,
+    FileCreatedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+]
+_MOST_HINTS = 100_000  # more than this between two turns of the loop, and a scan is cheaper
+
+
+class _Handler(FileSystemEventHandler):
+    def __init__(self, root: str, take: Callable[[str, bool], None]) -> None:
+        self._root = root
+        self._take = take
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        path = os.fsdecode(event.dest_path or event.src_path)
+        if path.startswith(f"{self._root}/"):
+            self._take(path[len(self._root) + 1 :], event.is_directory)
+
+
+class Watcher:
+    """Watches one inbox with all that is below it. `wake` is called from watchdog's thread, at most
+    once until the next `take`.
+    """
+
+    def __init__(self, root: str, wake: Callable[[], object]) -> None:
+        self._root = root
+        self._wake = wake
+        self._hints: deque[tuple[str, bool]] = deque(maxlen=_MOST_HINTS)
+        self._observer: BaseObserver | None = None
+
+    def start(self) -> None:
+        """Begin to watch. Blocking: sets a watch on every directory. Raises `LocalError`."""
+        observer = Observer()
+        observer.schedule(
+            _Handler(self._root, self._add), self._root, recursive=True, event_filter=_EVENTS
+        )
+        try:
+            observer.start()
+        except OSError as error:
+            raise LocalError(
+                f"cannot watch {self._root}: {error.strerror}",
+                hint="raise fs.inotify.max_user_watches and max_user_instances; scans go on meanwhile",
+            ) from error
+        self._observer = observer
+
+    def stop(self) -> None:
+        """End watching; harmless if it never began. Blocking, a moment."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(timeout=5)
+            self._observer = None
+
+    def take(self) -> list[tuple[str, bool]]:
+        """The hints since the last call: path relative to the root, and whether it is a directory."""
+        return [self._hints.popleft() for _ in range(len(self._hints))]
+
+    def _add(self, relpath: str, is_directory: bool) -> None:
+        was_empty = not self._hints
+        self._hints.append((relpath, is_directory))
+        if was_empty:
+            self._wake()

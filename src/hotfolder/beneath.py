@@ -1,0 +1,81 @@
+"""Paths below a root, reached by descriptors: no symlink is followed, so no race leads outside."""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from hotfolder.core.errors import LocalError
+from hotfolder.core.records import Fingerprint
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: What an OSError means where a path leads to nothing, or to something that is not followed.
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+def fingerprint_of(status: os.stat_result) -> Fingerprint:
+    return Fingerprint(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+@contextlib.contextmanager
+def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of the directory `relpath` below `root` ("" is the root itself).
+
+    `make` creates what is missing, each directory made durable in the one above it. The root is the
+    operator's word and may be a symlink; nothing below it may. Raises OSError.
+    """
+    descriptor = os.open(root, _DIRECTORY)
+    try:
+        for name in relpath.split("/") if relpath else ():
+            below = _enter(descriptor, name, make=make)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def parent_of(root: str, relpath: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    """The directory that holds `relpath`, as `directory_at` gives it, and the name in it."""
+    directory, _, name = relpath.rpartition("/")
+    with directory_at(root, directory, make=make) as descriptor:
+        yield descriptor, name
+
+
+def _enter(parent: int, name: str, *, make: bool) -> int:
+    try:
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with contextlib.suppress(FileExistsError):  # another mover was faster
+        os.mkdir(name, 0o755, dir_fd=parent)
+        os.fsync(parent)
+    return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+
+
+def look(root: str, relpath: str) -> Fingerprint | None:
+    """What stands at `relpath` now; None if nothing does, or no regular file.
+
+    Raises `LocalError` where the folder cannot be looked into.
+    """
+    try:
+        with parent_of(root, relpath) as (directory, name):
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return None
+        raise LocalError(
+            f"cannot look at {root}/{relpath}: {error.strerror}",
+            hint="let the user that runs hotfolder enter and read the folder",
+        ) from error
+    return fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerprint | None]]:
+    """`look` for many paths in one call."""
+    return [(relpath, look(root, relpath)) for relpath in relpaths]

@@ -1,0 +1,54 @@
+"""Commands about the configuration: config init, show, path."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tomli_w
+import typer
+
+from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
+from hotfolder.cli.output import out, say
+from hotfolder.config import FILE_NAME, find_file
+from hotfolder.config_template import TEMPLATE
+from hotfolder.core.errors import ConfigError
+
+app = typer.Typer(help="Write, show or find the configuration.", no_args_is_help=True)
+
+
+@app.command()
+def init(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Where to write it.")] = Path(
+        FILE_NAME
+    ),
+) -> None:
+    """Write a commented configuration to start from; an existing file is never touched."""
+    try:
+        with config.open("x", encoding="utf-8") as file:
+            file.write(TEMPLATE)
+    except FileExistsError as error:
+        raise ConfigError(
+            f"{config} exists already", hint="edit it, or name another with --config"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {config}: {error.strerror}", hint="name another with --config"
+        ) from error
+    say(f"wrote {config}; set destination.bucket and folders.media.inbox in it, then `hotfolder run`")
+
+
+@app.command()
+def show(
+    config: ConfigFile = None, as_json: Json = False, debug: Debug = False, log_level: LogLevel = None
+) -> None:
+    """Print the effective configuration: file, environment and defaults together."""
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    table = settings.as_toml_table()
+    text = json.dumps(table, indent=2) + "\n" if as_json else tomli_w.dumps(table)
+    out.file.write(text)
+
+
+@app.command()
+def path(config: ConfigFile = None) -> None:
+    """Print which configuration file is used."""
+    say(str(find_file(config)))

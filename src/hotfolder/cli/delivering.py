@@ -1,0 +1,82 @@
+"""Commands that deliver: run, once, sandbox, upload."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hotfolder import app as application
+from hotfolder.app import RunSummary
+from hotfolder.cli.options import ConfigFile, Debug, LogLevel, set_up_logs, settings_of
+from hotfolder.cli.output import err, is_terminal, say, say_error, shown, size
+from hotfolder.cli.progress import display
+from hotfolder.config import load
+from hotfolder.sandbox import Sandbox
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(once)
+    app.command()(sandbox)
+    app.command()(upload)
+
+
+def run(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
+    """Run the daemon in the foreground, until SIGTERM or Ctrl-C."""
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    shown_live = display() if is_terminal() else None
+    asyncio.run(application.run(settings, display=shown_live))
+
+
+def once(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
+    """Deliver what is in the inboxes now, then exit: 0 only if nothing failed or was left."""
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    _finish(asyncio.run(application.run(settings, once=True, display=display())))
+
+
+def sandbox(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("sandbox"),
+    debug: Debug = False,
+    log_level: LogLevel = None,
+) -> None:
+    """Try hotfolder: an S3 store, bucket, inbox and configuration in DIR, and the daemon on them.
+
+    Ctrl-C stops all of it; the next start with the same DIR finds all data again.
+    """
+    box = Sandbox(directory.absolute())
+    with box.running():
+        settings = load(box.config_file)
+        set_up_logs(settings, debug=debug, log_level=log_level)
+        for line in box.welcome():
+            say(line)
+        sys.stdout.flush()
+        asyncio.run(application.run(settings, display=display() if is_terminal() else None))
+
+
+def upload(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, or folders with all below them.")
+    ],
+    config: ConfigFile = None,
+    debug: Debug = False,
+    log_level: LogLevel = None,
+) -> None:
+    """Deliver files from anywhere, once; the originals stay where they are."""
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    _finish(asyncio.run(application.upload(settings, paths, command=sys.argv[1:], display=display())))
+
+
+def _finish(summary: RunSummary) -> None:
+    """Say how a one-shot run ended, and exit accordingly."""
+    totals = summary.activity.totals
+    for path, reason in summary.left.items():
+        err.print(f"left {shown(path)}: {shown(reason)}", markup=False)
+    say(
+        f"{totals.uploaded} uploaded ({size(totals.bytes_uploaded)}), {totals.skipped} skipped, "
+        f"{totals.failed} failed, {len(summary.left)} left"
+    )
+    if summary.trouble is not None:
+        say_error(summary.trouble)
+    raise typer.Exit(summary.exit_code)

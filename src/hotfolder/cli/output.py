@@ -1,0 +1,61 @@
+"""How hotfolder speaks to people: sizes, times, errors, and names that cannot break a line."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.text import Text
+
+from hotfolder.core.errors import HotfolderError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def shown(name: object) -> str:
+    """A path as one printable line: control characters and undecodable bytes are escaped."""
+    text = str(name).encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(line: str, style: str = "") -> None:
+    """One line on stdout; never read as markup."""
+    out.print(Text(line, style=style))
+
+
+def say_error(error: HotfolderError) -> None:
+    """What happened, and what to do."""
+    err.print(Text(f"hotfolder: {error}", style="bold red" if err.is_terminal else ""))
+    if error.hint:
+        err.print(Text(f"  {error.hint}"))
+
+
+def size(count: float | None) -> str:
+    return "-" if count is None else decimal(int(count))
+
+
+def rate(per_second: float) -> str:
+    return f"{decimal(int(per_second))}/s"
+
+
+def span(seconds: float | None) -> str:
+    """A duration in the two largest units: 1h 5m, 3m 20s, 0.4s."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+    told = [f"{count}{unit}" for count, unit in units if count]
+    return " ".join(told[:2]) or "0s"
+
+
+def ago(moment: float | None) -> str:
+    return "-" if moment is None else f"{span(max(0.0, time.time() - moment))} ago"
+
+
+def is_terminal() -> bool:
+    return sys.stderr.isatty()

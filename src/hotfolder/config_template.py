@@ -1,0 +1,50 @@
+"""The commented configuration that `hotfolder config init` writes."""
+
+TEMPLATE = """\
+# hotfolder: what to watch and where to deliver. Relative paths are relative to this file.
+# Every key can be set by the environment: HOTFOLDER_DESTINATION__BUCKET=... and so on.
+
+# state_dir = "/var/lib/hotfolder"     # ledger, journal, heartbeat; a local disk
+
+[destination]
+bucket = "my-bucket"                   # must exist
+# prefix = "nas1"                      # the start of every key
+# region = "us-east-1"
+# endpoint_url = "https://s3.example.com"   # for S3-compatible stores
+# addressing_style = "auto"            # auto | path | virtual
+# auth = "default"                     # default (AWS environment, files, SSO, instance) | config
+# credentials_file = "credentials"     # with auth = "config": in the format of ~/.aws/credentials
+# storage_class = "STANDARD"
+
+[defaults]                             # any key of a folder; a folder overrides it
+# settle = "5s"                        # a file is whole after this time without a change
+# rescan = "5m"                        # how often the whole inbox is walked; events are only hints
+# ignore = ["*.bak", "/drafts/"]       # as in .gitignore; system files are left alone anyway
+# key = "{prefix}/{relpath}{ext}"      # and {folder} {group} {grouppath} {name} {stem} {host}
+#                                      # {date:%Y/%m/%d} {timestamp}
+# compression = "tar.gz"               # tar.gz | gz | tar.zst | zst | none
+# level = "fast"                       # fast | balanced | small | a number
+# file_attempts = 5                    # tries for a file that fails by its own fault
+
+[folders.media]                        # one table for each watched folder
+inbox = "inbox"
+# completed = "completed"              # where delivered originals go; default: beside the inbox
+# failed = "failed"                    # where files go that cannot be delivered, as the ledger says
+
+[transfer]
+# workers = "cpu*4"                    # packing threads
+# requests = 64                        # requests in flight
+# attempts = 12                        # tries for each request
+# connect_timeout = "20s"
+# read_timeout = "5m"
+# part_size = "auto"                   # a ceiling for parts of multipart uploads
+# memory = "256MiB"                    # the bound on buffers
+
+[status]
+# file = "status.json"                 # the heartbeat: follow it with tail -F
+# interval = "2s"
+
+[log]
+# level = "info"                       # debug | info | warning | error
+# format = "auto"                      # auto (console on a terminal, else json) | console | json
+"""

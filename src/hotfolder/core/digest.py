@@ -1,0 +1,85 @@
+"""What is proof: comparing our digests with what the store said. Pure."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+
+from hotfolder.core.errors import VerificationFailed
+from hotfolder.core.records import ObjectInfo, PartDigest, PartReceipt, Receipt, Verification
+
+_HINT = "the object is not trusted and the file stays where it is; it will be uploaded again"
+
+
+def b64(digest: bytes) -> str:
+    """A digest as S3 writes it in checksum headers."""
+    return base64.b64encode(digest).decode()
+
+
+def composite_sha256(parts: Sequence[bytes]) -> str:
+    """S3's SHA-256 of a multipart object: the digest of the parts' digests, "-" and their number."""
+    return f"{b64(hashlib.sha256(b''.join(parts)).digest())}-{len(parts)}"
+
+
+def composite_etag(part_md5s: Sequence[bytes]) -> str:
+    """S3's ETag of a multipart object: the MD5 of the parts' MD5s, "-" and their number."""
+    joined = hashlib.md5(b"".join(part_md5s), usedforsecurity=False).hexdigest()
+    return f"{joined}-{len(part_md5s)}"
+
+
+def is_md5(etag: str) -> bool:
+    """Whether an ETag can be an MD5 at all (32 hexadecimal digits)."""
+    return len(etag) == 32 and all(digit in "0123456789abcdef" for digit in etag.lower())
+
+
+def prove_whole(
+    receipt: Receipt | ObjectInfo, *, sha256: bytes, md5: bytes | None
+) -> Verification | None:
+    """Which proof a single PUT's receipt (or HEAD) gives of our bytes; None where it gives none.
+
+    Raises `VerificationFailed` where the store names a SHA-256 that is not ours. An ETag that
+    differs proves nothing either way: under SSE-KMS and on some stores it is no MD5.
+    """
+    if receipt.checksum_sha256 is not None:
+        if receipt.checksum_sha256 == b64(sha256):
+            return Verification.CHECKSUM
+        raise VerificationFailed(
+            f"the store holds SHA-256 {receipt.checksum_sha256}, sent was {b64(sha256)}", hint=_HINT
+        )
+    if md5 is not None and receipt.etag.lower() == md5.hex():
+        return Verification.ETAG
+    return None
+
+
+def prove_part(receipt: PartReceipt, ours: PartDigest) -> Verification | None:
+    """Which proof the store gave of one part; None where it gave none; raises as `prove_whole`."""
+    return prove_whole(Receipt(receipt.etag, receipt.checksum_sha256), sha256=ours.sha256, md5=ours.md5)
+
+
+def prove_assembled(
+    receipt: Receipt | ObjectInfo, *, ours: Sequence[PartDigest], received: Sequence[PartReceipt]
+) -> Verification | None:
+    """Which proof the store gives that the object is made of just our parts; None where none.
+
+    The parts were proven one by one, so their ETags stand for bytes the store confirmed: an ETag
+    of the whole that is made of them binds the object to them. Raises `VerificationFailed` where
+    the store names a composite SHA-256 that is not ours.
+    """
+    expected = composite_sha256([part.sha256 for part in ours])
+    named = receipt.checksum_sha256
+    if named is not None and named.endswith(f"-{len(ours)}"):
+        if named == expected:
+            return Verification.CHECKSUM
+        raise VerificationFailed(
+            f"the store assembled an object with SHA-256 {named}, expected {expected}", hint=_HINT
+        )
+    if all(is_md5(part.etag) for part in received):
+        etag = composite_etag([bytes.fromhex(part.etag) for part in received])
+        if receipt.etag.lower() == etag:
+            return Verification.ETAG
+    return None
+
+
+def check_size(info: ObjectInfo, expected: int) -> None:
+    """Raise `VerificationFailed` unless the stored object has exactly `expected` bytes."""
+    if info.size != expected:
+        raise VerificationFailed(f"the store holds {info.size} bytes, sent were {expected}", hint=_HINT)

@@ -1,0 +1,147 @@
+"""Builders of ledger entries: one operation, one dict with every field in a fixed order.
+
+A field that does not apply is None, never absent. `prev` is added last, by the ledger itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hotfolder.core.records import Digests, Job, Status, Verification
+
+SCHEMA = 1
+
+_COMPRESSION_TYPES = {"tar.gz": "gzip", "gz": "gzip", "tar.zst": "zstd", "zst": "zstd", "none": "none"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """The object an upload made or found: the facts of the store that the ledger keeps.
+
+    `parts` counts the parts of a multipart upload, 1 for a single PUT; None where it is not known.
+    """
+
+    bucket: str
+    key: str
+    storage_class: str = "STANDARD"
+    etag: str | None = None
+    version_id: str | None = None
+    parts: int | None = None
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC with microseconds: 2025-10-29T06:19:01.120000Z."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def seconds_of(text: str) -> float:
+    """The inverse of `timestamp`, in seconds since the epoch. Raises `ValueError`."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def compression_ratio(original: int | None, compressed: int | None) -> float | None:
+    """Original divided by compressed (bytes), to four places; None if one is unknown or 0 divides."""
+    if original is None or not compressed:
+        return None
+    return round(original / compressed, 4)
+
+
+def upload_entry(
+    job: Job,
+    *,
+    status: Status,
+    started_at: float,
+    user: str | None,
+    host: str,
+    mime_type: str | None,
+    format: str,  # noqa: A002 - the word of the configuration and of the ledger
+    is_directory: bool = False,
+    digests: Digests | None = None,
+    original_sha256: bytes | None = None,
+    stored: StoredObject | None = None,
+    verification: Verification | None = None,
+    attempts: int = 1,
+    error_message: str | None = None,
+    compressed_file_path: str | None = None,
+    command_args: Sequence[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The entry of one upload as far as it is known before the original moves; see `finished`.
+
+    `started_at` in seconds since the epoch; `format` as configured (tar.gz, gz, tar.zst, zst, none);
+    `attempts` counts tries of this file. `digests` None: nothing was packed (`original_sha256` may
+    still be known); `stored` None: no object is known. Raises `KeyError` for an unknown format.
+    """
+    original_size = digests.original_size if digests else job.fingerprint.size
+    original = digests.original_sha256 if digests else original_sha256
+    packed_size = digests.packed_size if digests else None
+    return {
+        "schema": SCHEMA,
+        "operation_id": job.operation_id,
+        "operation_type": "upload",
+        "batch": job.batch,
+        "target_path": job.path,
+        "target_name": job.name,
+        "started_at": timestamp(started_at),
+        "completed_at": None,
+        "duration_seconds": None,
+        "status": status.value,
+        "result_path": None,
+        "error_message": error_message,
+        "user": user,
+        "host": host,
+        "command_args": None if command_args is None else list(command_args),
+        "metadata": {"format": format, **(metadata or {})},
+        "folder": job.folder,
+        "group": job.group,
+        "is_directory": is_directory,
+        "mime_type": mime_type,
+        "modified_at_ns": job.fingerprint.mtime_ns,
+        "compression_type": _COMPRESSION_TYPES[format],
+        "original_size": original_size,
+        "compressed_size": packed_size,
+        "compression_ratio": compression_ratio(original_size, packed_size),
+        "s3_bucket": stored.bucket if stored else None,
+        "s3_object_key": stored.key if stored else None,
+        "s3_storage_class": stored.storage_class if stored else None,
+        "s3_version_id": stored.version_id if stored else None,
+        "checksum_original": _checksum(original),
+        "checksum_compressed": _checksum(digests.packed_sha256 if digests else None),
+        "checksum_s3_etag": stored.etag if stored else None,
+        "verification": verification.value if verification else None,
+        "parts": stored.parts if stored else None,
+        "attempts": attempts,
+        "completed_dir_path": None,
+        "compressed_file_path": compressed_file_path,
+    }
+
+
+def finished(
+    entry: Mapping[str, Any],
+    *,
+    completed_at: float,
+    result_path: str | None,
+    completed_dir_path: str | None,
+    status: Status | None = None,
+    error_message: str | None = None,
+) -> dict[str, Any]:
+    """`entry` with what is known only after the move; `status` and `error_message` where they changed.
+
+    `completed_at` in seconds since the epoch. The duration counts from `started_at`, restarts between
+    included, and is 0 where the clock was set back meanwhile. The order of fields stays.
+    """
+    done = dict(entry)
+    done["completed_at"] = timestamp(completed_at)
+    done["duration_seconds"] = max(0.0, round(completed_at - seconds_of(entry["started_at"]), 6))
+    done["result_path"] = result_path
+    done["completed_dir_path"] = completed_dir_path
+    if status is not None:
+        done["status"] = status.value
+    if error_message is not None:
+        done["error_message"] = error_message
+    return done
+
+
+def _checksum(sha256: bytes | None) -> str | None:
+    return None if sha256 is None else f"sha256:{sha256.hex()}"

@@ -1,0 +1,192 @@
+"""Where a file's object goes: keys from templates, groups, names that any store takes. Pure."""
+
+import datetime as dt
+import re
+import string
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from hotfolder.core.errors import FileRejected
+from hotfolder.core.records import Job
+
+MAX_KEY_BYTES = 1024  # S3's limit, in UTF-8
+_MAX_NAME_METADATA = 1400  # of S3's 2 KB for all user metadata
+
+VARIABLES = frozenset(
+    {
+        "prefix",
+        "folder",
+        "group",
+        "grouppath",
+        "name",
+        "stem",
+        "relpath",
+        "ext",
+        "date",
+        "timestamp",
+        "host",
+    }
+)
+#: At least one of these must stand in a template, or all files would go to one key.
+_NAMING = frozenset({"relpath", "grouppath", "name", "stem"})
+_HEX_AHEAD = re.compile(rb"%(?=[0-9A-Fa-f]{2})")
+
+
+def encode_path(path: str) -> str:
+    """A surrogate-escaped path as UTF-8 text that every store takes and that maps back to one path.
+
+    Control bytes, bytes that are no UTF-8, and backslashes (several stores take them for slashes)
+    become %XX; so does a "%" that would otherwise read as such an escape. Different paths therefore
+    never give the same text.
+    """
+    raw = _HEX_AHEAD.sub(b"%25", path.encode("utf-8", "surrogateescape"))
+    text = raw.decode("utf-8", "surrogateescape")
+    return "".join(_encode_character(character) for character in text)
+
+
+def _encode_character(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"%{code - 0xDC00:02X}"
+    if code < 0x20 or 0x7F <= code <= 0x9F or character == "\\":
+        return "".join(f"%{byte:02X}" for byte in character.encode())
+    return character
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTemplate:
+    """A validated key template. Make it with `parse_template`."""
+
+    text: str
+    variables: tuple[tuple[str, str, str], ...]  # (literal before, variable, its format)
+
+    def render(self, values: dict[str, str], moment: dt.datetime) -> str:
+        pieces: list[str] = []
+        for literal, variable, spec in self.variables:
+            pieces.append(literal)
+            if variable == "date":
+                pieces.append(moment.strftime(spec or "%Y/%m/%d"))
+            elif variable:
+                pieces.append(values[variable])
+        return "".join(pieces).lstrip("/")
+
+
+def parse_template(text: str) -> KeyTemplate:
+    """Parse and check a key template; raises `ValueError` with a sentence that names the fix."""
+    try:
+        parsed = list(string.Formatter().parse(text))
+    except ValueError as error:
+        raise ValueError(f"key template {text!r}: {error}; write each variable as {{name}}") from error
+    pieces: list[tuple[str, str, str]] = []
+    for literal, variable, spec, conversion in parsed:
+        if variable is not None and (variable not in VARIABLES or conversion):
+            known = ", ".join(f"{{{name}}}" for name in sorted(VARIABLES))
+            raise ValueError(f"key template {text!r}: there is no {{{variable}}}; known are {known}")
+        if spec and variable != "date":
+            raise ValueError(f"key template {text!r}: only {{date:...}} takes a format")
+        pieces.append((literal, variable or "", spec or ""))
+    if not _NAMING & {variable for _, variable, _ in pieces}:
+        raise ValueError(
+            f"key template {text!r} gives every file one key; add {{relpath}}, {{grouppath}} or {{name}}"
+        )
+    segments = [segment for literal, _, _ in pieces for segment in literal.split("/")]
+    if "." in segments or ".." in segments or "\\" in text or "//" in text:
+        raise ValueError(
+            f"key template {text!r}: leave out '.', '..', '//' and '\\'; many stores refuse them"
+        )
+    return KeyTemplate(text, tuple(pieces))
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How the files of one folder become keys. `prefix` has no slash at its ends; `ext` has its dot."""
+
+    folder: str
+    template: KeyTemplate
+    prefix: str
+    ext: str
+    host: str
+
+    def key(self, job: Job) -> str:
+        """The key of a job's object. Raises `FileRejected` where it would pass S3's 1,024 bytes."""
+        relpath = encode_path(job.relpath)
+        name = relpath.rpartition("/")[2]
+        moment = dt.datetime.fromtimestamp(job.made_at, dt.UTC)
+        values = {
+            "prefix": self.prefix,
+            "folder": self.folder,
+            "group": encode_path(job.group),
+            "grouppath": encode_path(group_path(job.relpath)),
+            "name": name,
+            "stem": name.rpartition(".")[0] or name,
+            "relpath": relpath,
+            "ext": self.ext,
+            "timestamp": moment.strftime("%Y%m%d_%H%M"),
+            "host": self.host,
+        }
+        return self._checked(self.template.render(values, moment), job)
+
+    def alternative(self, key: str, job: Job) -> str:
+        """The key for a file whose own key is taken by other content: "~operation" before the suffix."""
+        stem = key.removesuffix(self.ext) if self.ext else key
+        suffix = self.ext if stem != key else ""
+        return self._checked(f"{stem}~{job.operation_id}{suffix}", job)
+
+    def fixed_start(self) -> str:
+        """The part of every key of this folder that no file can change."""
+        start = ""
+        for literal, variable, _ in self.template.variables:
+            start += literal
+            if variable not in {"prefix", "folder", "host"}:
+                break
+            start += {"prefix": self.prefix, "folder": self.folder, "host": self.host}[variable]
+        return start.lstrip("/")
+
+    def _checked(self, key: str, job: Job) -> str:
+        size = len(key.encode())
+        if size > MAX_KEY_BYTES:
+            raise FileRejected(
+                f"the key of {job.path} would have {size} bytes, S3 takes {MAX_KEY_BYTES}",
+                hint="shorten the folder or file names, or the key template",
+            )
+        return key
+
+
+def could_collide(one: Route, other: Route) -> bool:
+    """Whether two folders could make the same key: one's fixed start leads into the other's."""
+    a, b = one.fixed_start(), other.fixed_start()
+    return a.startswith(b) or b.startswith(a)
+
+
+def group_of(relpath: str, folder: str) -> str:
+    """The group of a file: its top directory, or the folder's name for a file at the top."""
+    top, slash, _ = relpath.partition("/")
+    return top if slash else folder
+
+
+def group_path(relpath: str) -> str:
+    """The path below the group: without the top directory, or the name for a file at the top."""
+    top, slash, rest = relpath.partition("/")
+    return rest if slash else top
+
+
+def name_metadata(relpath: str) -> str:
+    """`hotfolder-name`: the path percent-encoded as ASCII, or its last part where that is too long."""
+    encoded = quote(relpath.encode("utf-8", "surrogateescape"))
+    return encoded if len(encoded) <= _MAX_NAME_METADATA else encoded.rpartition("/")[2]
+
+
+def clash_name(name: str, operation_id: str) -> str:
+    """`name` with "~" and the operation's last 12 digits before its suffixes, for a taken target.
+
+    The same operation always gives the same name, so that a restart finds what it moved. Stays
+    within the 255 bytes that file systems allow.
+    """
+    stem, dot, suffix = name.partition(".") if not name.startswith(".") else (name, "", "")
+    tag = f"~{operation_id[-12:]}"
+    tail = f"{dot}{suffix}"
+    raw = stem.encode("utf-8", "surrogateescape")
+    room = 255 - len(tag) - len(tail.encode("utf-8", "surrogateescape"))
+    if room < 1:
+        raw, tail, room = name.encode("utf-8", "surrogateescape"), "", 255 - len(tag)
+    return raw[:room].decode("utf-8", "surrogateescape") + tag + tail

@@ -1,0 +1,126 @@
+"""One attempt at one file, and the decision that follows it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from hotfolder.activity import Activity, InFlight
+from hotfolder.core.errors import HotfolderError
+from hotfolder.core.records import Job
+from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
+from hotfolder.delivery import Tools, deliver, quarantine
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The operation has its ledger line."""
+
+    entry: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.entry["status"] == "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """The file stays where it is; `error` is what happened and `decision` what follows."""
+
+    error: Exception
+    decision: Resettle | Deferred | Hold
+
+
+class Courier:
+    """Carries the jobs of one folder. `clock` is monotonic seconds, `jitter` gives [0, 1)."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        activity: Activity,
+        *,
+        policy: Policy,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._tools = tools
+        self._activity = activity
+        self._policy = policy
+        self._clock, self._jitter = clock, jitter
+
+    async def carry(self, job: Job) -> Ended | NotNow:
+        """Deliver one file, or give it up, or say when to try again. Raises nothing but cancellation."""
+        flight = self._activity.begin(job)
+        status: str | None = None
+        try:
+            ending = await self._attempt(job, flight)
+            if isinstance(ending, Ended):
+                status = str(ending.entry["status"])
+            return ending
+        except asyncio.CancelledError:
+            log.info("delivery.interrupted", file=job.path)
+            raise
+        finally:
+            self._activity.end(job, status)
+
+    async def _attempt(self, job: Job, flight: InFlight) -> Ended | NotNow:
+        try:
+            entry = await deliver(job, self._tools, flight)
+        except Exception as error:  # noqa: BLE001 - every error becomes a decision, none is dropped
+            decision = self._decide(error, job)
+            if not isinstance(decision, Quarantined):
+                return self._not_now(job, error, decision)
+            try:
+                entry = await quarantine(job, decision.reason, self._tools, flight)
+            except HotfolderError as refused:
+                again = self._decide(refused, job)
+                reason = decision.reason if isinstance(again, Quarantined) else again.reason
+                return self._not_now(job, refused, Resettle(reason))
+        _log_end(entry)
+        return Ended(entry)
+
+    def _decide(self, error: Exception, job: Job) -> Decision:
+        return decide(error, job.attempt, now=self._clock(), policy=self._policy, jitter=self._jitter())
+
+    @staticmethod
+    def _not_now(job: Job, error: Exception, decision: Resettle | Deferred | Hold) -> NotNow:
+        match decision:
+            case Resettle(reason):
+                log.info("delivery.resettles", file=job.path, reason=reason)
+            case Deferred(_, attempt, reason):
+                defect = None if isinstance(error, HotfolderError) else error
+                log.warning(
+                    "delivery.deferred",
+                    file=job.path,
+                    next_attempt=attempt,
+                    reason=reason,
+                    exc_info=defect,
+                )
+            case Hold():
+                log.debug("delivery.held", file=job.path, reason=decision.reason)
+        return NotNow(error, decision)
+
+
+def _log_end(entry: dict[str, Any]) -> None:
+    """The one line of a finished file."""
+    if entry["status"] == "failed":
+        log.error(
+            "delivery.failed",
+            file=entry["target_path"],
+            now_at=entry["result_path"],
+            reason=entry["error_message"],
+        )
+        return
+    log.info(
+        "delivery.completed" if entry["status"] == "success" else "delivery.skipped",
+        file=entry["target_path"],
+        key=entry["s3_object_key"],
+        size=entry["original_size"],
+        packed=entry["compressed_size"],
+        seconds=round(entry["duration_seconds"], 3),
+        proof=entry["verification"],
+    )

@@ -1,0 +1,294 @@
+"""The daemon: start order, the one loop, the heartbeat that beats from it, drain and signals."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from hotfolder.activity import Activity, Waiting
+from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
+from hotfolder.gate import Gate
+from hotfolder.intake import Intake
+from hotfolder.recorder import Recorder
+from hotfolder.threads import Threads
+
+log = structlog.get_logger()
+
+_LONGEST_TURN = 1.0  # seconds between two looks at everything
+_DRAIN = 20.0  # seconds that flights get to land when asked to stop
+_STUCK = 900.0  # seconds without any progress of the files in flight
+
+
+class Watcher(Protocol):
+    """Hints from one inbox; `start` and `stop` block a moment."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def take(self) -> list[tuple[str, bool]]: ...
+
+
+class Notifier(Protocol):
+    """The service manager's ear."""
+
+    def ready(self) -> None: ...
+    def status(self, text: str) -> None: ...
+    def watchdog(self) -> None: ...
+    def stopping(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Watched:
+    """An intake with its inbox: `identity` is (device, inode) while the inbox is there."""
+
+    intake: Intake
+    make_watcher: Callable[[], Watcher]
+    identity: tuple[int, int] | None = None
+    watcher: Watcher | None = None
+    complained: bool = False
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a daemon is made of; `app` makes it. `interval` in seconds."""
+
+    folders: list[Watched]
+    gate: Gate
+    recorder: Recorder
+    activity: Activity
+    threads: Threads
+    beat: Callable[[dict[str, Any]], None]
+    notifier: Notifier
+    find_inbox: Callable[[str], tuple[int, int] | None]
+    clock: Callable[[], float]
+    interval: float
+    most_flights: int
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Daemon:
+    """Runs until it is told to stop, or with `once` until the inboxes are done."""
+
+    def __init__(self, parts: Parts, *, once: bool = False) -> None:
+        self._parts = parts
+        self._once = once
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._next_beat = 0.0
+        self._next_visit = 0.0
+        self._stuck = False
+        self._probe: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Ask for a clean end; asked a second time, flights are interrupted (files stay)."""
+        (self._hurry if self._stop.is_set() else self._stop).set()
+        self._parts.wake.set()
+
+    async def run(self) -> None:
+        """The whole life: recover, watch, deliver, drain. Raises what no waiting can cure."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            await self._parts.recorder.recover()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._parts.recorder.run())
+                try:
+                    await self._live()
+                finally:
+                    await self._wind_down()
+                    self._parts.recorder.close()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+        self._parts.activity.phase = "stopped"
+        self._write_heartbeat()
+        log.info("daemon.stopped")
+
+    async def _live(self) -> None:
+        parts = self._parts
+        self._start_probe()
+        if self._once and self._probe is not None:
+            await self._probe  # whether there is a store at all decides the exit code
+        await self._visit_inboxes()
+        parts.notifier.ready()
+        log.info("daemon.ready", folders=[folder.intake.inbox for folder in parts.folders])
+        while not self._stop.is_set():
+            if parts.clock() >= self._next_visit:
+                await self._visit_inboxes()
+            for folder in parts.folders:
+                if folder.identity is not None:
+                    for relpath, is_directory in folder.watcher.take() if folder.watcher else ():
+                        folder.intake.hint(relpath, is_directory)
+                    await folder.intake.turn(parts.most_flights)
+            if parts.gate.due():
+                self._start_probe()
+            self._beat()
+            if self._once and self._is_done():
+                return
+            await self._rest()
+
+    def _is_done(self) -> bool:
+        """`once` ends when all is done, or when nothing can be done (the caller sees why)."""
+        parts = self._parts
+        gone = any(folder.identity is None for folder in parts.folders)
+        held = parts.gate.held is not None and not parts.activity.flights
+        return gone or held or all(folder.intake.is_empty() for folder in parts.folders)
+
+    async def _rest(self) -> None:
+        """Sleep until something happens, or may."""
+        parts = self._parts
+        moments = [f.intake.next_turn() for f in parts.folders if f.identity is not None]
+        moments += [parts.gate.next_probe] if parts.gate.held is not None else []
+        soonest = min(moments, default=float("inf")) - parts.clock()
+        await wait_for(parts.wake, max(0.0, min(soonest, _LONGEST_TURN)))
+        parts.wake.clear()
+
+    def _start_probe(self) -> None:
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._ask_store())
+
+    async def _ask_store(self) -> None:
+        gate = self._parts.gate
+        await gate.probe()
+        self._parts.wake.set()
+
+    async def _visit_inboxes(self) -> None:
+        """Notice inboxes that came, went or were remade, and keep a watch on those that are there."""
+        self._next_visit = self._parts.clock() + _LONGEST_TURN
+        for folder in self._parts.folders:
+            identity = await self._parts.threads.run(self._parts.find_inbox, folder.intake.inbox)
+            if identity == folder.identity and (identity is not None or folder.complained):
+                continue
+            folder.identity = identity
+            if folder.watcher is not None:
+                await self._parts.threads.run(folder.watcher.stop)
+                folder.watcher = None
+            if identity is None:
+                folder.complained = True
+                log.error(
+                    "inbox.missing",
+                    path=folder.intake.inbox,
+                    hint="make it, mount it, or let this user read it; hotfolder waits for it",
+                )
+                continue
+            if folder.complained:
+                folder.complained = False
+                log.info("inbox.back", path=folder.intake.inbox)
+                folder.intake.finder.walk_now()
+            if not self._once:
+                await self._watch(folder)
+
+    async def _watch(self, folder: Watched) -> None:
+        folder.watcher = folder.make_watcher()
+        try:
+            await self._parts.threads.run(folder.watcher.start)
+        except LocalError as error:
+            log.warning("watcher.failed", path=folder.intake.inbox, reason=str(error), hint=error.hint)
+            folder.watcher = None
+
+    # -- the heartbeat -------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        """Beat if it is time. Called from the loop that does the work, so a stuck loop falls silent."""
+        parts = self._parts
+        if parts.clock() < self._next_beat:
+            return
+        self._next_beat = parts.clock() + parts.interval
+        parts.activity.phase = self._phase()
+        walks = [folder.intake.finder.last_walk for folder in parts.folders]
+        parts.activity.last_scan = max((walk for walk in walks if walk is not None), default=None)
+        if self._is_stuck():
+            return
+        self._write_heartbeat()
+        totals = parts.activity.totals
+        parts.notifier.status(
+            f"{parts.activity.phase}: {totals.uploaded} uploaded, {totals.skipped} skipped, "
+            f"{totals.failed} failed, {len(parts.activity.flights)} in flight, "
+            f"{self._waiting().count} waiting"
+        )
+        parts.notifier.watchdog()
+
+    def _is_stuck(self) -> bool:
+        activity = self._parts.activity
+        stuck = bool(activity.flights) and activity.idle_seconds() > _STUCK
+        if stuck and not self._stuck:
+            log.error("daemon.stuck", seconds=_STUCK, hint="the heartbeat stops until something moves")
+        self._stuck = stuck
+        return stuck
+
+    def _write_heartbeat(self) -> None:
+        try:
+            self._parts.beat(self._parts.activity.snapshot(self._waiting()))
+        except LocalError as error:
+            log.error("heartbeat.unwritable", reason=str(error), hint=error.hint)
+
+    def _phase(self) -> str:
+        parts = self._parts
+        holds = [folder.intake.hold for folder in parts.folders if folder.intake.hold]
+        trouble = parts.recorder.trouble or next(iter(holds), None)
+        parts.activity.hold = trouble.sentence if trouble else None
+        if self._stop.is_set():
+            return "draining"
+        if any(folder.identity is None for folder in parts.folders):
+            return "inbox-missing"
+        if parts.gate.held is not None:
+            return "destination-unreachable"
+        if parts.activity.flights:
+            return "uploading"
+        walked = all(folder.intake.finder.last_walk for folder in parts.folders)
+        return "idle" if walked else "scanning"
+
+    def _waiting(self) -> Waiting:
+        """The sum over all folders; the oldest of the first folder that has one."""
+        each = [folder.intake.waiting() for folder in self._parts.folders]
+        first = next((waiting for waiting in each if waiting.oldest is not None), Waiting())
+        return Waiting(
+            sum(w.count for w in each), sum(w.bytes for w in each), first.oldest, first.since, first.why
+        )
+
+    # -- the end -------------------------------------------------------------------------------
+
+    async def _wind_down(self) -> None:
+        """No new files; what flies gets a moment to land; then it is interrupted and stays."""
+        parts = self._parts
+        parts.notifier.stopping()
+        log.info("daemon.stopping", in_flight=len(parts.activity.flights))
+        self._stop.set()
+        if self._probe is not None:
+            self._probe.cancel()
+        for folder in parts.folders:
+            if folder.watcher is not None:
+                await parts.threads.run(folder.watcher.stop)
+        drains = [folder.intake.drain(_DRAIN, self._hurry) for folder in parts.folders]
+        await self._beating(asyncio.gather(*drains))
+
+    async def _beating(self, work: Awaitable[Any]) -> None:
+        """Wait for `work` while the heartbeat goes on."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            self._beat()
+            await asyncio.wait({task}, timeout=self._parts.interval)
+        task.result()
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Wait for `event`, but no longer than `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def trouble_of(parts: Parts) -> HotfolderError | None:
+    """Why a `once` run could not do its work at all, or None."""
+    for folder in parts.folders:
+        if folder.identity is None:
+            return LocalError(f"the inbox {folder.intake.inbox} is not there or not readable")
+        error: DestinationError | None = folder.intake.destination_error
+        if error is not None:
+            return error
+    return parts.gate.held

@@ -1,0 +1,132 @@
+"""One file's journey, top to bottom."""
+
+import mimetypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hotfolder.core import routing
+from hotfolder.core.entries import StoredObject, upload_entry
+from hotfolder.core.records import Disposition, Job, JournalRow, Status
+from hotfolder.packing import Format, Packed, Packer
+from hotfolder.recorder import Recorder
+from hotfolder.transfer import Label, Sender, Sent
+
+_MIME_TYPES = mimetypes.MimeTypes()  # the built-in table alone: the same answer on every machine
+
+
+class Flight(Protocol):
+    """Who follows the journey: told of every stage and of every run of original bytes read."""
+
+    def stage(self, name: str) -> None: ...
+    def read(self, size: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the files of one folder need on their way. Made by `app`."""
+
+    packer: Packer
+    sender: Sender
+    recorder: Recorder
+    route: routing.Route
+    form: Format
+    bucket: str
+    storage_class: str
+    host: str
+    clock: Callable[[], float]
+    user_name: Callable[[int], str]
+    on_success: Disposition = Disposition.COMPLETED
+    on_failure: Disposition = Disposition.FAILED
+    command_args: tuple[str, ...] | None = None
+
+
+async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
+    """Carry one settled file to its end and return its ledger line. Raises `core.errors` only."""
+    started = tools.clock()
+    flight.stage("opening")
+    async with await tools.packer.open(job, tools.form, flight.read) as packed:
+        sent = await tools.sender.send(packed, label(job, packed, tools), flight.stage)
+        entry = success_entry(job, packed, sent, tools, started)
+    flight.stage("recording")
+    return await tools.recorder.finish(ending(job, tools.on_success, entry), flight.stage)
+
+
+async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dict[str, Any]:
+    """Give a file up: move it to failed/ with its reason, and return its ledger line."""
+    entry = upload_entry(
+        job,
+        status=Status.FAILED,
+        started_at=job.made_at,
+        user=None,
+        host=tools.host,
+        mime_type=mime_type(job.name),
+        format=tools.form.name,
+        attempts=job.attempt,
+        error_message=reason,
+        command_args=tools.command_args,
+    )
+    flight.stage("giving up")
+    return await tools.recorder.finish(ending(job, tools.on_failure, entry), flight.stage)
+
+
+def label(job: Job, packed: Packed, tools: Tools) -> Label:
+    """Keys and metadata of the object. Raises `FileRejected` where the key would be too long."""
+    key = tools.route.key(job)
+    seconds, nanoseconds = divmod(packed.mtime_ns, 1_000_000_000)
+    return Label(
+        key=key,
+        alternative=tools.route.alternative(key, job),
+        operation_id=job.operation_id,
+        content_type=tools.form.content_type,
+        metadata={
+            "hotfolder-size": str(packed.size),
+            "hotfolder-mtime": f"{seconds}.{nanoseconds:09d}",
+            "hotfolder-name": routing.name_metadata(job.relpath),
+            "hotfolder-operation": job.operation_id,
+            "hotfolder-format": tools.form.name,
+        },
+    )
+
+
+def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: float) -> dict[str, Any]:
+    """The ledger line of a proven object, as far as it is known before the move."""
+    return upload_entry(
+        job,
+        status=Status.SKIPPED if sent.skipped else Status.SUCCESS,
+        started_at=started,
+        user=tools.user_name(packed.owner),
+        host=tools.host,
+        mime_type=mime_type(job.name),
+        format=tools.form.name,
+        digests=sent.digests,
+        stored=StoredObject(
+            bucket=tools.bucket,
+            key=sent.key,
+            storage_class=tools.storage_class,
+            etag=sent.receipt.etag,
+            version_id=sent.receipt.version_id,
+            parts=sent.parts,
+        ),
+        verification=sent.verification,
+        attempts=job.attempt,
+        command_args=tools.command_args,
+        metadata={"requests": sent.receipt.attempts},
+    )
+
+
+def ending(job: Job, disposition: Disposition, entry: dict[str, Any]) -> JournalRow:
+    """The row that makes the decision durable. completed/ and failed/ keep the tree of the inbox."""
+    return JournalRow(
+        operation_id=job.operation_id,
+        folder=job.folder,
+        relpath=job.relpath,
+        fingerprint=job.fingerprint,
+        disposition=disposition,
+        target=job.relpath,
+        entry=entry,
+    )
+
+
+def mime_type(name: str) -> str | None:
+    return _MIME_TYPES.guess_type(name)[0]

@@ -1,0 +1,157 @@
+"""Finding the files of one inbox: hints and scans in, settled files out.
+
+The inbox itself is the backlog: at most `WINDOW` files are known at a time, and the scan waits at
+that mark. Whatever a hint or a crash loses, the next scan finds.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+
+from hotfolder.beneath import look_at_all
+from hotfolder.core.errors import LocalError
+from hotfolder.core.records import Fingerprint
+from hotfolder.core.settle import SettleTracker
+from hotfolder.threads import Threads
+
+log = structlog.get_logger()
+
+WINDOW = 20_000  # files known at a time
+_BATCH = 2_000  # files looked at in one hop to a thread
+_NEW_TREE_AGAIN = 2.0  # seconds after which a new directory is scanned a second time
+_LEAST_REST = 1.0  # seconds before a file that was busy at the last moment is looked at again
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where and how to look. Durations in seconds; `rescan` None: walk the inbox once."""
+
+    inbox: str
+    settle: float
+    rescan: float | None
+    ignored: Callable[[str], bool]
+    walk: Callable[[str, str, Callable[[str], bool]], Iterator[str]]
+    clock: Callable[[], float]  # monotonic
+    wall: Callable[[], float]  # since the epoch
+
+
+class Finder:
+    """Knows the files that are not whole yet. Owned by the event loop.
+
+    `claimed(path)` says that a file is on its way already; `news(path, seen)` whether what was seen
+    there now matters all the same. `wake` is called when a turn may find more to do.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        *,
+        threads: Threads,
+        claimed: Callable[[str], bool],
+        news: Callable[[str, Fingerprint | None], bool],
+        has_room: Callable[[], bool],
+        wake: Callable[[], None],
+    ) -> None:
+        self._search = search
+        self._threads = threads
+        self._claimed, self._news, self._has_room, self._wake = claimed, news, has_room, wake
+        self.tracker = SettleTracker(search.settle)
+        self._hinted: set[str] = set()
+        self._resting: dict[str, float] = {}
+        self._walks: deque[tuple[float, str]] = deque([(search.clock(), "")])
+        self._walking: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self.last_walk: float | None = None  # when the whole inbox was last walked through
+
+    def hint(self, relpath: str, is_directory: bool = False) -> None:
+        """Something happened at `relpath`. Only ever a reason to look."""
+        if is_directory:
+            now = self._search.clock()
+            if not self._search.ignored(f"{relpath}/"):
+                self._walks.extend([(now, relpath), (now + _NEW_TREE_AGAIN, relpath)])
+        elif len(self._hinted) < WINDOW and not self._search.ignored(relpath):
+            self._hinted.add(relpath)
+
+    def rest(self, relpath: str) -> None:
+        """Look at a file that was changed or busy once more, but not at once."""
+        self._resting[relpath] = self._search.clock() + max(0.0, _LEAST_REST - self._search.settle)
+
+    def walk_now(self) -> None:
+        """Walk the whole inbox at the next turn."""
+        self._walks.appendleft((self._search.clock(), ""))
+
+    async def turn(self) -> list[tuple[str, Fingerprint]]:
+        """Look at what was hinted and what is due; returns the files that have settled."""
+        now = self._search.clock()
+        if self._walking is None and self._walks and self._walks[0][0] <= now:
+            _, start = self._walks.popleft()
+            self._walking = asyncio.create_task(self._walk(start))
+        rested = [path for path, until in self._resting.items() if until <= now]
+        for path in rested:
+            del self._resting[path]
+        self._hinted.update(rested)
+        hinted = list(islice(self._hinted, _BATCH))
+        self._hinted.difference_update(hinted)
+        await self._look(hinted)
+        await self._look(self.tracker.pop_due(self._search.clock(), _BATCH))
+        if self._has_room():
+            self._room.set()
+        return self.tracker.pop_settled()
+
+    def next_turn(self) -> float:
+        """The moment (monotonic) at which a turn may find something to do without being woken."""
+        if self._hinted:
+            return self._search.clock()
+        moments = [self.tracker.next_due(), min(self._resting.values(), default=None)]
+        if self._walks and self._walking is None:
+            moments.append(self._walks[0][0])
+        return min((moment for moment in moments if moment is not None), default=float("inf"))
+
+    def is_empty(self) -> bool:
+        """Whether nothing is left to look at, and no walk is due."""
+        looking = self._hinted or self._resting or len(self.tracker)
+        return not looking and self._walking is None and not self._walks
+
+    async def stop(self) -> None:
+        """End the walk that may be under way."""
+        if self._walking is not None:
+            self._walking.cancel()
+            await asyncio.gather(self._walking, return_exceptions=True)
+
+    async def _walk(self, start: str) -> None:
+        """Walk the inbox below `start`, and set the next walk if it was the whole."""
+        search = self._search
+        try:
+            paths = search.walk(search.inbox, start, search.ignored)
+            while batch := await self._threads.run(lambda: list(islice(paths, _BATCH))):
+                await self._look([path for path in batch if not self._is_known(path)])
+                self._wake()
+                while not self._has_room():
+                    self._room.clear()
+                    await self._room.wait()
+        except (OSError, LocalError) as error:
+            # The folder itself: the daemon sees that it is gone and says so; the next walk tries again.
+            log.warning("scan.failed", path=f"{search.inbox}/{start}", reason=str(error))
+        finally:
+            if not start:
+                self.last_walk = search.wall()
+                if search.rescan is not None:
+                    self._walks.append((search.clock() + search.rescan, ""))
+            self._walking = None
+            self._wake()
+
+    def _is_known(self, path: str) -> bool:
+        return path in self.tracker or self._claimed(path)
+
+    async def _look(self, paths: list[str]) -> None:
+        """See what stands at `paths` and tell the tracker."""
+        if not paths:
+            return
+        now = self._search.clock()
+        for path, seen in await self._threads.run(look_at_all, self._search.inbox, paths):
+            if not self._claimed(path) or self._news(path, seen):
+                self.tracker.observe(path, seen, now)

@@ -1,0 +1,86 @@
+"""The way to the store: open, or held until a probe gets through.
+
+A hold is not a failure of any file. While it lasts nothing is started and nothing is retried; one
+probe at a time asks whether the store is back.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from hotfolder.activity import Activity
+from hotfolder.core.errors import DestinationError
+from hotfolder.core.ports import ObjectStore
+from hotfolder.core.retry import Policy, backoff
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """`clock` is monotonic seconds, `wall` seconds since the epoch, `jitter` gives [0, 1)."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        activity: Activity,
+        *,
+        policy: Policy,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._activity = activity
+        self._policy = policy
+        self._clock, self._wall, self._jitter = clock, wall, jitter
+        self._probes = 0
+        self.held: DestinationError | None = None
+        self.next_probe = 0.0
+
+    def hold(self, error: DestinationError) -> None:
+        """Close the gate; logged once for an outage, whatever number of files ran into it."""
+        if self.held is None:
+            log.warning(
+                "destination.held", trouble=error.trouble.value, reason=str(error), hint=error.hint
+            )
+            self._probes = 0
+            self._wait()
+        self.held = error
+        self._show()
+
+    def due(self) -> bool:
+        return self.held is not None and self._clock() >= self.next_probe
+
+    async def probe(self) -> None:
+        """Ask the store; opens the gate if it answers, else sets the next moment to ask."""
+        try:
+            await self._store.check()
+        except DestinationError as error:
+            if self.held is None:
+                self.hold(error)
+                return
+            self.held = error
+            self._wait()
+            self._show()
+            return
+        if self.held is not None:
+            log.info("destination.back", after_probes=self._probes)
+        self.held = None
+        self._activity.set_destination("ok")
+
+    def _wait(self) -> None:
+        self._probes += 1
+        wait = backoff(
+            self._probes,
+            first=self._policy.first_hold,
+            longest=self._policy.longest_hold,
+            jitter=self._jitter(),
+        )
+        self.next_probe = self._clock() + wait
+
+    def _show(self) -> None:
+        if self.held is not None:
+            wait = max(0.0, self.next_probe - self._clock())
+            self._activity.set_destination(
+                self.held.trouble.value, error=self.held.sentence, next_try=self._wall() + wait
+            )

@@ -1,0 +1,218 @@
+"""One folder's intake: settled files become jobs, each carried by a coroutine of its own."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from hotfolder.activity import Activity, Waiting
+from hotfolder.core.errors import DestinationError, LocalError
+from hotfolder.core.records import Fingerprint, Job
+from hotfolder.core.retry import Deferred, Hold, Resettle
+from hotfolder.core.routing import group_of
+from hotfolder.courier import Courier, Ended, NotNow
+from hotfolder.finding import WINDOW, Finder, Search
+from hotfolder.gate import Gate
+from hotfolder.threads import Threads
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """What the intake of one folder follows.
+
+    `patience`: how often a file may change or be busy before it is left for good (`once`); None
+    waits without end.
+    """
+
+    name: str
+    search: Search
+    new_operation_id: Callable[[], str]
+    batch: str
+    patience: int | None = None
+
+
+class Intake:
+    """The files of one folder between inbox and journey. Owned by the event loop."""
+
+    def __init__(
+        self,
+        plan: FolderPlan,
+        *,
+        courier: Courier,
+        gate: Gate,
+        activity: Activity,
+        threads: Threads,
+        wake: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self.inbox = plan.search.inbox
+        self._courier, self._gate, self._activity, self._wake = courier, gate, activity, wake
+        self._clock, self._wall = plan.search.clock, plan.search.wall
+        self.finder = Finder(
+            plan.search,
+            threads=threads,
+            claimed=self._is_claimed,
+            news=self._is_news,
+            has_room=self._has_room,
+            wake=wake,
+        )
+        self._ready: OrderedDict[str, Job] = OrderedDict()
+        self._deferred: dict[str, tuple[Job, Deferred]] = {}
+        self._flying: dict[str, asyncio.Task[None]] = {}
+        self._stirred: set[str] = set()  # hinted at while in flight
+        self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
+        self._held_until = 0.0
+        self.hold: LocalError | None = None
+        self.destination_error: DestinationError | None = None
+        self.left: dict[str, str] = {}  # path -> why it was left for good
+        self.failed = 0
+
+    def hint(self, relpath: str, is_directory: bool) -> None:
+        """Something happened at `relpath`."""
+        if relpath in self._flying:
+            self._stirred.add(relpath)
+        else:
+            self.finder.hint(relpath, is_directory)
+
+    async def turn(self, most_flights: int) -> None:
+        """One round: settle, and start what may start."""
+        now = self._clock()
+        if now < self._held_until:
+            return
+        if self.hold is not None:
+            log.info("folder.resumed", folder=self.plan.name)
+            self.hold = None
+        try:
+            settled = await self.finder.turn()
+        except LocalError as error:
+            self._hold_folder(error, now + 1.0)
+            return
+        for relpath, fingerprint in settled:
+            self._ready[relpath] = self._job(relpath, fingerprint)
+        for relpath in [path for path, (_, put_off) in self._deferred.items() if put_off.until <= now]:
+            job, put_off = self._deferred.pop(relpath)
+            self._ready[relpath] = replace(job, attempt=put_off.attempt)
+        while self._ready and self._gate.held is None and len(self._activity.flights) < most_flights:
+            relpath, job = self._ready.popitem(last=False)
+            self._flying[relpath] = asyncio.create_task(self._carry(job))
+
+    def next_turn(self) -> float:
+        """The moment (monotonic) at which a turn may find something to do without being woken."""
+        put_off = min((d.until for _, d in self._deferred.values()), default=float("inf"))
+        return max(self._held_until, min(put_off, self.finder.next_turn()))
+
+    def is_empty(self) -> bool:
+        """Whether every file that was found has come to its end or is left."""
+        return not (self._ready or self._flying or self._deferred) and self.finder.is_empty()
+
+    def waiting(self) -> Waiting:
+        """What is not in flight: settling, queued, or put off, with the oldest and its reason."""
+        tracker = self.finder.tracker
+        queued = [*self._ready.values(), *(job for job, _ in self._deferred.values())]
+        summary = Waiting(
+            count=len(tracker) + len(queued),
+            bytes=tracker.bytes + sum(job.fingerprint.size for job in queued),
+        )
+        settling = tracker.oldest()
+        if self._ready:
+            job = next(iter(self._ready.values()))
+            why = self._gate.held.sentence if self._gate.held else "waiting for a free place"
+            return replace(summary, oldest=job.path, since=job.made_at, why=why)
+        if settling is not None:
+            relpath, since = settling
+            began = self._wall() - (self._clock() - since)
+            why = "settling: it may still grow"
+            return replace(summary, oldest=f"{self.inbox}/{relpath}", since=began, why=why)
+        for job, put_off in self._deferred.values():
+            return replace(summary, oldest=job.path, since=job.made_at, why=put_off.reason)
+        return summary
+
+    async def drain(self, grace: float, hurry: asyncio.Event) -> None:
+        """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
+        await self.finder.stop()
+        flights = set(self._flying.values())
+        if not flights:
+            return
+        hurried = asyncio.create_task(hurry.wait())
+        landed = asyncio.create_task(asyncio.wait(flights))
+        await asyncio.wait({hurried, landed}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for task in (*flights, hurried, landed):
+            task.cancel()
+        await asyncio.gather(*flights, hurried, landed, return_exceptions=True)
+
+    def _is_claimed(self, relpath: str) -> bool:
+        return (
+            relpath in self._flying
+            or relpath in self._ready
+            or relpath in self._deferred
+            or relpath in self.left
+        )
+
+    def _is_news(self, relpath: str, seen: Fingerprint | None) -> bool:
+        """Whether a deferred file is gone or has a new version, which starts afresh."""
+        if relpath not in self._deferred or self._deferred[relpath][0].fingerprint == seen:
+            return False
+        del self._deferred[relpath]
+        return True
+
+    def _has_room(self) -> bool:
+        return len(self.finder.tracker) + len(self._ready) + len(self._deferred) < WINDOW
+
+    def _job(self, relpath: str, fingerprint: Fingerprint) -> Job:
+        return Job(
+            operation_id=self.plan.new_operation_id(),
+            batch=self.plan.batch,
+            folder=self.plan.name,
+            root=self.inbox,
+            relpath=relpath,
+            group=group_of(relpath, self.plan.name),
+            fingerprint=fingerprint,
+            made_at=self._wall(),
+        )
+
+    async def _carry(self, job: Job) -> None:
+        try:
+            self._after(job, await self._courier.carry(job))
+        finally:
+            del self._flying[job.relpath]
+            if job.relpath in self._stirred:
+                self._stirred.discard(job.relpath)
+                self.finder.hint(job.relpath)
+            self._wake()
+
+    def _after(self, job: Job, ending: Ended | NotNow) -> None:
+        if isinstance(ending, Ended):
+            self.failed += ending.failed
+            self._restless.pop(job.relpath, None)
+            return
+        match ending.decision:
+            case Resettle(reason):
+                self._resettle(job, reason)
+            case Deferred(_, _, reason) if self.plan.patience is not None:
+                self.left[job.relpath] = reason
+            case Deferred() as put_off:
+                self._deferred[job.relpath] = (job, put_off)
+            case Hold(_, until):
+                self._ready[job.relpath] = job
+                self._ready.move_to_end(job.relpath, last=False)
+                if isinstance(ending.error, DestinationError):
+                    self.destination_error = ending.error
+                    self._gate.hold(ending.error)
+                elif isinstance(ending.error, LocalError):
+                    self._hold_folder(ending.error, until)
+
+    def _resettle(self, job: Job, reason: str) -> None:
+        turns = self._restless[job.relpath] = self._restless.get(job.relpath, 0) + 1
+        if self.plan.patience is not None and turns >= self.plan.patience:
+            self.left[job.relpath] = reason
+        else:
+            self.finder.rest(job.relpath)
+
+    def _hold_folder(self, error: LocalError, until: float) -> None:
+        if self.hold is None:
+            log.error("folder.held", folder=self.plan.name, reason=error.sentence)
+        self.hold, self._held_until = error, until

@@ -1,0 +1,101 @@
+"""Delivering named files once: the same journey, with the originals left where they are."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from hotfolder.beneath import look
+from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
+from hotfolder.core.records import Job
+from hotfolder.core.retry import Deferred, Hold, Resettle
+from hotfolder.core.routing import group_of
+from hotfolder.courier import Courier, Ended
+from hotfolder.threads import Threads
+
+_BATCH = 500
+_RESTLESS_TRIES = 5
+_RESTLESS_WAIT = 1.0  # seconds
+
+
+class OneShot:
+    """Carries a stream of files, `most_flights` at a time. `left`: path -> why it was not delivered."""
+
+    def __init__(
+        self,
+        courier: Courier,
+        *,
+        folder: str,
+        batch: str,
+        new_operation_id: Callable[[], str],
+        threads: Threads,
+        most_flights: int,
+        wall: Callable[[], float],
+    ) -> None:
+        self._courier = courier
+        self._folder, self._batch = folder, batch
+        self._new_operation_id = new_operation_id
+        self._threads = threads
+        self._wall = wall
+        self._free = asyncio.Semaphore(most_flights)
+        self._trouble: HotfolderError | None = None
+        self.left: dict[str, str] = {}
+
+    async def deliver(self, files: Iterator[tuple[str, str]]) -> HotfolderError | None:
+        """Deliver every (root, relative path); returns what made all further tries pointless, if so."""
+        async with asyncio.TaskGroup() as group:
+            while batch := await self._threads.run(lambda: list(islice(files, _BATCH))):
+                for root, relpath in batch:
+                    await self._free.acquire()
+                    if self._trouble is not None:
+                        self._free.release()
+                        return self._trouble
+                    group.create_task(self._carry(root, relpath))
+        return self._trouble
+
+    async def _carry(self, root: str, relpath: str) -> None:
+        try:
+            await self._to_its_end(root, relpath)
+        finally:
+            self._free.release()
+
+    async def _to_its_end(self, root: str, relpath: str) -> None:
+        path, restless, attempt = f"{root}/{relpath}", 0, 1
+        operation_id = self._new_operation_id()
+        while self._trouble is None:
+            job = await self._job(root, relpath, operation_id)
+            if job is None:
+                self.left[path] = "there is no such file, or it is no regular file"
+                return
+            ending = await self._courier.carry(replace(job, attempt=attempt))
+            if isinstance(ending, Ended):
+                return
+            match ending.decision:
+                case Resettle(reason):
+                    restless += 1
+                    if restless >= _RESTLESS_TRIES:
+                        self.left[path] = reason
+                        return
+                    await asyncio.sleep(_RESTLESS_WAIT)
+                case Deferred(_, next_attempt, _):
+                    attempt = next_attempt
+                    await asyncio.sleep(_RESTLESS_WAIT)
+                case Hold(_, _, reason):
+                    self.left[path] = reason
+                    if isinstance(ending.error, DestinationError | LocalError):
+                        self._trouble = ending.error
+
+    async def _job(self, root: str, relpath: str, operation_id: str) -> Job | None:
+        seen = await self._threads.run(look, root, relpath)
+        if seen is None:
+            return None
+        return Job(
+            operation_id=operation_id,
+            batch=self._batch,
+            folder=self._folder,
+            root=root,
+            relpath=relpath,
+            group=group_of(relpath, self._folder),
+            fingerprint=seen,
+            made_at=self._wall(),
+        )

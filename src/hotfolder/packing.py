@@ -1,0 +1,183 @@
+"""One pass over one original: read once, hash, compress in parallel, hand out in order.
+
+A file of one segment is read and packed in a single hop to a thread; larger ones stream through a
+window of segments. Either way the caller sees an ordered stream of chunks, and digests at its end.
+"""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from hotfolder.core.ports import Archive, Body, Codec, Original, PackedSegment
+from hotfolder.core.records import Digests, Job
+from hotfolder.core.segments import spans
+from hotfolder.threads import Threads
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a file is packed into. `name` as configured ("tar.gz"), `ext` as in keys (".tar.gz")."""
+
+    name: str
+    ext: str
+    content_type: str
+    archive: Archive
+    codec: Codec
+    #: Whether the stream can say of itself what it holds; if not, metadata must, before the first byte.
+    sealed: bool
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What has left the packer so far."""
+
+    hashing: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    size: int = 0
+
+
+class Packed:
+    """An open original on its way through the packer. Use as an async context manager.
+
+    `chunks()` may be called again to read the file anew; `digests` are those of the last full pass.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        original: Original,
+        form: Format,
+        *,
+        threads: Threads,
+        segment: int,
+        on_read: Callable[[int], None],
+    ) -> None:
+        self.job = job
+        self.form = form
+        self.size = original.size
+        self.owner = original.owner
+        self.mtime_ns = original.mtime_ns
+        self.window = 1
+        self.digests: Digests | None = None
+        self._original = original
+        self._threads = threads
+        self._segment = segment
+        self._on_read = on_read
+        self._head = form.archive.head(
+            job.name, size=original.size, mode=original.mode, mtime_ns=original.mtime_ns
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._original.close()
+
+    async def hash_original(self) -> bytes:
+        """The original's SHA-256 from a pass of its own, for formats that cannot carry it inside."""
+        hashing = hashlib.sha256()
+        offset = 0
+        for span in spans(self.size, self._segment):
+            await self._threads.run(self._read, hashing, offset, span)
+            offset += span
+        return hashing.digest()
+
+    async def chunks(self) -> AsyncGenerator[Body]:
+        """The packed stream in order. Raises `SourceChanged` unless one whole version was read."""
+        self.digests = None
+        if self.size <= self._segment:
+            whole, self.digests = await self._threads.run(self._pack_whole)
+            self._on_read(self.size)
+            yield whole
+            return
+        async with aclosing(self._stream()) as stream:
+            async for chunk in stream:
+                yield chunk
+
+    def _pack_whole(self) -> tuple[Body, Digests]:
+        """All of a small file in one go: read, hash, pack, seal, hash."""
+        codec = self.form.codec
+        hashing = hashlib.sha256()
+        raw = self._read(hashing, 0, self.size)
+        self._original.unchanged()
+        segment = codec.pack(self._pieces(raw, 0))
+        sha256 = hashing.digest()
+        end = codec.end(segment.crc32, segment.size) + codec.seal(sha256, self.size)
+        whole = b"".join((codec.head, segment.data, end)) if codec.head or end else segment.data
+        packed = hashlib.sha256(whole).digest()
+        return whole, Digests(self.size, sha256, len(whole), packed)
+
+    async def _stream(self) -> AsyncGenerator[Body]:
+        codec = self.form.codec
+        hashing, sent = hashlib.sha256(), _Sent()
+        crc = raw_size = 0
+        yield await self._counted(sent, codec.head)
+        async with aclosing(self._segments(hashing)) as packed:
+            async for segment in packed:
+                crc = codec.combine(crc, segment)
+                raw_size += segment.size
+                yield await self._counted(sent, segment.data)
+        sha256 = hashing.digest()
+        yield await self._counted(sent, codec.end(crc, raw_size) + codec.seal(sha256, self.size))
+        self.digests = Digests(self.size, sha256, sent.size, sent.hashing.digest())
+
+    async def _counted(self, sent: "_Sent", chunk: Body) -> Body:
+        await self._threads.run(sent.hashing.update, chunk)
+        sent.size += len(chunk)
+        return chunk
+
+    async def _segments(self, hashing: "hashlib._Hash") -> AsyncGenerator[PackedSegment]:
+        """Segments packed up to `window` at a time, in the order of the file."""
+        making: deque[asyncio.Task[PackedSegment]] = deque()
+        offset = 0
+        try:
+            for span in spans(self.size, self._segment):
+                raw = await self._threads.run(self._read, hashing, offset, span)
+                pieces = self._pieces(raw, offset)
+                making.append(asyncio.create_task(self._threads.run(self.form.codec.pack, pieces)))
+                del raw, pieces  # the task alone holds the bytes, and lets go when it is done
+                offset += span
+                self._on_read(span)
+                if len(making) >= self.window:
+                    yield await making.popleft()
+            await self._threads.run(self._original.unchanged)
+            while making:
+                yield await making.popleft()
+        finally:
+            for task in making:
+                task.cancel()
+            await asyncio.gather(*making, return_exceptions=True)
+
+    def _read(self, hashing: "hashlib._Hash", offset: int, size: int) -> bytes:
+        raw = self._original.read(offset, size)
+        hashing.update(raw)
+        return raw
+
+    def _pieces(self, raw: bytes, offset: int) -> list[Body]:
+        """The segment at `offset` with what the archive puts before the first and behind the last."""
+        pieces: list[Body] = [raw]
+        if offset == 0 and self._head:
+            pieces.insert(0, self._head)
+        if offset + len(raw) == self.size:
+            pieces.append(self.form.archive.tail(self.size))
+        return [piece for piece in pieces if piece] or [b""]
+
+
+class Packer:
+    """Opens originals for packing. `opener` is blocking and raises `core.errors`."""
+
+    def __init__(self, *, opener: Callable[[Job], Original], threads: Threads, segment: int) -> None:
+        self._opener = opener
+        self._threads = threads
+        self._segment = segment
+
+    async def open(self, job: Job, form: Format, on_read: Callable[[int], None]) -> Packed:
+        """Open `job`'s file. `on_read` hears of every run of original bytes taken in."""
+        original = await self._threads.run(self._opener, job)
+        return Packed(job, original, form, threads=self._threads, segment=self._segment, on_read=on_read)

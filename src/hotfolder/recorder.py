@@ -1,0 +1,267 @@
+"""Group commit: journal -> move -> ledger, for all that is ready at once.
+
+The order is the promise. The proof is durable in the journal before the original moves; the move is
+durable before the ledger says so; the journal row is dropped only after the ledger line is durable.
+A crash between any two leaves what `core.recovery.plan` finishes. While one batch is being written
+the next one gathers, so a single file never waits and a thousand share three fsyncs.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol
+
+import structlog
+
+from hotfolder.core.entries import finished, timestamp
+from hotfolder.core.errors import HotfolderError, LocalError, SourceChanged
+from hotfolder.core.ports import Journal, Ledger
+from hotfolder.core.records import Disposition, JournalRow
+from hotfolder.core.recovery import Forget, Found, MoveAndRecord, Record, plan
+from hotfolder.threads import Threads
+
+log = structlog.get_logger()
+
+_FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0  # seconds
+
+
+class Mover(Protocol):
+    """Moves originals. Blocking; see `adapters.finishing.Finisher`."""
+
+    def move(self, row: JournalRow) -> str: ...
+    def sync(self) -> None: ...
+    def find(self, row: JournalRow) -> Found: ...
+
+
+class _Step(IntEnum):
+    DECIDED = 0
+    JOURNALED = 1
+    MOVED = 2
+    RECORDED = 3
+    REFUSED = 4
+
+
+@dataclass(slots=True, eq=False)
+class _Ending:
+    """One operation between its proof and its ledger line."""
+
+    row: JournalRow
+    done: "asyncio.Future[dict[str, Any]]"
+    on_wait: Callable[[str], None]
+    step: _Step = _Step.DECIDED
+    moved_to: str | None = None
+    entry: dict[str, Any] = field(default_factory=dict)
+    error: HotfolderError | None = None
+
+
+class Recorder:
+    """Ends operations durably. One owner of journal, moves and ledger lines of this process."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        ledger: Ledger,
+        mover: Mover,
+        threads: Threads,
+        clock: Callable[[], float],
+    ) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._mover = mover
+        self._threads = threads
+        self._clock = clock
+        self._ready: list[_Ending] = []
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._forgettable: list[str] = []
+        self.trouble: LocalError | None = None
+
+    async def finish(self, row: JournalRow, on_wait: Callable[[str], None]) -> dict[str, Any]:
+        """Journal, move and record one operation; returns its ledger line as it was written.
+
+        Waits as long as the disk or the target folder refuses, saying so through `on_wait`. Raises
+        `SourceChanged` if the original was replaced meanwhile: nothing is recorded then.
+        """
+        ending = _Ending(row, asyncio.get_running_loop().create_future(), on_wait)
+        self._ready.append(ending)
+        self._arrived.set()
+        return await ending.done
+
+    async def run(self) -> None:
+        """Write batches until `close` is called and nothing that can be written is left."""
+        retry = _FIRST_RETRY
+        while True:
+            if not self._ready:
+                if self._closing:
+                    break
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            batch, self._ready = self._ready, []
+            trouble = await self._threads.run(self._write, batch)
+            waiting = self._settle(batch)
+            if trouble is None:
+                retry = _FIRST_RETRY
+                self._heal()
+                continue
+            self._report(trouble, waiting)
+            self._ready.extend(waiting)
+            if self._closing:
+                break  # what waits is in the journal or still in the inbox; the next start goes on
+            await asyncio.sleep(retry)
+            retry = min(_LONGEST_RETRY, retry * 2)
+        await self._threads.run(self._forget)
+
+    def close(self) -> None:
+        """Let `run` end once all that is ready is written."""
+        self._closing = True
+        self._arrived.set()
+
+    def _write(self, batch: list[_Ending]) -> LocalError | None:
+        """Bring every operation as far as it goes. In a thread; returns what stopped some, if so."""
+        trouble: LocalError | None = None
+        try:
+            self._write_journal([e for e in batch if e.step is _Step.DECIDED])
+            for ending in batch:
+                if ending.step is _Step.JOURNALED:
+                    trouble = self._move(ending) or trouble
+            self._mover.sync()
+            self._write_ledger([e for e in batch if e.step is _Step.MOVED])
+        except LocalError as error:
+            return error
+        return trouble
+
+    def _write_journal(self, decided: list[_Ending]) -> None:
+        rows = [e.row for e in decided if e.row.disposition is not Disposition.LEAVE]
+        if rows or len(self._forgettable) > 1000:
+            self._journal.commit(rows, forget=self._forgettable)
+            self._forgettable = []
+        for ending in decided:
+            ending.step = _Step.JOURNALED
+
+    def _move(self, ending: _Ending) -> LocalError | None:
+        try:
+            if ending.row.disposition is not Disposition.LEAVE:
+                ending.moved_to = self._mover.move(ending.row)
+        except SourceChanged as error:
+            ending.step, ending.error = _Step.REFUSED, error
+            self._forgettable.append(ending.row.operation_id)
+        except LocalError as error:
+            return error
+        else:
+            ending.step = _Step.MOVED
+        return None
+
+    def _write_ledger(self, moved: list[_Ending]) -> None:
+        now = self._clock()
+        for ending in moved:
+            ending.entry = recorded(ending.row, ending.moved_to, now)
+        if moved:
+            self._ledger.append([e.entry for e in moved])
+        for ending in moved:
+            ending.step = _Step.RECORDED
+            if ending.row.disposition is not Disposition.LEAVE:
+                self._forgettable.append(ending.row.operation_id)
+
+    @staticmethod
+    def _settle(batch: Iterable[_Ending]) -> list[_Ending]:
+        """Tell the callers of what ended; returns what did not."""
+        waiting = []
+        for ending in batch:
+            if ending.step is _Step.RECORDED:
+                if not ending.done.done():
+                    ending.done.set_result(ending.entry)
+            elif ending.step is _Step.REFUSED and ending.error is not None:
+                if not ending.done.done():
+                    ending.done.set_exception(ending.error)
+            elif ending.step is _Step.DECIDED and ending.done.cancelled():
+                pass  # nobody waits and nothing was promised yet: the file is delivered anew
+            else:
+                waiting.append(ending)
+        return waiting
+
+    def _report(self, trouble: LocalError, waiting: list[_Ending]) -> None:
+        if self.trouble is None:
+            log.error("recorder.held", reason=trouble.sentence, files=len(waiting))
+        self.trouble = trouble
+        for ending in waiting:
+            moved = ending.step is _Step.MOVED
+            ending.on_wait("moved, waiting to be recorded" if moved else "proven, waiting to move")
+
+    def _heal(self) -> None:
+        if self.trouble is not None:
+            self.trouble = None
+            log.info("recorder.resumed")
+
+    def _forget(self) -> None:
+        if self._forgettable:
+            self._journal.commit([], forget=self._forgettable)
+            self._forgettable = []
+
+    async def recover(self) -> int:
+        """Finish what a former run decided and did not end; returns how many rows there were."""
+        return await self._threads.run(self._recover)
+
+    def _recover(self) -> int:
+        rows = self._journal.rows()
+        if not rows:
+            return 0
+        recorded_ids = self._recorded_ids({row.operation_id for row in rows})
+        entries: list[dict[str, Any]] = []
+        for step in plan([(row, self._mover.find(row)) for row in rows], recorded_ids):
+            entry = self._act(step)
+            if entry is not None:
+                entries.append(entry)
+        self._mover.sync()
+        if entries:
+            self._ledger.append(entries)
+        self._journal.commit([], forget=[row.operation_id for row in rows])
+        log.info("recovery.done", rows=len(rows), recorded=len(entries))
+        return len(rows)
+
+    def _act(self, step: Forget | Record | MoveAndRecord) -> dict[str, Any] | None:
+        match step:
+            case Forget(row, reason):
+                log.info("recovery.forgotten", file=row.relpath, reason=reason)
+                return None
+            case Record(row, moved_to):
+                return recorded(row, moved_to, self._clock())
+            case MoveAndRecord(row):
+                try:
+                    return recorded(row, self._mover.move(row), self._clock())
+                except SourceChanged as error:
+                    log.info("recovery.forgotten", file=row.relpath, reason=str(error))
+                    return None
+
+    def _recorded_ids(self, wanted: set[str]) -> frozenset[str]:
+        """Which of the ids have a ledger line. UUIDv7: an earlier line ends the search."""
+        earliest = min(wanted)
+        found: set[str] = set()
+        for line in self._ledger.newest_first():
+            operation_id = str(line["operation_id"])
+            if operation_id in wanted:
+                found.add(operation_id)
+            if found == wanted or line["completed_at"] < _begun(earliest):
+                break
+        return frozenset(found)
+
+
+def recorded(row: JournalRow, moved_to: str | None, now: float) -> dict[str, Any]:
+    """The ledger line of an operation whose original now is at `moved_to` (None: left, or gone)."""
+    entry = row.entry
+    failed = row.disposition is Disposition.FAILED
+    key = entry["s3_object_key"]
+    stored = f"s3://{entry['s3_bucket']}/{key}" if key and not failed else None
+    return finished(
+        entry,
+        completed_at=now,
+        result_path=moved_to if failed else stored,
+        completed_dir_path=None if failed else moved_to,
+    )
+
+
+def _begun(operation_id: str) -> str:
+    """When the operation with this UUIDv7 began, as a ledger time."""
+    return timestamp(int(operation_id.replace("-", "")[:12], 16) / 1000)

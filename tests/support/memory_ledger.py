@@ -1,0 +1,32 @@
+"""A ledger that lives as long as the process: for tests of what stands above the port."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hotfolder.core import jsonline
+
+
+class MemoryLedger:
+    """`core.ports.Ledger` without a disk; it passes the same contract suite as the real one."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        for entry in entries:
+            if not entry or "prev" in entry:
+                raise ValueError("a ledger entry has fields, and its `prev` is the ledger's to add")
+        previous = hashlib.sha256(self._lines[-1]).hexdigest() if self._lines else "0" * 64
+        lines = []
+        for entry in entries:
+            line = jsonline.encode({**entry, "prev": previous})
+            previous = hashlib.sha256(line).hexdigest()
+            lines.append(line)
+        self._lines += lines
+
+    def newest_first(self) -> Iterator[dict[str, Any]]:
+        for line in reversed(self._lines):
+            entry: dict[str, Any] = json.loads(line)
+            yield entry
