@@ -16,7 +16,7 @@ from typing import Any
 
 from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import compression, mounts, source
+from hotfolder.adapters import allocator, compression, mounts, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.filters import ignore_filter
@@ -135,7 +135,6 @@ class Engine:
         )
         small_puts = CrtPutEngine(
             region=destination.region,
-            keys=connection.keys,
             connect_timeout=transfer.connect_timeout,
             connections=transfer.requests,
         )
@@ -204,6 +203,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
     """An engine whose threads and files are closed at the end."""
     # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
+    allocator.share_one_heap()
     journal = SqliteJournal(settings.state_dir / "state.db")
     made = Engine(settings, journal=journal)
     try:

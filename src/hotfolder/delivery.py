@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from hotfolder.core import routing
 from hotfolder.core.entries import StoredObject, upload_entry
-from hotfolder.core.records import Disposition, Job, JournalRow, Status
+from hotfolder.core.records import Disposition, Job, JournalRow, Status, decimal_seconds
 from hotfolder.packing import Format, Packed, Packer
 from hotfolder.recorder import Recorder
 from hotfolder.transfer import Label, Sender, Sent
@@ -73,7 +73,6 @@ async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dic
 def label(job: Job, packed: Packed, tools: Tools) -> Label:
     """Keys and metadata of the object. Raises `FileRejected` where the key would be too long."""
     key = tools.route.key(job)
-    seconds, nanoseconds = divmod(packed.mtime_ns, 1_000_000_000)
     return Label(
         key=key,
         alternative=tools.route.alternative(key, job),
@@ -81,7 +80,7 @@ def label(job: Job, packed: Packed, tools: Tools) -> Label:
         content_type=tools.form.content_type,
         metadata={
             "hotfolder-size": str(packed.size),
-            "hotfolder-mtime": f"{seconds}.{nanoseconds:09d}",
+            "hotfolder-mtime": decimal_seconds(packed.mtime_ns),
             "hotfolder-name": routing.name_metadata(job.relpath),
             "hotfolder-operation": job.operation_id,
             "hotfolder-format": tools.form.name,

@@ -151,7 +151,9 @@ class Finder:
         """See what stands at `paths` and tell the tracker."""
         if not paths:
             return
-        now = self._search.clock()
-        for path, seen in await self._threads.run(look_at_all, self._search.inbox, paths):
+        begun = self._search.clock()
+        looks = await self._threads.run(look_at_all, self._search.inbox, paths)
+        ended = self._search.clock()
+        for path, seen in looks:
             if not self._claimed(path) or self._news(path, seen):
-                self.tracker.observe(path, seen, now)
+                self.tracker.observe(path, seen, begun, ended)

@@ -117,20 +117,26 @@ class Packed:
         codec = self.form.codec
         hashing, sent = hashlib.sha256(), _Sent()
         crc = raw_size = 0
-        yield await self._counted(sent, codec.head)
+        await self._count(sent, codec.head)
+        yield codec.head
         async with aclosing(self._segments(hashing)) as packed:
             async for segment in packed:
                 crc = codec.combine(crc, segment)
                 raw_size += segment.size
-                yield await self._counted(sent, segment.data)
+                data = segment.data
+                del segment  # what is handed out is kept alive by its receiver alone
+                await self._count(sent, data)
+                yield data
+                del data
         sha256 = hashing.digest()
-        yield await self._counted(sent, codec.end(crc, raw_size) + codec.seal(sha256, self.size))
+        end = codec.end(crc, raw_size) + codec.seal(sha256, self.size)
+        await self._count(sent, end)
         self.digests = Digests(self.size, sha256, sent.size, sent.hashing.digest())
+        yield end
 
-    async def _counted(self, sent: "_Sent", chunk: Body) -> Body:
+    async def _count(self, sent: "_Sent", chunk: Body) -> None:
         await self._threads.run(sent.hashing.update, chunk)
         sent.size += len(chunk)
-        return chunk
 
     async def _segments(self, hashing: "hashlib._Hash") -> AsyncGenerator[PackedSegment]:
         """Segments packed up to `window` at a time, in the order of the file."""

@@ -53,9 +53,9 @@ class Sandbox:
         here, config = self.directory, self.config_file
         return [
             f"Drop files into     {here / 'inbox'}",
-            f"They end up in      {here / 'completed'}  (or in failed/, with the reason in the history)",
+            f"They end up in      {here / 'completed'}  (or failed/: see the history)",
             f"Look with           hotfolder status --config {config}  (and history, upload)",
-            f"The store is at     {self._endpoint}/{BUCKET}  (keys: {self._credentials.name}); Ctrl-C ends all",
+            f"The store is at     {self._endpoint}/{BUCKET}  (keys: ./credentials); Ctrl-C ends all",
         ]
 
     def _keys(self) -> tuple[str, str]:

@@ -122,14 +122,18 @@ class SeaweedFS:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Return once S3 answers. Raises ConfigError (not installed) or LocalError (with its log)."""
+        """Return once S3 answers and the bucket stands.
+
+        Raises ConfigError (not installed), or LocalError with the last lines of its log.
+        """
         if self._process is not None:
             raise RuntimeError("this SeaweedFS is already started")
         weed = find_weed()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_identity()
+        self._forget_former_run()
         self._ports = self._choose_ports()
-        with self.log_path.open("ab") as log:
+        with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), weed, *self._arguments()],
                 stdin=subprocess.DEVNULL,
@@ -140,7 +144,7 @@ class SeaweedFS:
                 start_new_session=True,  # Ctrl-C in the terminal is the daemon's; it drains first
             )
         try:
-            self._await_s3()
+            self._await_ready()
         except BaseException:
             self.stop()
             raise
@@ -157,6 +161,7 @@ class SeaweedFS:
             with contextlib.suppress(ProcessLookupError):  # it may end in this very moment
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        self._sweep_sockets()
 
     def _arguments(self) -> list[str]:
         options: dict[str, object] = {
@@ -187,7 +192,7 @@ class SeaweedFS:
             "HOME": str(self.directory),
             "TMPDIR": str(self.directory),
             "PATH": os.defpath,
-            "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",
+            "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",  # volumes made at once for a bucket
         }
 
     def _write_identity(self) -> None:
@@ -217,28 +222,49 @@ class SeaweedFS:
         path.write_text(json.dumps(ports), encoding="utf-8")
         return ports
 
-    def _await_s3(self) -> None:
+    def _forget_former_run(self) -> None:
+        # weed reads its own options back from here: those of an older hotfolder would come to life.
+        (self.directory / "mini.options").unlink(missing_ok=True)
+        if self.log_path.exists():
+            self.log_path.replace(self.log_path.with_suffix(".log.1"))
+
+    def _sweep_sockets(self) -> None:
+        # weed makes them in /tmp whatever TMPDIR says, and leaves some behind. The ports are ours, so
+        # these names are.
+        for name, port in self._ports.items():
+            server, _, kind = name.partition(".port")
+            path = Path(f"/tmp/seaweedfs-{server}{kind.replace('.', '-')}-{port}.sock")  # noqa: S108
+            path.unlink(missing_ok=True)
+
+    def _await_ready(self) -> None:
         assert self._process is not None  # noqa: S101  # set by start, which alone calls this
         deadline = time.monotonic() + self._start_timeout
-        while not _answers(self.s3_port):
+        while not self._is_ready():
             if self._process.poll() is not None:
                 raise self._failure(f"SeaweedFS ended with exit code {self._process.returncode}")
             if time.monotonic() > deadline:
-                raise self._failure(f"SeaweedFS did not answer within {self._start_timeout:.0f} s")
+                raise self._failure(f"SeaweedFS was not ready within {self._start_timeout:.0f} s")
             time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        if _status(self.s3_port, "/") is None:
+            return False
+        # weed makes the bucket about a second after S3 answers, and only its filer tells.
+        return not self._bucket or _status(self._ports["filer.port"], f"/buckets/{self._bucket}/") == 200
 
     def _failure(self, what: str) -> LocalError:
         tail = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
         return LocalError("\n".join([what, *tail]), hint=f"its log is {self.log_path}")
 
 
-def _answers(port: int) -> bool:
+def _status(port: int, path: str) -> int | None:
+    """The HTTP status of a HEAD, or None while nothing answers (the caller asks until its deadline)."""
     connection = http.client.HTTPConnection(_HOST, port, timeout=2)
     try:
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
+        connection.request("HEAD", path)
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False  # not listening yet: the caller asks again until its deadline
+        return None
     finally:
         connection.close()
 

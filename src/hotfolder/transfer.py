@@ -112,19 +112,20 @@ class Sender:
             on_stage("packing")
             sha256 = await packed.hash_original() if self._must_hash_first(packed, plan) else None
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
-                first, is_last = await anext(parts)
+                first = await anext(parts)
                 on_stage("uploading")
-                if is_last:
-                    return await self._put_whole(packed, label, first)
+                if first.is_last:
+                    return await self._put_whole(packed, label, first.take())
                 taken = await self._head(label.key)
                 if taken is None:
                     upload = _Upload(self, packed, label, label.key, in_flight)
                     return await upload.run(first, parts, sha256)
+                first.take()
             same = await self._same_parts(packed, taken, plan)
             if same is not None:
                 return self._found(packed, label, taken, same)
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
-                first, _ = await anext(parts)
+                first = await anext(parts)
                 upload = _Upload(self, packed, label, label.alternative, in_flight)
                 return await upload.run(first, parts, sha256)
 
@@ -221,7 +222,8 @@ class Sender:
             return None
         ours: list[PartDigest] = []
         async with aclosing(cut(packed.chunks(), plan.size)) as parts:
-            async for body, _ in parts:
+            async for part in parts:
+                body = part.take()
                 sha256 = await self._threads.run(sha256_of, body)
                 md5 = await self._threads.run(md5_of, body)
                 ours.append(PartDigest(len(ours) + 1, len(body), sha256, md5))
@@ -253,9 +255,7 @@ class _Upload:
         self._ours: dict[int, PartDigest] = {}
         self._received: dict[int, PartReceipt] = {}
 
-    async def run(
-        self, first: Body, rest: AsyncIterator[tuple[Body, bool]], sha256: bytes | None
-    ) -> Sent:
+    async def run(self, first: "Part", rest: AsyncIterator["Part"], sha256: bytes | None) -> Sent:
         draft = self._label.draft(self._key, sha256)
         upload_id = await self._store.create_multipart(draft)
         try:
@@ -277,20 +277,16 @@ class _Upload:
             raise SourceChanged(f"{self._packed.job.path} changed between its two readings")
         return digests
 
-    async def _send_parts(
-        self, upload_id: str, first: Body, rest: AsyncIterator[tuple[Body, bool]]
-    ) -> None:
+    async def _send_parts(self, upload_id: str, first: "Part", rest: AsyncIterator["Part"]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                await self._slots.acquire()
-                group.create_task(self._send_part(upload_id, 1, first))
-                del first  # the task alone holds the bytes
-                number = 1
-                async for body, _ in rest:
-                    number += 1
+                part = first
+                while True:
                     await self._slots.acquire()
-                    group.create_task(self._send_part(upload_id, number, body))
-                    del body
+                    group.create_task(self._send_part(upload_id, part.number, part.take()))
+                    if part.is_last:
+                        break
+                    part = await anext(rest)
         except BaseExceptionGroup as failed:
             typed = failed.subgroup(HotfolderError)
             raise (typed or failed).exceptions[0] from failed
@@ -345,14 +341,34 @@ class _Upload:
             log.warning("upload.left_open", key=self._key, upload_id=upload_id, reason=error.sentence)
 
 
-async def cut(chunks: AsyncGenerator[Body], size: int) -> AsyncGenerator[tuple[Body, bool]]:
-    """The stream in parts of `size` bytes, each with whether it is the last."""
+class Part:
+    """One part on its way: its bytes are handed over once, so that nobody else keeps them alive."""
+
+    def __init__(self, number: int, body: Body, *, is_last: bool) -> None:
+        self.number = number
+        self.is_last = is_last
+        self._body: Body | None = body
+
+    def take(self) -> Body:
+        if self._body is None:
+            raise RuntimeError(f"part {self.number} was taken already")
+        body, self._body = self._body, None
+        return body
+
+
+async def cut(chunks: AsyncGenerator[Body], size: int) -> AsyncGenerator[Part]:
+    """The stream in parts of `size` bytes; the last may be shorter."""
     cutter = PartCutter(size)
+    number = 0
     async with aclosing(chunks):
         async for chunk in chunks:
-            for part in cutter.feed(chunk):
-                yield part, False
-    yield cutter.rest(), True
+            for body in cutter.feed(chunk):
+                number += 1
+                part = Part(number, body, is_last=False)
+                del body
+                yield part
+            del chunk
+    yield Part(number + 1, cutter.rest(), is_last=True)
 
 
 def sha256_of(body: Body) -> bytes:

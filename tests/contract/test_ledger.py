@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.memory_ledger import MemoryLedger
 
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.core import jsonline
 from hotfolder.core.ports import Ledger
-from tests.support.memory_ledger import MemoryLedger
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -25,7 +25,9 @@ def entry(name: str, **more: Any) -> dict[str, Any]:
 
 
 def without_chain(ledger: Ledger) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if key != "prev"} for line in ledger.newest_first()]
+    return [
+        {key: value for key, value in line.items() if key != "prev"} for line in ledger.newest_first()
+    ]
 
 
 def test_a_new_ledger_is_empty(ledger: Ledger) -> None:

@@ -36,10 +36,14 @@ JOB = Job(
     root="/srv/inbox",
     relpath="reels/clip.mp4",
     group="reels",
-    fingerprint=Fingerprint(device=1, inode=2, size=1000, mtime_ns=1_730_000_000_000_000_001, ctime_ns=4),
+    fingerprint=Fingerprint(
+        device=1, inode=2, size=1000, mtime_ns=1_730_000_000_000_000_001, ctime_ns=4
+    ),
     made_at=1_730_182_741.0,
 )
-DIGESTS = Digests(original_size=1000, original_sha256=b"\x01" * 32, packed_size=300, packed_sha256=b"\x02" * 32)
+DIGESTS = Digests(
+    original_size=1000, original_sha256=b"\x01" * 32, packed_size=300, packed_sha256=b"\x02" * 32
+)
 
 
 def failed() -> dict[str, Any]:
@@ -66,7 +70,9 @@ def uploaded() -> dict[str, Any]:
         mime_type="video/mp4",
         format="tar.gz",
         digests=DIGESTS,
-        stored=StoredObject(bucket="media", key="nas1/clip.tar.gz", etag="abc-2", version_id="v1", parts=2),
+        stored=StoredObject(
+            bucket="media", key="nas1/clip.tar.gz", etag="abc-2", version_id="v1", parts=2
+        ),
         verification=Verification.CHECKSUM,
         command_args=("--move", "clip.mp4"),
         metadata={"requests": 4},

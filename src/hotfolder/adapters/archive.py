@@ -2,6 +2,8 @@
 
 import tarfile
 
+from hotfolder.core.records import decimal_seconds
+
 _BLOCK = 512
 _MTIME = slice(136, 148)
 _CHKSUM = slice(148, 156)
@@ -12,13 +14,12 @@ class TarArchive:
 
     def head(self, name: str, *, size: int, mode: int, mtime_ns: int) -> bytes:
         """The headers of a member of `size` bytes; `mtime_ns` since the epoch is kept in full."""
-        seconds, nanoseconds = divmod(mtime_ns, 1_000_000_000)
         member = tarfile.TarInfo(name)
         member.size = size
         member.mode = mode
-        member.pax_headers = {"mtime": f"{seconds}.{nanoseconds:09d}"}
+        member.pax_headers = {"mtime": decimal_seconds(mtime_ns)}
         blocks = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        return blocks[:-_BLOCK] + _with_mtime(blocks[-_BLOCK:], seconds)
+        return blocks[:-_BLOCK] + _with_mtime(blocks[-_BLOCK:], mtime_ns // 1_000_000_000)
 
     def tail(self, size: int) -> bytes:
         """Padding to a whole block, and the two zero blocks that end an archive."""

@@ -53,7 +53,7 @@ class GzipCodec:
         crc, size = _crc_and_size(pieces)
         packed = b"" if _looks_incompressible(pieces, size) else self._deflate(pieces)
         if not packed or len(packed) > size + size // 4096 + 64:
-            packed = segments.stored_blocks(memoryview(b"".join(pieces)))
+            packed = b"".join(block for piece in pieces for block in segments.stored_blocks(piece))
         return _check(PackedSegment(packed, crc, size), _inflated(packed))
 
     def _deflate(self, pieces: Sequence[Body]) -> bytes:

@@ -1,13 +1,15 @@
 """Small PUTs over awscrt, the engine inside boto3's own `crt` extra: no thread and no GIL a request.
 
 Traps of the engine, and what is done here: it has no read timeout (own deadline, then `cancel`); it
-repeats failed requests by itself and "0 retries" means its default of five (one is the least it
-accepts); its request-to-request state lives in C threads that must never meet a fork without exec.
+repeats failed requests by itself, and "0 retries" means its default of five (one is the least it
+takes); of a 5xx it keeps neither status nor document (its error's name is all there is); it keys its
+connections by host name without the port (one engine for one endpoint); its threads must never meet a
+fork without exec.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,12 +27,16 @@ from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
 from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3RetryConfig
 
 from hotfolder.core.answers import Answer, Fault
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, SigningKeys
 
-SigningKeys = tuple[str, str, str | None]  # access key, secret key, session token
-
+# Answers of which the engine keeps the meaning only.
+_ANSWERS = {
+    "AWS_ERROR_S3_SLOW_DOWN": (503, ""),  # any 503, S3's own or a proxy's
+    "AWS_ERROR_S3_INTERNAL_ERROR": (500, ""),  # any other 5xx, and errors inside a 200
+    "AWS_ERROR_S3_REQUEST_TIMEOUT": (400, "RequestTimeout"),
+    "AWS_ERROR_S3_REQUEST_TIME_TOO_SKEWED": (403, "RequestTimeTooSkewed"),
+}
 _FAULTS = {
-    "AWS_AUTH_CREDENTIALS_PROVIDER_DELEGATE_FAILURE": Fault.NO_CREDENTIALS,
     "AWS_IO_SOCKET_TIMEOUT": Fault.NO_CONNECTION,  # it times out connects only
     "AWS_IO_SOCKET_CLOSED": Fault.CUT,
     "AWS_ERROR_HTTP_CONNECTION_CLOSED": Fault.CUT,
@@ -45,23 +51,12 @@ _FAULT_PREFIXES = (
 
 
 class CrtPutEngine:
-    """A `PutEngine`. `keys` is asked for every request, so that rotated credentials are picked up.
-
-    `keys` runs in a thread of the engine and may raise where there are none. `connect_timeout` in
-    seconds; at most `connections` at once to the store.
-    """
+    """A `PutEngine` for one endpoint. `connect_timeout` in seconds; at most `connections` at once."""
 
     def __init__(
-        self,
-        *,
-        region: str,
-        keys: Callable[[], SigningKeys],
-        connect_timeout: float,
-        connections: int,
-        threads: int = 1,
+        self, *, region: str, connect_timeout: float, connections: int, threads: int = 1
     ) -> None:
         self._region = region
-        self._keys = keys
         self._connect_timeout = connect_timeout
         self._connections = connections
         group = EventLoopGroup(threads)
@@ -69,11 +64,18 @@ class CrtPutEngine:
         self._clients: dict[str, Any] = {}
 
     async def put(
-        self, url: str, headers: Mapping[str, str], body: Body, *, sha256: bytes, deadline: float
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        *,
+        sha256: bytes,
+        keys: SigningKeys,
+        deadline: float,
     ) -> Answer:
         """See `PutEngine`. The signature binds the body: it covers `sha256`."""
         parts = urlsplit(url)
-        flight = _Flight(self._keys)
+        flight = _Flight(keys)
         request = self._client(parts.scheme).make_request(
             type=S3RequestType.DEFAULT,
             operation_name="PutObject",
@@ -87,9 +89,8 @@ class CrtPutEngine:
                 return await flight.landed
         except TimeoutError:
             request.cancel()
-            return Answer(
-                0, fault=Fault.TIMEOUT, detail=f"within {deadline:g} s", requests=flight.requests
-            )
+            detail = f"within {deadline:g} s"
+            return Answer(0, fault=Fault.TIMEOUT, detail=detail, requests=flight.requests)
         except asyncio.CancelledError:
             request.cancel()
             raise
@@ -131,7 +132,7 @@ class CrtPutEngine:
 class _Flight:
     """One request under way: carries the engine's callbacks from its threads to the event loop."""
 
-    def __init__(self, keys: Callable[[], SigningKeys]) -> None:
+    def __init__(self, keys: SigningKeys) -> None:
         self._loop = asyncio.get_running_loop()
         self._keys = keys
         self._headers: list[tuple[str, str]] = []
@@ -140,17 +141,15 @@ class _Flight:
 
     @property
     def requests(self) -> int:
-        """Requests sent. Every repetition is signed anew, which is the only trace it leaves.
+        """Requests sent: each is signed, which is the only trace that a repetition leaves.
 
-        A request that was signed and then found no connection counts as well; a repetition that the
-        HTTP layer makes below the signature would not, but it makes none.
+        A request that was signed and then found no connection counts as well.
         """
         return max(1, self._signed)
 
     def sign(self) -> Any:
         self._signed += 1
-        access_key, secret_key, token = self._keys()
-        return AwsCredentials(access_key, secret_key, token)
+        return AwsCredentials(self._keys.access_key, self._keys.secret_key, self._keys.token)
 
     def on_headers(self, *, headers: list[tuple[str, str]], **_: object) -> None:
         self._headers = headers
@@ -165,10 +164,13 @@ class _Flight:
         **_: object,
     ) -> None:
         headers = {name.lower(): value for name, value in error_headers or self._headers}
+        name = str(getattr(error, "name", type(error).__name__))
         if status_code is not None and (error is None or error_headers is not None):
             answer = Answer(status_code, headers, error_body or b"", requests=self.requests)
+        elif name in _ANSWERS:
+            status, code = _ANSWERS[name]
+            answer = Answer(status, code=code, requests=self.requests)
         else:
-            name = str(getattr(error, "name", type(error).__name__))
             answer = Answer(0, fault=_fault(name), detail=name, requests=self.requests)
         # A closed loop has nobody left who waits for this answer.
         with contextlib.suppress(RuntimeError):

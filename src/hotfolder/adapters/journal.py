@@ -141,23 +141,28 @@ class SqliteJournal:
             raise durable.local_error("open the journal", self._path, error) from error
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
+            # The version first: even the change to WAL would write into a file that is not ours.
+            version = self._version(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            self._prepare(connection)
+            if version == 0:
+                self._make_tables(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == SCHEMA_VERSION:
-            return
-        if version != 0:
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """The version of the file's tables; 0 for a new file."""
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, SCHEMA_VERSION):
             raise LocalError(
                 f"the journal {self._path} has version {version}; this hotfolder knows {SCHEMA_VERSION}",
                 hint=f"run the newer hotfolder again, or {_DELETING_IS_SAFE}",
             )
+        return version
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_SCHEMA)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

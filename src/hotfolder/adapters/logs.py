@@ -85,8 +85,9 @@ class _Writer:
     def __init__(self, stream: TextIO | None, render: Callable[[EventDict], str]) -> None:
         self._stream = stream
         self._render = render
-        # Loggers live in every thread, and text streams may mix the lines of two.
-        self._lock = threading.Lock()
+        # Loggers live in every thread, and text streams may mix the lines of two. Reentrant, because
+        # the garbage collector may run inside `write` and find something that logs in its `__del__`.
+        self._lock = threading.RLock()
         self._lost = 0
 
     def write(self, line: str) -> None:
@@ -98,7 +99,8 @@ class _Writer:
                     _put(stream, self._render(self._loss()))
                     self._lost = 0
                 _put(stream, line)
-            except (OSError, ValueError):  # ValueError: the stream is closed
+            except (OSError, ValueError, RuntimeError):
+                # ValueError: the stream is closed; RuntimeError: it is inside another write of ours.
                 self._lost += 1
 
     debug = info = warning = error = critical = write

@@ -56,24 +56,26 @@ class Notifier:
             return
         if self._notifier.socket is None:
             self._notifier = _connect()
+        if self._notifier.socket is None:
+            self._complain("NOTIFY_SOCKET does not answer")
+            return
         message = "\n".join([*self._owed, *assignments]).encode(errors="backslashreplace")
         try:
             # sdnotify encodes as Latin-1, systemd reads UTF-8: this way its encoding gives our bytes.
             self._notifier.notify(message.decode("latin-1"))
-        except (OSError, AttributeError) as error:
-            self._not_sent(error)
+        except OSError as error:
+            if error.errno not in _LATER:
+                self._disconnect()  # the next message connects anew
+                self._complain(str(error))
+            # Else systemd is behind: the socket is good, and waiting here would stop the pipeline.
             return
         self._owed.clear()
         self._complained = False
 
-    def _not_sent(self, error: Exception) -> None:
-        if isinstance(error, OSError) and error.errno in _LATER:
-            return  # systemd is behind: the socket is good, and waiting here would stop the pipeline
-        # The socket is gone (AttributeError: sdnotify has none); the next message connects anew.
-        self._disconnect()
+    def _complain(self, error: str) -> None:
         if not self._complained:
             self._complained = True
-            log.warning("systemd.notify_failed", error=str(error))
+            log.warning("systemd.notify_failed", error=error)
 
     def _disconnect(self) -> None:
         if self._notifier.socket is not None:

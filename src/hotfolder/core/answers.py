@@ -41,13 +41,14 @@ class Fault(StrEnum):
 class Answer:
     """One HTTP answer as a put engine got it, or the fault that took its place (`status` is 0).
 
-    Header names are lower-case. `body` is the error document, empty on success. `requests` counts
-    what was sent, where the engine repeats requests by itself.
+    Header names are lower-case. `body` is the error document, empty on success; `code` is S3's error
+    code where the engine kept only that. `requests` counts what was sent, as engines may repeat.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    code: str = ""
     fault: Fault | None = None
     detail: str = ""
     requests: int = 1
@@ -118,7 +119,7 @@ _TROUBLE_HINTS = {
     ),
     DestinationTrouble.DENIED: _POLICY,
     DestinationTrouble.NO_BUCKET: "create the bucket, or correct `bucket` in [destination]",
-    DestinationTrouble.EXPIRED: "renew the credentials (for SSO: log in again); delivery resumes by itself",
+    DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in again); delivery resumes by itself",
     DestinationTrouble.THROTTLED: "the store asks for fewer requests; delivery resumes by itself",
 }
 
@@ -248,18 +249,18 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     return Verdict(DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint), patience)
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
+def read_refusal(answer: Answer) -> Refusal:
     """Code, message and region of an error answer; a body that is no S3 error document says nothing."""
-    region = headers.get("x-amz-bucket-region", "")
+    region = answer.headers.get("x-amz-bucket-region", "")
     try:
         # expat builds nothing from external entities, and since 2.4.1 stops entity bombs.
-        root = ET.fromstring(body[:_MAX_ERROR_BODY])  # noqa: S314
+        root = ET.fromstring(answer.body[:_MAX_ERROR_BODY])  # noqa: S314
     except ET.ParseError:
-        return Refusal(status, "", region=region)  # a proxy's HTML page, or nothing at all
+        # A proxy's HTML page, or nothing at all.
+        return Refusal(answer.status, answer.code, region=region)
     fields = {child.tag.rpartition("}")[2]: child.text or "" for child in root}
-    return Refusal(
-        status, fields.get("Code", ""), fields.get("Message", ""), fields.get("Region") or region
-    )
+    code = fields.get("Code") or answer.code
+    return Refusal(answer.status, code, fields.get("Message", ""), fields.get("Region") or region)
 
 
 def _sentence(refusal: Refusal, code: str) -> str:

@@ -1,7 +1,7 @@
 """The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hotfolder.core.answers import Answer
@@ -165,11 +165,27 @@ class Archive(Protocol):
     def tail(self, size: int) -> bytes: ...
 
 
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """What signs a request. Its repr shows no secret, as tracebacks may print it."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
 class PutEngine(Protocol):
     """Sends one PUT without a thread for it. Decides nothing: the store adapter reads the answer."""
 
     async def put(
-        self, url: str, headers: Mapping[str, str], body: Body, *, sha256: bytes, deadline: float
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        *,
+        sha256: bytes,
+        keys: SigningKeys,
+        deadline: float,
     ) -> Answer:
         """Sign and send; `url` is complete and percent-encoded, `deadline` in seconds from now.
 

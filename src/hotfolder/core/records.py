@@ -29,6 +29,12 @@ class Fingerprint:
         )
 
 
+def decimal_seconds(ns: int) -> str:
+    """Nanoseconds since the epoch as decimal seconds, exact: -500_000_000 is "-0.500000000"."""
+    seconds, nanoseconds = divmod(abs(ns), 1_000_000_000)
+    return f"{'-' if ns < 0 else ''}{seconds}.{nanoseconds:09d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One settled file on its journey. `relpath` is relative to `root`, surrogate-escaped."""

@@ -1,6 +1,7 @@
 """Where a file's object goes: keys from templates, groups, names that any store takes. Pure."""
 
 import datetime as dt
+import hashlib
 import re
 import string
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from hotfolder.core.errors import FileRejected
 from hotfolder.core.records import Job
 
 MAX_KEY_BYTES = 1024  # S3's limit, in UTF-8
+MAX_SEGMENT_BYTES = 255  # what stores on a file system take between two slashes
 _MAX_NAME_METADATA = 1400  # of S3's 2 KB for all user metadata
 
 VARIABLES = frozenset(
@@ -29,6 +31,7 @@ VARIABLES = frozenset(
 )
 #: At least one of these must stand in a template, or all files would go to one key.
 _NAMING = frozenset({"relpath", "grouppath", "name", "stem"})
+_SLASHES = re.compile("/{2,}")
 _HEX_AHEAD = re.compile(rb"%(?=[0-9A-Fa-f]{2})")
 
 
@@ -68,7 +71,8 @@ class KeyTemplate:
                 pieces.append(moment.strftime(spec or "%Y/%m/%d"))
             elif variable:
                 pieces.append(values[variable])
-        return "".join(pieces).lstrip("/")
+        # An empty prefix leaves its slash behind; many stores refuse "//". No path has one of its own.
+        return _SLASHES.sub("/", "".join(pieces)).lstrip("/")
 
 
 def parse_template(text: str) -> KeyTemplate:
@@ -118,19 +122,19 @@ class Route:
             "group": encode_path(job.group),
             "grouppath": encode_path(group_path(job.relpath)),
             "name": name,
-            "stem": name.rpartition(".")[0] or name,
+            "stem": _stem(name),
             "relpath": relpath,
             "ext": self.ext,
             "timestamp": moment.strftime("%Y%m%d_%H%M"),
             "host": self.host,
         }
-        return self._checked(self.template.render(values, moment), job)
+        return self._checked(self.template.render(values, moment), job, self.ext)
 
     def alternative(self, key: str, job: Job) -> str:
         """The key for a file whose own key is taken by other content: "~operation" before the suffix."""
         stem = key.removesuffix(self.ext) if self.ext else key
-        suffix = self.ext if stem != key else ""
-        return self._checked(f"{stem}~{job.operation_id}{suffix}", job)
+        suffix = f"~{job.operation_id}{self.ext if stem != key else ''}"
+        return self._checked(stem + suffix, job, suffix)
 
     def fixed_start(self) -> str:
         """The part of every key of this folder that no file can change."""
@@ -142,7 +146,9 @@ class Route:
             start += {"prefix": self.prefix, "folder": self.folder, "host": self.host}[variable]
         return start.lstrip("/")
 
-    def _checked(self, key: str, job: Job) -> str:
+    def _checked(self, key: str, job: Job, suffix: str) -> str:
+        *parents, last = key.split("/")
+        key = "/".join([*(shorten(parent) for parent in parents), shorten(last, suffix)])
         size = len(key.encode())
         if size > MAX_KEY_BYTES:
             raise FileRejected(
@@ -150,6 +156,27 @@ class Route:
                 hint="shorten the folder or file names, or the key template",
             )
         return key
+
+
+def _stem(name: str) -> str:
+    """`name` without its last suffix; all of it where only dots would be left, "." and ".." above all."""
+    stem = name.rpartition(".")[0]
+    return stem if stem.strip(".") else name
+
+
+def shorten(segment: str, suffix: str = "") -> str:
+    """A key segment of at most 255 bytes: a longer one keeps its start, a digest, and `suffix`.
+
+    S3 has no such limit, but stores that keep keys as file names do (SeaweedFS, MinIO), and a name
+    of 255 bytes is legal in the inbox. The whole name stands in the metadata and in the archive.
+    """
+    raw = segment.encode()
+    if len(raw) <= MAX_SEGMENT_BYTES:
+        return segment
+    digest = f"~{hashlib.sha256(raw).hexdigest()[:16]}"
+    start = segment.removesuffix(suffix).encode()
+    room = MAX_SEGMENT_BYTES - len((digest + suffix).encode())
+    return start[:room].decode("utf-8", "ignore") + digest + suffix
 
 
 def could_collide(one: Route, other: Route) -> bool:

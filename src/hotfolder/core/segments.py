@@ -47,14 +47,13 @@ def gzip_end(crc32: int, size: int) -> bytes:
     return DEFLATE_END + struct.pack("<II", crc32, size & 0xFFFFFFFF)
 
 
-def stored_blocks(data: memoryview) -> bytes:
+def stored_blocks(data: bytes | memoryview) -> Iterator[bytes | memoryview]:
     """`data` as deflate stored blocks, none of them final. Costs 5 bytes for each 65,535."""
-    pieces: list[bytes | memoryview] = []
-    for start in range(0, len(data), STORED_BLOCK):
-        block = data[start : start + STORED_BLOCK]
-        pieces.append(struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF))
-        pieces.append(block)
-    return b"".join(pieces)
+    view = memoryview(data)
+    for start in range(0, len(view), STORED_BLOCK):
+        block = view[start : start + STORED_BLOCK]
+        yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF)
+        yield block
 
 
 def gzip_seal(sha256: bytes, size: int) -> bytes:

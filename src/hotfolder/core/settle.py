@@ -27,7 +27,7 @@ class SettleTracker:
         self._settle = settle
         self._waiting: dict[str, _Waiting] = {}
         self._due: list[tuple[float, str]] = []
-        self._settled: list[tuple[str, Fingerprint]] = []
+        self._settled: dict[str, Fingerprint] = {}
         self.bytes = 0  # the sizes of all that waits
 
     def __len__(self) -> int:
@@ -36,16 +36,24 @@ class SettleTracker:
     def __contains__(self, path: str) -> bool:
         return path in self._waiting
 
-    def observe(self, path: str, seen: Fingerprint | None, now: float) -> None:
-        """Take in what `path` looks like at `now`; None means that it is gone."""
+    def observe(
+        self, path: str, seen: Fingerprint | None, now: float, until: float | None = None
+    ) -> None:
+        """Take in what `path` looked like at some moment from `now` to `until`; None: it is gone.
+
+        Where a look takes its time, the quiet time counts from its end and must be over at its begin.
+        """
+        if seen is not None and self._settled.get(path) == seen:
+            return  # found quiet already, and not yet fetched
+        self._settled.pop(path, None)
         waiting = self._waiting.get(path)
         if seen is None:
             self._drop(path)
         elif waiting is None or waiting.seen != seen:
-            self._arm(path, seen, now)
+            self._arm(path, seen, now if until is None else until)
         elif now >= waiting.due:
             self._drop(path)
-            self._settled.append((path, seen))
+            self._settled[path] = seen
 
     def _drop(self, path: str) -> None:
         waiting = self._waiting.pop(path, None)
@@ -68,7 +76,8 @@ class SettleTracker:
         while self._due and self._due[0][0] <= now and len(due) < limit:
             moment, path = heapq.heappop(self._due)
             waiting = self._waiting.get(path)
-            if waiting is not None and waiting.due == moment:
+            # Armed twice for one moment, a path stands in the heap twice, one behind the other.
+            if waiting is not None and waiting.due == moment and due[-1:] != [path]:
                 due.append(path)
         return due
 
@@ -78,8 +87,8 @@ class SettleTracker:
 
     def pop_settled(self) -> list[tuple[str, Fingerprint]]:
         """The files found quiet since the last call, oldest first, with what they looked like."""
-        settled, self._settled = self._settled, []
-        return settled
+        settled, self._settled = self._settled, {}
+        return list(settled.items())
 
     def oldest(self) -> tuple[str, float] | None:
         """The path that waits longest and since when, for status; None when nothing waits."""

@@ -1,0 +1,70 @@
+"""What tests of every kind share: one real S3 store for the whole run, a fresh bucket for each test."""
+
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
+from hotfolder.seaweed import SeaweedFS
+from tests.support.s3_stores import opened, write_credentials
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """A SeaweedFS server on free ports of loopback."""
+    store = SeaweedFS(
+        tmp_path_factory.mktemp("seaweed"),
+        access_key="TESTKEY" + secrets.token_hex(6).upper(),
+        secret_key=secrets.token_urlsafe(24),
+    )
+    with store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def credentials_file(seaweed: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server's keys as an AWS shared-credentials file."""
+    path = tmp_path_factory.mktemp("credentials") / "credentials"
+    return write_credentials(path, seaweed.access_key, seaweed.secret_key)
+
+
+@pytest.fixture(scope="session")
+def admin(seaweed: SeaweedFS, credentials_file: Path) -> Iterator[S3Connection]:
+    """A connection of its own for what tests do behind the store's back."""
+    connection = S3Connection(
+        S3Settings("unused", endpoint_url=seaweed.endpoint_url, credentials_file=credentials_file)
+    )
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def bucket(admin: S3Connection) -> str:
+    """The name of a bucket that nobody else uses."""
+    name = f"bucket-{next(_numbers)}"
+    admin.client().create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def s3_settings(seaweed: SeaweedFS, credentials_file: Path, bucket: str) -> S3Settings:
+    """Settings of a store in the fresh bucket, with timeouts that suit loopback."""
+    return S3Settings(
+        bucket,
+        endpoint_url=seaweed.endpoint_url,
+        credentials_file=credentials_file,
+        connect_timeout=2.0,
+        read_timeout=20.0,
+    )
+
+
+@pytest.fixture
+async def s3_store(s3_settings: S3Settings) -> AsyncIterator[S3Store]:
+    """A store in the fresh bucket, over boto3 alone; its waits between tries take no time."""
+    async with opened(s3_settings) as store:
+        yield store

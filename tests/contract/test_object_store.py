@@ -1,0 +1,352 @@
+"""What every object store keeps: the one in memory, and SeaweedFS over boto3 with and without crt."""
+
+import base64
+import hashlib
+import socket
+import time
+import traceback
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.memory_store import MemoryStore
+from tests.support.s3_stores import Naps, opened, write_credentials
+
+from hotfolder.adapters.s3 import SINGLE_PUT_LIMIT, S3Settings, S3Store
+from hotfolder.core.errors import (
+    DestinationError,
+    DestinationTrouble,
+    FileRejected,
+    HotfolderError,
+    KeyTaken,
+    ObjectRefused,
+    UploadLost,
+    VerificationFailed,
+)
+from hotfolder.core.ports import ObjectStore
+from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt
+from hotfolder.seaweed import SeaweedFS
+
+MIB = 1024 * 1024
+PART = bytes(range(256)) * (5 * MIB // 256)  # the smallest that S3 takes before the last
+ODD_KEYS = [
+    "plain.tar.gz",
+    "with space/and more",
+    "emoji \N{GRINNING FACE}.bin",
+    "plus+minus-",
+    "%41 is not A",
+    'quo\'te "double" <tag> &amp; `tick`',
+    "caf\u00e9",  # NFC
+    "cafe\u0301",  # NFD
+    "#hash?query=1&x;y:z@[!$*(),]",
+    "tilde~ dots... und_erscore",
+    "/".join(["k" * 199] * 4 + ["k" * 99]),  # 899 bytes
+]
+
+
+def sha(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
+
+
+def md5(body: bytes) -> bytes:
+    return hashlib.md5(body, usedforsecurity=False).digest()
+
+
+def b64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def composite(bodies: Sequence[bytes]) -> tuple[str, str]:
+    """Checksum and ETag of an object of these parts, as S3 computes them."""
+    checksum = b64(sha(b"".join(map(sha, bodies))))
+    etag = md5(b"".join(map(md5, bodies))).hex()
+    return f"{checksum}-{len(bodies)}", f"{etag}-{len(bodies)}"
+
+
+@pytest.fixture(params=["memory", "boto3", "boto3+crt"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+    async with AsyncExitStack() as stack:
+        if request.param == "memory":
+            yield MemoryStore()
+        else:
+            settings = request.getfixturevalue("s3_settings")
+            yield await stack.enter_async_context(opened(settings, crt="crt" in request.param))
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port where nothing listens: bound a moment ago and let go."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
+def crt(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def put(store: ObjectStore, key: str, body: bytes = b"x", *, unless_exists: bool = False) -> str:
+    receipt = await store.put(ObjectDraft(key), body, sha256=sha(body), unless_exists=unless_exists)
+    return receipt.etag
+
+
+async def content(store: ObjectStore, key: str, start: int = 0) -> bytes:
+    return b"".join([chunk async for chunk in store.get(key, start=start)])
+
+
+async def listing(store: ObjectStore, prefix: str = "") -> list[ObjectInfo]:
+    return [info async for info in store.list(prefix)]
+
+
+async def send_parts(
+    store: ObjectStore, key: str, upload_id: str, bodies: Sequence[bytes]
+) -> list[PartReceipt]:
+    return [
+        await store.upload_part(key, upload_id, number, body, sha256=sha(body))
+        for number, body in enumerate(bodies, 1)
+    ]
+
+
+class TestSinglePut:
+    @pytest.mark.parametrize("size", [0, 1, 4096, 3 * MIB + 7])
+    async def test_receipt_and_head_name_checksum_and_etag(self, store: ObjectStore, size: int) -> None:
+        body = (b"0123456789" * (size // 10 + 1))[:size]
+        draft = ObjectDraft("a/b.gz", {"hotfolder-Size": str(size)}, "application/gzip")
+        receipt = await store.put(draft, body, sha256=sha(body), unless_exists=True)
+        assert (receipt.checksum_sha256, receipt.etag) == (b64(sha(body)), md5(body).hex())
+        assert receipt.attempts == 1
+        head = await store.head("a/b.gz")
+        assert head is not None
+        assert (head.key, head.size, head.etag) == ("a/b.gz", size, receipt.etag)
+        assert head.checksum_sha256 == receipt.checksum_sha256
+        assert head.metadata == {"hotfolder-size": str(size)}
+        assert await content(store, "a/b.gz") == body
+
+    async def test_takes_a_memoryview(self, store: ObjectStore) -> None:
+        buffer = bytearray(b"--hello--")
+        await store.put(
+            ObjectDraft("k"), memoryview(buffer)[2:7], sha256=sha(b"hello"), unless_exists=False
+        )
+        buffer[:] = b"overwrite"
+        assert await content(store, "k") == b"hello"
+
+    async def test_body_above_the_single_put_limit(self, store: ObjectStore) -> None:
+        body = PART * 2
+        assert len(body) > SINGLE_PUT_LIMIT
+        receipt = await store.put(ObjectDraft("k"), body, sha256=sha(body), unless_exists=True)
+        assert receipt.checksum_sha256 == b64(sha(body))
+
+    async def test_odd_keys(self, store: ObjectStore) -> None:
+        for number, key in enumerate(ODD_KEYS):
+            await put(store, key, f"body {number}".encode(), unless_exists=True)
+        assert [info.key for info in await listing(store)] == sorted(ODD_KEYS, key=str.encode)
+        for number, key in enumerate(ODD_KEYS):
+            assert await content(store, key) == f"body {number}".encode()
+            head = await store.head(key)
+            assert head is not None
+            assert head.key == key
+            await store.delete(key)
+        assert await listing(store) == []
+
+    @pytest.mark.parametrize("key", ["", "k" * 1025, "\N{GRINNING FACE}" * 257, "lone \udce9"])
+    async def test_impossible_keys_are_rejected(self, store: ObjectStore, key: str) -> None:
+        with pytest.raises(FileRejected):
+            await put(store, key)
+        with pytest.raises(FileRejected):
+            await store.create_multipart(ObjectDraft(key))
+        with pytest.raises(FileRejected):
+            await store.delete(key)
+
+    @pytest.mark.parametrize("value", ["caf\u00e9", "two\nlines", " padded "])
+    async def test_impossible_metadata_is_rejected(self, store: ObjectStore, value: str) -> None:
+        with pytest.raises(FileRejected):
+            await store.put(ObjectDraft("k", {"name": value}), b"", sha256=sha(b""), unless_exists=False)
+
+    @pytest.mark.parametrize("size", [5, 9 * MIB])
+    async def test_wrong_checksum_is_refused(self, store: ObjectStore, size: int) -> None:
+        with pytest.raises(VerificationFailed):
+            await store.put(
+                ObjectDraft("k"), bytes(size), sha256=sha(b"something else"), unless_exists=False
+            )
+        assert await store.head("k") is None
+
+    async def test_unless_exists(self, store: ObjectStore) -> None:
+        await put(store, "k", b"first", unless_exists=True)
+        with pytest.raises(KeyTaken):
+            await put(store, "k", b"second", unless_exists=True)
+        assert await content(store, "k") == b"first"
+        await put(store, "k", b"third", unless_exists=False)
+        assert await content(store, "k") == b"third"
+
+
+class TestReading:
+    async def test_absent_object(self, store: ObjectStore) -> None:
+        assert await store.head("absent") is None
+        with pytest.raises(FileNotFoundError):
+            await content(store, "absent")
+        await store.delete("absent")
+
+    @pytest.mark.parametrize("start", [0, 1, 70_000, 99_999, 100_000])
+    async def test_get_from_an_offset(self, store: ObjectStore, start: int) -> None:
+        body = bytes(range(250)) * 400
+        await put(store, "k", body)
+        assert await content(store, "k", start) == body[start:]
+
+    async def test_a_reader_may_leave_early(self, store: ObjectStore) -> None:
+        await put(store, "k", PART)
+        stream = store.get("k")
+        assert await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]  # the port promises an iterator only
+        assert await content(store, "k") == PART
+
+    async def test_list_by_prefix_in_key_order(self, store: ObjectStore) -> None:
+        for key in ("b/2", "a/1", "b/10", "c"):
+            await put(store, key, key.encode())
+        infos = await listing(store, "b/")
+        assert [(info.key, info.size) for info in infos] == [("b/10", 4), ("b/2", 3)]
+        assert infos[0].etag == md5(b"b/10").hex()
+
+    async def test_check(self, store: ObjectStore) -> None:
+        await store.check()
+
+
+class TestMultipart:
+    async def test_roundtrip_with_a_shorter_last_part(self, store: ObjectStore) -> None:
+        bodies = [PART, PART, b"tail"]
+        draft = ObjectDraft("big.tar.gz", {"hotfolder-operation": "1"})
+        upload_id = await store.create_multipart(draft)
+        parts = await send_parts(store, draft.key, upload_id, bodies)
+        expected = [
+            PartReceipt(number, len(body), md5(body).hex(), b64(sha(body)))
+            for number, body in enumerate(bodies, 1)
+        ]
+        assert parts == expected
+        receipt = await store.complete(draft.key, upload_id, parts, unless_exists=True)
+        assert (receipt.checksum_sha256, receipt.etag) == composite(bodies)
+        head = await store.head(draft.key)
+        assert head is not None
+        assert (head.checksum_sha256, head.etag) == composite(bodies)
+        assert (head.size, head.metadata) == (2 * len(PART) + 4, {"hotfolder-operation": "1"})
+        assert await content(store, draft.key, len(PART) - 1) == PART[-1:] + PART + b"tail"
+
+    async def test_list_parts_and_send_one_again(self, store: ObjectStore) -> None:
+        upload_id = await store.create_multipart(ObjectDraft("k"))
+        assert await store.list_parts("k", upload_id) == []
+        second = await store.upload_part("k", upload_id, 2, b"tail", sha256=sha(b"tail"))
+        await store.upload_part("k", upload_id, 1, b"wrong", sha256=sha(b"wrong"))
+        first = await store.upload_part("k", upload_id, 1, PART, sha256=sha(PART))
+        listed = [(part.number, part.size, part.etag) for part in await store.list_parts("k", upload_id)]
+        assert listed == sorted(listed, key=lambda part: part[0])
+        # SeaweedFS lists every sending of a part, S3 the last one.
+        assert {(1, len(PART), first.etag), (2, 4, second.etag)} <= set(listed)
+        await store.complete("k", upload_id, [first, second], unless_exists=False)
+        assert await content(store, "k") == PART + b"tail"
+
+    async def test_wrong_checksum_of_a_part_is_refused(self, store: ObjectStore) -> None:
+        upload_id = await store.create_multipart(ObjectDraft("k"))
+        with pytest.raises(VerificationFailed):
+            await store.upload_part("k", upload_id, 1, PART, sha256=sha(b"other"))
+        assert await store.list_parts("k", upload_id) == []
+
+    async def test_parts_that_the_store_does_not_have(self, store: ObjectStore) -> None:
+        upload_id = await store.create_multipart(ObjectDraft("k"))
+        parts = await send_parts(store, "k", upload_id, [PART])
+        foreign = PartReceipt(2, 4, md5(b"tail").hex())
+        with pytest.raises((VerificationFailed, ObjectRefused)):
+            await store.complete("k", upload_id, [*parts, foreign], unless_exists=True)
+
+    async def test_complete_unless_exists(self, store: ObjectStore) -> None:
+        upload_id = await store.create_multipart(ObjectDraft("k"))
+        parts = await send_parts(store, "k", upload_id, [b"only"])
+        await put(store, "k", b"came first")
+        with pytest.raises(KeyTaken):
+            await store.complete("k", upload_id, parts, unless_exists=True)
+        assert await content(store, "k") == b"came first"
+        await store.complete("k", upload_id, parts, unless_exists=False)
+        assert await content(store, "k") == b"only"
+
+    async def test_an_aborted_upload_is_lost(self, store: ObjectStore) -> None:
+        upload_id = await store.create_multipart(ObjectDraft("k"))
+        parts = await send_parts(store, "k", upload_id, [b"only"])
+        await store.abort("k", upload_id)
+        await store.abort("k", upload_id)
+        with pytest.raises(UploadLost):
+            await store.upload_part("k", upload_id, 2, b"x", sha256=sha(b"x"))
+        with pytest.raises(UploadLost):
+            await store.list_parts("k", upload_id)
+        with pytest.raises(UploadLost):
+            await store.complete("k", upload_id, parts, unless_exists=False)
+        assert await store.head("k") is None
+
+
+class TestTrouble:
+    """What belongs to the whole destination; only real stores can be unreachable."""
+
+    async def test_missing_bucket(self, s3_settings: S3Settings, crt: bool) -> None:
+        async with opened(replace(s3_settings, bucket="no-such-bucket"), crt=crt) as store:
+            await expect_trouble(store, DestinationTrouble.NO_BUCKET)
+
+    async def test_unknown_access_key(self, s3_settings: S3Settings, tmp_path: Path, crt: bool) -> None:
+        file = write_credentials(tmp_path / "credentials", "UNKNOWNKEY", "SecretThatMustNotShow")
+        async with opened(replace(s3_settings, credentials_file=file), crt=crt) as store:
+            errors = await expect_trouble(store, DestinationTrouble.DENIED)
+        assert all("access key" in error.hint for error in errors)
+
+    async def test_wrong_secret_key(
+        self, s3_settings: S3Settings, tmp_path: Path, crt: bool, seaweed: SeaweedFS
+    ) -> None:
+        file = write_credentials(tmp_path / "credentials", seaweed.access_key, "SecretThatMustNotShow")
+        async with opened(replace(s3_settings, credentials_file=file), crt=crt) as store:
+            errors = await expect_trouble(store, DestinationTrouble.DENIED)
+        assert all("secret key" in error.hint for error in errors)
+
+    async def test_no_credentials(self, s3_settings: S3Settings, tmp_path: Path, crt: bool) -> None:
+        absent = replace(s3_settings, credentials_file=tmp_path / "absent")
+        async with opened(absent, crt=crt) as store:
+            await expect_trouble(store, DestinationTrouble.DENIED)
+
+    async def test_nothing_listens(self, s3_settings: S3Settings, closed_port: int, crt: bool) -> None:
+        naps = Naps()
+        nowhere = replace(s3_settings, endpoint_url=f"http://127.0.0.1:{closed_port}")
+        begun = time.monotonic()
+        async with opened(nowhere, crt=crt, sleep=naps) as store:
+            errors = await expect_trouble(store, DestinationTrouble.UNREACHABLE)
+        assert time.monotonic() - begun < 10
+        assert len(naps.asked) == 3 * len(errors)  # four tries each, and then the caller holds
+
+    async def test_credentials_that_come_later_are_picked_up(
+        self, s3_settings: S3Settings, tmp_path: Path, crt: bool
+    ) -> None:
+        late = replace(s3_settings, credentials_file=tmp_path / "credentials")
+        async with opened(late, crt=crt) as store:
+            with pytest.raises(DestinationError):
+                await store.check()
+            assert s3_settings.credentials_file is not None
+            (tmp_path / "credentials").write_bytes(s3_settings.credentials_file.read_bytes())
+            await put(store, "k", b"at last")
+            assert await content(store, "k") == b"at last"
+
+
+async def expect_trouble(store: S3Store, trouble: DestinationTrouble) -> list[HotfolderError]:
+    """Every operation raises it, with a hint, and with no secret in message or traceback."""
+    errors: list[HotfolderError] = []
+    for attempt in (
+        store.check(),
+        put(store, "k"),
+        put(store, "k", PART * 2),
+        store.create_multipart(ObjectDraft("k")),
+        content(store, "k"),
+        listing(store),
+        store.delete("k"),
+    ):
+        with pytest.raises(DestinationError) as caught:
+            await attempt
+        assert caught.value.trouble is trouble
+        assert caught.value.hint
+        assert caught.value.__cause__ is not None
+        assert "SecretThatMustNotShow" not in "".join(traceback.format_exception(caught.value))
+        errors.append(caught.value)
+    return errors

@@ -1,0 +1,250 @@
+"""What an operator meets: signals, systemd, outages, faulty configuration, exit codes, secrets."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from tests.support.box import HOTFOLDER, Box
+
+from hotfolder.seaweed import SeaweedFS
+
+
+def test_systemd_hears_ready_status_watchdog_and_stopping(box: Box) -> None:
+    address = str(box.root / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(20)
+        box.start(NOTIFY_SOCKET=address)
+        (box.inbox / "a").write_bytes(b"a")
+        box.wait_recorded(1)
+        box.wait(lambda: box.phase() == "idle")
+        assert box.stop(signal.SIGINT) == 0
+        heard = ""
+        while "STOPPING=1" not in heard:
+            heard += listener.recv(4096).decode() + "\n"
+    assert heard.index("READY=1") < heard.index("WATCHDOG=1") < heard.index("STOPPING=1")
+    assert "STATUS=idle: 1 uploaded" in heard
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(box: Box) -> None:
+    box.start()
+    second = box.command("run")
+    assert second.returncode == 75
+    assert "holds" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_run_waits_for_a_missing_inbox_and_once_says_69(box: Box) -> None:
+    os.rmdir(box.inbox)
+    once = box.command("once")
+    assert once.returncode == 69
+    assert str(box.inbox) in once.stderr
+    box.start(wait=False)
+    box.wait(lambda: box.phase() == "inbox-missing")
+    box.inbox.mkdir()
+    (box.inbox / "late").write_bytes(b"late")
+    (line,) = box.wait_recorded(1)
+    assert line["target_name"] == "late"
+    assert box.stop() == 0
+
+
+def test_an_inbox_that_is_remade_is_watched_again(box: Box) -> None:
+    box.start()
+    os.rmdir(box.inbox)
+    box.wait(lambda: box.phase() == "inbox-missing")
+    box.inbox.mkdir()
+    box.wait(lambda: box.phase() == "idle")
+    (box.inbox / "again").write_bytes(b"again")
+    box.wait_recorded(1, timeout=20)  # by a hint: the next scan is five minutes away
+
+
+def test_run_waits_for_an_absent_store_and_delivers_when_it_comes(tmp_path: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    box = Box(
+        tmp_path,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        access_key="HFTESTKEY",
+        secret_key="not-a-real-secret-key",
+        bucket="late",
+    )
+    (box.inbox / "patient").write_bytes(b"patient")
+    once = box.command("once")
+    assert once.returncode == 69, once.stderr
+    assert str(port) in once.stderr
+    with contextlib.closing(box):
+        box.start(wait=False)
+        box.wait(lambda: box.phase() == "destination-unreachable")
+        assert box.status()["destination"]["state"] == "unreachable"
+        box.wait(lambda: box.status()["waiting"]["count"] == 1)
+        store = SeaweedFS(
+            tmp_path / "store", access_key=box.access_key, secret_key=box.secret_key, s3_port=port
+        )
+        with store:
+            box.wait(lambda: box.status()["destination"]["state"] == "no-bucket", timeout=90)
+            assert (box.inbox / "patient").exists()
+            box.s3().create_bucket(Bucket="late")
+            (line,) = box.wait_recorded(1, timeout=90)
+            assert line["status"] == "success"
+            assert line["attempts"] == 1  # an outage is not a failure of the file
+            assert box.stop() == 0
+    assert box.log().count("destination.held") == 1
+
+
+def test_wrong_credentials_hold_the_destination_and_show_no_secret(box: Box) -> None:
+    secret = "wrong-secret-that-nobody-may-see"
+    (box.root / "credentials").write_text(
+        f"[default]\naws_access_key_id = WRONG\naws_secret_access_key = {secret}\n"
+    )
+    (box.inbox / "a").write_bytes(b"a")
+    once = box.command("once", "--debug")
+    assert once.returncode == 69
+    assert secret not in once.stdout + once.stderr
+    box.start("--debug", wait=False)
+    box.wait(lambda: box.status().get("destination", {}).get("state") == "denied")
+    assert (box.inbox / "a").exists()
+    assert box.ledger() == []
+    assert box.stop() == 0
+    assert secret not in box.log() + json.dumps(box.status())
+
+
+def test_a_good_secret_is_not_printed_either(box: Box) -> None:
+    box.start("--debug")
+    (box.inbox / "a").write_bytes(b"a")
+    box.wait_recorded(1)
+    shown = box.command("config", "show").stdout
+    box.stop()
+    assert box.secret_key not in box.log() + shown + (box.state / "ledger.jsonl").read_text()
+
+
+def test_upload_leaves_the_originals_and_skips_what_is_there(box: Box) -> None:
+    tree = box.root / "elsewhere"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "a.txt").write_bytes(b"a")
+    (tree / "sub" / "b.txt").write_bytes(b"b" * 100_000)
+    (tree / ".DS_Store").write_bytes(b"junk")
+    first = box.command("upload", str(tree))
+    assert first.returncode == 0, first.stderr
+    assert sorted(box.keys()) == ["elsewhere/a.txt.tar.gz", "elsewhere/sub/b.txt.tar.gz"]
+    assert (tree / "a.txt").exists()
+    second = box.command("upload", str(tree), str(tree / "missing"))
+    assert second.returncode == 1
+    assert "missing" in second.stderr
+    assert [line["status"] for line in box.ledger()] == ["success"] * 2 + ["skipped"] * 2
+    assert box.ledger()[0]["command_args"][:2] == ["upload", str(tree)]
+    assert box.command("history").stdout.count("skipped") == 2
+
+
+def test_status_and_history_tell_what_happened(box: Box) -> None:
+    assert "no heartbeat" in box.command("status").stderr
+    assert "nothing" in box.command("history").stdout
+    (box.inbox / "odd\nname").write_bytes(b"x" * 5000)
+    assert box.command("once").returncode == 0
+    told = box.command("status").stdout
+    assert "stopped" in told
+    assert "1 uploaded" in told
+    history = box.command("history").stdout
+    assert "odd\\nname" in history
+    (entry,) = [json.loads(line) for line in box.command("history", "--json").stdout.splitlines()]
+    assert entry["target_name"] == "odd\nname"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "the table [destination] is missing"),
+        ("[destination]\n[folders.a]\ninbox='i'\n", "destination.bucket is missing"),
+        ("[destination]\nbucket=''\n[folders.a]\ninbox='i'\n", "destination.bucket"),
+        ("[destination]\nbukket='b'\n[folders.a]\ninbox='i'\n", "did you mean bucket?"),
+        ("[destination]\nbucket='b'\n", "folders"),
+        ("[destination]\nbucket='b'\n[folders.a]\n", "folders.a.inbox is missing"),
+        ("[destination]\nbucket='b'\n[folders.a]\ninbox='i'\nsettel='5s'\n", "did you mean settle?"),
+        ("[destination]\nbucket='b'\n[folders.a]\ninbox='i'\nsettle='5 parsecs'\n", "5m"),
+        ("[destination]\nbucket='b'\n[folders.a]\ninbox='i'\nkey='{nope}'\n", "{relpath}"),
+        (
+            "[destination]\nbucket='b'\n[folders.a]\ninbox='i'\ncompleted='i/c'\n",
+            "must not lie in each other",
+        ),
+        ("[destination]\nbucket='b'\n[folders.a]\ninbox='i'\n[folders.b]\ninbox='j'\n", "the same key"),
+        ("this is not TOML", "not valid TOML"),
+    ],
+)
+def test_a_faulty_configuration_is_a_sentence_and_exit_78(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    config = tmp_path / "hotfolder.toml"
+    config.write_text(text)
+    done = subprocess.run(
+        [*HOTFOLDER, "run", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_absent_configuration_says_how_to_write_one(tmp_path: Path) -> None:
+    config = tmp_path / "hotfolder.toml"
+    absent = subprocess.run(
+        [*HOTFOLDER, "run", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert absent.returncode == 78
+    assert "hotfolder config init" in absent.stderr
+    wrote = subprocess.run(
+        [*HOTFOLDER, "config", "init", "--config", str(config)],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert wrote.returncode == 0
+    shown = subprocess.run(
+        [*HOTFOLDER, "config", "show", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert 'bucket = "my-bucket"' in shown.stdout
+
+
+def test_the_sandbox_starts_delivers_stops_all_and_finds_its_data_again(tmp_path: Path) -> None:
+    box = tmp_path / "sandbox"
+    ledger = box / "state" / "ledger.jsonl"
+    for round_number in (1, 2):
+        process = subprocess.Popen(
+            [*HOTFOLDER, "sandbox", str(box)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert str(box / "inbox") in lines[0]
+        (box / "inbox" / f"file{round_number}.txt").write_bytes(b"hello")
+        stop = threading.Timer(60, process.kill)
+        stop.start()
+        while not ledger.exists() or ledger.read_text().count("\n") < round_number:
+            assert process.poll() is None
+        stop.cancel()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=40)
+        assert process.returncode == 0, errors
+        secret = (box / "credentials").read_text().split("aws_secret_access_key = ")[1].split()[0]
+        assert secret not in "".join(lines) + out + errors
+        port = int(lines[3].split("127.0.0.1:")[1].split("/")[0])
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert (box / "credentials").stat().st_mode & 0o077 == 0
+    assert [json.loads(line)["status"] for line in ledger.read_text().splitlines()] == ["success"] * 2

@@ -1,0 +1,199 @@
+"""What the S3 adapter makes of answers that a well-behaved store does not give."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from tests.support.s3_stores import Naps, opened, write_credentials
+from tests.support.scripted_http import Reply, ScriptedServer, scripted
+
+from hotfolder.adapters.s3 import S3Settings, S3Store
+from hotfolder.core.errors import (
+    DestinationError,
+    DestinationTrouble,
+    FileRejected,
+    HotfolderError,
+    KeyTaken,
+    ObjectRefused,
+)
+from hotfolder.core.records import ObjectDraft, Receipt
+
+BODY = b"0123456789" * 400
+OK = Reply(200)
+
+
+class Bench:
+    """Opens a store in front of a scripted server; closes both at the end of the test."""
+
+    def __init__(self, stack: AsyncExitStack, credentials: Path, crt: bool) -> None:
+        self._stack, self._credentials, self._crt = stack, credentials, crt
+        self.naps = Naps()
+
+    async def open(
+        self,
+        *script: Reply,
+        listing: Reply | None = None,
+        attempts: int = 12,
+        read_timeout: float = 5.0,
+    ) -> tuple[S3Store, ScriptedServer]:
+        server = await self._stack.enter_async_context(scripted(*script, listing=listing))
+        settings = S3Settings(
+            "bucket",
+            endpoint_url=server.endpoint_url,
+            credentials_file=self._credentials,
+            connect_timeout=0.5,
+            read_timeout=read_timeout,
+            attempts=attempts,
+        )
+        store = opened(settings, crt=self._crt, sleep=self.naps)
+        return await self._stack.enter_async_context(store), server
+
+
+@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    credentials = write_credentials(tmp_path / "credentials", "KEY", "SECRET")
+    async with AsyncExitStack() as stack:
+        yield Bench(stack, credentials, request.param)
+
+
+async def put(store: S3Store, *, unless_exists: bool = True) -> Receipt:
+    digest = hashlib.sha256(BODY).digest()
+    return await store.put(ObjectDraft("a b"), BODY, sha256=digest, unless_exists=unless_exists)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Reply(503, "SlowDown"),
+        Reply(500, "InternalError"),
+        Reply(502),
+        Reply(400, "RequestTimeout"),
+        Reply(409, "ConditionalRequestConflict"),
+        Reply(400, "BadDigest"),
+        Reply(cut=True),
+    ],
+    ids=lambda reply: reply.code or f"{reply.status}{'-cut' * reply.cut}",
+)
+async def test_passing_failures_are_repeated_and_counted(bench: Bench, failure: Reply) -> None:
+    store, server = await bench.open(failure, failure, OK)
+    receipt = await put(store)
+    assert receipt.etag == "e"
+    assert receipt.attempts == len(server.seen) == 3
+    assert set(server.seen) == {"put /bucket/a%20b"}
+    assert all("if-none-match: *" in head for head in server.heads)
+    assert all("x-amz-checksum-sha256:" in head for head in server.heads)
+    digest = hashlib.sha256(BODY).hexdigest()
+    assert all(f"x-amz-content-sha256: {digest}" in head for head in server.heads)
+    assert not any("expect:" in head for head in server.heads)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "hint"),
+    [
+        (Reply(412, "PreconditionFailed"), KeyTaken, ""),
+        (Reply(400, "KeyTooLongError"), FileRejected, ""),
+        (Reply(400, "EntityTooLarge"), FileRejected, ""),
+        (Reply(400, "InvalidRequest"), ObjectRefused, ""),
+        (Reply(403, "RequestTimeTooSkewed"), DestinationError, "NTP"),
+        (Reply(403, "AccessDenied"), DestinationError, "s3:PutObject"),
+        (Reply(400, "ExpiredToken"), DestinationError, "renew the credentials"),
+        (Reply(404, "NoSuchBucket"), DestinationError, "create the bucket"),
+    ],
+    ids=lambda value: value.code if isinstance(value, Reply) else "",
+)
+async def test_lasting_refusals_are_not_repeated(
+    bench: Bench, reply: Reply, kind: type[HotfolderError], hint: str
+) -> None:
+    store, server = await bench.open(reply)
+    with pytest.raises(kind) as caught:
+        await put(store)
+    assert reply.code in str(caught.value)
+    assert "s3://bucket/a b" in str(caught.value)
+    assert hint in caught.value.hint
+    assert bench.naps.asked == []
+    # awscrt by itself asks once more where it takes the clock for wrong.
+    assert len(server.seen) <= (2 if reply.code == "RequestTimeTooSkewed" else 1)
+
+
+async def test_a_store_that_asks_for_less_is_throttled_after_all_attempts(bench: Bench) -> None:
+    store, server = await bench.open(Reply(503, "SlowDown"), attempts=5)
+    with pytest.raises(DestinationError) as caught:
+        await put(store)
+    assert caught.value.trouble is DestinationTrouble.THROTTLED
+    assert 5 <= len(server.seen) <= 6  # awscrt may have repeated once by itself
+    assert len(bench.naps.asked) == 4
+    assert max(bench.naps.asked) <= 5.0
+
+
+async def test_a_500_is_the_objects_fault_if_the_bucket_answers(bench: Bench) -> None:
+    empty = Reply(200, body="<ListBucketResult></ListBucketResult>")
+    store, server = await bench.open(Reply(500), listing=empty, attempts=3)
+    with pytest.raises(ObjectRefused):
+        await put(store)
+    assert server.seen[-1].startswith("get /bucket?list-type=2")
+
+
+async def test_a_500_is_an_outage_if_the_bucket_fails_too(bench: Bench) -> None:
+    store, _ = await bench.open(Reply(500), listing=Reply(503), attempts=3)
+    with pytest.raises(DestinationError) as caught:
+        await put(store)
+    assert caught.value.trouble is DestinationTrouble.UNREACHABLE
+
+
+async def test_a_bare_refusal_of_head_asks_the_bucket_for_the_reason(bench: Bench) -> None:
+    store, _ = await bench.open(Reply(400), Reply(400, "ExpiredToken"))
+    with pytest.raises(DestinationError) as caught:
+        await store.head("k")
+    assert caught.value.trouble is DestinationTrouble.EXPIRED
+
+
+async def test_another_region_is_named(bench: Bench) -> None:
+    elsewhere = {"x-amz-bucket-region": "eu-central-1"}
+    store, _ = await bench.open(Reply(301, "PermanentRedirect", headers=elsewhere))
+    with pytest.raises(DestinationError) as caught:
+        await put(store)
+    assert 'region = "eu-central-1"' in caught.value.hint
+
+
+async def test_a_store_that_never_answers_is_left_after_four_tries(bench: Bench) -> None:
+    store, server = await bench.open(Reply(hang=True), read_timeout=0.2)
+    with pytest.raises(DestinationError) as caught:
+        await put(store)
+    assert caught.value.trouble is DestinationTrouble.UNREACHABLE
+    assert len(server.seen) == 4
+
+
+async def test_an_early_refusal_is_heard(bench: Bench) -> None:
+    store, _ = await bench.open(Reply(403, "AccessDenied", headers={"Connection": "close"}, early=True))
+    with pytest.raises(DestinationError) as caught:
+        await put(store)
+    assert caught.value.trouble is DestinationTrouble.DENIED
+
+
+async def test_a_put_can_be_cancelled_at_once(bench: Bench) -> None:
+    store, server = await bench.open(Reply(hang=True), read_timeout=1.0)
+    task = asyncio.create_task(put(store))
+    await server.asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_broken_download_goes_on_where_it_broke(bench: Bench) -> None:
+    broken = Reply(200, body="01234", headers={"Content-Length": "10"})
+    store, server = await bench.open(broken, Reply(206, body="56789"))
+    assert b"".join([chunk async for chunk in store.get("k")]) == b"0123456789"
+    assert server.seen == ["get /bucket/k"] * 2
+    assert "range: bytes=5-" in server.heads[1]
+    assert 'if-match: "e"' in server.heads[1]
+
+
+async def test_a_download_never_goes_on_in_another_object(bench: Bench) -> None:
+    broken = Reply(200, body="01234", headers={"Content-Length": "10"})
+    store, _ = await bench.open(broken, Reply(412, "PreconditionFailed"))
+    with pytest.raises(ObjectRefused):
+        async for _chunk in store.get("k"):
+            pass

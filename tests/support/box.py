@@ -1,0 +1,183 @@
+"""A whole hotfolder in a folder: its configuration, its processes, what is on disk and in the store."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from hotfolder.adapters.ledger import verify_chain
+
+HOTFOLDER = [sys.executable, "-m", "hotfolder"]
+
+
+class Box:
+    """One daemon's world under `root`, delivering to `bucket` of a running store."""
+
+    def __init__(
+        self, root: Path, *, endpoint_url: str, access_key: str, secret_key: str, bucket: str
+    ) -> None:
+        self.root, self.bucket = root, bucket
+        self.endpoint_url, self.access_key, self.secret_key = endpoint_url, access_key, secret_key
+        self.inbox, self.completed, self.failed = (
+            root / name for name in ("inbox", "completed", "failed")
+        )
+        self.state = root / "state"
+        self.config = root / "hotfolder.toml"
+        self.inbox.mkdir()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        (root / "credentials").write_text(
+            f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
+        )
+        self.configure()
+
+    def configure(self, folder: str = 'settle = "200ms"', extra: str = "", **destination: str) -> None:
+        """Write the configuration. `folder` and `extra` are TOML lines, `destination` replaces keys."""
+        values = {
+            "bucket": self.bucket,
+            "endpoint_url": self.endpoint_url,
+            "addressing_style": "path",
+            "auth": "config",
+            "credentials_file": "credentials",
+            **destination,
+        }
+        lines = "\n".join(f'{key} = "{value}"' for key, value in values.items())
+        self.config.write_text(
+            f'state_dir = "state"\n[destination]\n{lines}\n[folders.box]\ninbox = "inbox"\n{folder}\n'
+            f'[status]\ninterval = "100ms"\n{extra}\n'
+        )
+
+    def command(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [*HOTFOLDER, *arguments, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=self.root,
+            env=self.environment(),
+            check=False,
+        )
+
+    def start(self, *options: str, wait: bool = True, **environment: str) -> "subprocess.Popen[bytes]":
+        """Start the daemon; return once it beats, with `wait` once it has walked its inbox, too."""
+        with (self.root / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [*HOTFOLDER, "run", "--config", str(self.config), *options],
+                stderr=log,
+                stdout=log,
+                cwd=self.root,
+                env=self.environment() | environment,
+            )
+        self.processes.append(process)
+        self.wait(lambda: self.status().get("pid") == process.pid)
+        if wait:
+            self.wait(lambda: self.phase() == "idle")
+        return process
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """Ours without anything that could configure hotfolder or boto3 behind the test's back."""
+        return {key: value for key, value in os.environ.items() if not re.match("AWS_|HOTFOLDER_", key)}
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 40) -> int:
+        """End the daemon started last; returns its exit code."""
+        process = self.processes.pop()
+        process.send_signal(number)
+        return process.wait(timeout)
+
+    def kill(self) -> None:
+        """End the daemon started last with SIGKILL."""
+        process = self.processes.pop()
+        process.kill()
+        process.wait()
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def status(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads((self.state / "status.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return state
+
+    def phase(self) -> str:
+        return str(self.status().get("phase"))
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """All lines, after a check of the chain."""
+        path = self.state / "ledger.jsonl"
+        if not path.exists():
+            return []
+        verify_chain(path)
+        with path.open(encoding="utf-8", errors="surrogatepass") as lines:
+            return [json.loads(line) for line in lines]
+
+    def log(self) -> str:
+        return (self.root / "log").read_text(errors="replace")
+
+    def wait(self, condition: Callable[[], object], timeout: float = 60) -> None:
+        """Poll until `condition` holds; the log is shown where it does not."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            dead = [process for process in self.processes if process.poll() is not None]
+            assert not dead, f"the daemon ended by itself; its log ends:\n{self.log()[-3000:]}"
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {timeout} s; the log ends:\n{self.log()[-3000:]}")
+            time.sleep(0.05)
+
+    def wait_recorded(self, count: int, timeout: float = 60) -> list[dict[str, Any]]:
+        self.wait(lambda: len(self.ledger()) >= count, timeout)
+        return self.ledger()
+
+    # -- the bucket, seen by plain boto3 -------------------------------------------------------
+
+    def s3(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def keys(self) -> list[str]:
+        pages = self.s3().get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def fetch(self, key: str, to: Path) -> Path:
+        self.s3().download_file(self.bucket, key, str(to))
+        return to
+
+    def restore(self, key: str, into: Path) -> Path:
+        """Fetch a .tar.gz and unpack it as anybody would, with the system's tar; its one file."""
+        into.mkdir(parents=True)
+        archive = self.fetch(key, into.parent / f"{into.name}.tar.gz")
+        subprocess.run(["tar", "xzf", str(archive), "-C", str(into)], check=True, capture_output=True)
+        with tarfile.open(archive, "r|gz") as stream:
+            assert len(list(stream)) == 1
+        (restored,) = into.iterdir()
+        return restored
+
+    def open_uploads(self) -> list[str]:
+        return [
+            u["UploadId"]
+            for u in self.s3().list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        ]
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    return (path for path in root.rglob("*") if path.is_file())

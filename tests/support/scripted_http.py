@@ -1,0 +1,108 @@
+"""An HTTP server on loopback that answers what its script says, request by request."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer. `cut` closes without one, `hang` never answers, `early` answers before the body.
+
+    `headers` may declare more Content-Length than `body` has: then the connection ends too soon.
+    """
+
+    status: int = 200
+    code: str = ""
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+    hang: bool = False
+    early: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """Whether the connection closes after it."""
+        return self.cut or self.early or "Content-Length" in self.headers
+
+    def wire(self) -> bytes:
+        document = f"<Error><Code>{self.code}</Code><Message>scripted</Message></Error>"
+        body = document if self.code else self.body
+        headers = {"ETag": '"e"', "Content-Length": str(len(body)), **self.headers}
+        lines = [f"HTTP/1.1 {self.status} Scripted", *(f"{k}: {v}" for k, v in headers.items())]
+        return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+@dataclass
+class ScriptedServer:
+    """Gives `script` in order, the last reply for ever; `listing` answers listings, if it is there.
+
+    Keeps the request lines without their version in `seen`, and whole heads in lower case in `heads`.
+    """
+
+    script: list[Reply]
+    listing: Reply | None = None
+    seen: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = 0
+    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+        self._writers.append(writer)
+        try:
+            while await self._answer(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return  # the client has gone, as clients do
+        finally:
+            writer.close()
+
+    async def hang_up(self) -> None:
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*self._tasks)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        self.seen.append(head.partition(" http/")[0])
+        self.heads.append(head)
+        self.asked.set()
+        reply = self._next(head)
+        lengths = [line.split(":")[1] for line in head.split("\r\n") if "content-length:" in line]
+        if not reply.early:
+            await reader.readexactly(int(lengths[0]) if lengths else 0)
+        if reply.hang:
+            await reader.read()  # until the client gives up
+            return False
+        if not reply.cut:
+            writer.write(reply.wire())
+            await writer.drain()
+        return not reply.ends
+
+    def _next(self, head: str) -> Reply:
+        if self.listing is not None and "list-type=2" in head:
+            return self.listing
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+
+@asynccontextmanager
+async def scripted(*script: Reply, listing: Reply | None = None) -> AsyncIterator[ScriptedServer]:
+    """The server while it listens."""
+    served = ScriptedServer(list(script), listing)
+    server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
+    served.port = server.sockets[0].getsockname()[1]
+    try:
+        yield served
+    finally:
+        server.close()
+        await served.hang_up()

@@ -1,0 +1,203 @@
+"""The arrows of DESIGN.md section 4, held by reading the source: who may import, and do, what."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import hotfolder
+
+ROOT = Path(hotfolder.__file__).parent
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+CORE = [name for name in MODULES if name.startswith("core/")]
+ADAPTERS = [name for name in MODULES if name.startswith("adapters/")]
+CLI = [name for name in MODULES if name.startswith("cli/")]
+PIPELINE = [
+    "activity.py",
+    "budget.py",
+    "courier.py",
+    "daemon.py",
+    "delivery.py",
+    "finding.py",
+    "gate.py",
+    "intake.py",
+    "oneshot.py",
+    "packing.py",
+    "recorder.py",
+    "threads.py",
+    "transfer.py",
+]
+
+#: Each third-party package and the modules (or folders) that may know it. structlog: all but core.
+HOMES = {
+    "awscrt": ["adapters/crt.py"],
+    "boto3": ["adapters/s3.py"],
+    "botocore": ["adapters/s3.py"],
+    "isal": ["adapters/compression.py"],
+    "pathspec": ["adapters/filters.py"],
+    "platformdirs": ["config.py"],
+    "pydantic": ["config.py"],
+    "pydantic_settings": ["config.py"],
+    "rich": ["cli/"],
+    "sdnotify": ["adapters/systemd.py"],
+    "structlog": [name for name in MODULES if name not in CORE],
+    "tenacity": ["adapters/s3.py"],
+    "tomli_w": ["cli/", "sandbox.py"],  # the sandbox writes the configuration that it runs with
+    "typer": ["cli/"],
+    "types_boto3_s3": ["adapters/s3.py"],  # types only
+    "watchdog": ["adapters/watcher.py"],
+    "zstandard": ["adapters/compression.py"],
+}
+
+#: What outside core every adapter may use: durable writes, and paths that cannot escape their root.
+BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
+
+#: Who takes names away or gives new ones, and why.
+NAMES = {
+    "adapters/finishing.py": "moves originals: the only one that may",
+    "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
+    "seaweed.py": "clears the sandbox's own store",
+}
+NAMING_CALLS = {
+    *("rename", "renames", "unlink", "remove", "rmdir", "removedirs", "rmtree", "move", "link"),
+    *("renameat2", "symlink", "symlink_to", "hardlink_to"),
+}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"), filename=module)
+
+
+def imports(module: str) -> Iterator[str]:
+    """Every name that is imported, dotted; `from a import b` gives "a.b". Also inside functions."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports hide where they lead"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def packages(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imports(module)}
+
+
+def own(module: str) -> set[str]:
+    return {name for name in imports(module) if name.partition(".")[0] == "hotfolder"}
+
+
+def leads_into(name: str, place: str) -> bool:
+    return name == place or name.startswith(f"{place}.")
+
+
+def is_home(module: str, homes: list[str]) -> bool:
+    return any(module == home or (home.endswith("/") and module.startswith(home)) for home in homes)
+
+
+def attributes(module: str) -> Iterator[tuple[str, str]]:
+    """Every `name.attribute` that is used, with the name it is taken from ("" where it is no name)."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Attribute):
+            yield (node.value.id if isinstance(node.value, ast.Name) else ""), node.attr
+
+
+def calls(module: str) -> Iterator[str]:
+    """The last name of every call: `os.rename(...)` and `rename(...)` give "rename"."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute):
+                yield node.func.attr
+            elif isinstance(node.func, ast.Name):
+                yield node.func.id
+
+
+def test_the_source_is_where_it_is_looked_for() -> None:
+    assert {"app.py", "core/settle.py", "adapters/s3.py", "cli/__init__.py"} <= set(MODULES)
+    assert set(PIPELINE) <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_core_imports_only_the_standard_library_and_core(module: str) -> None:
+    foreign = packages(module) - sys.stdlib_module_names - {"hotfolder"}
+    assert not foreign
+    assert {name for name in own(module) if not leads_into(name, "hotfolder.core")} == set()
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_core_does_no_input_or_output_and_knows_no_clock(module: str) -> None:
+    outside = {"asyncio", "logging", "random", "secrets", "shutil", "socket", "subprocess"}
+    assert not packages(module) & (outside | {"tempfile", "threading", "time"})
+    assert "open" not in set(calls(module))
+    assert not {("datetime", "now"), ("dt", "now"), ("os", "environ")} & set(attributes(module))
+
+
+@pytest.mark.parametrize("module", ADAPTERS)
+def test_an_adapter_knows_core_and_never_another_adapter(module: str) -> None:
+    strangers = {
+        name for name in own(module) if not any(leads_into(name, place) for place in BELOW_ADAPTERS)
+    }
+    assert strangers == set()
+
+
+@pytest.mark.parametrize("module", PIPELINE)
+def test_the_pipeline_knows_neither_adapters_nor_settings(module: str) -> None:
+    forbidden = ("hotfolder.adapters", "hotfolder.config", "hotfolder.app", "hotfolder.cli")
+    assert not {name for name in own(module) if any(leads_into(name, place) for place in forbidden)}
+
+
+@pytest.mark.parametrize("module", ["durable.py", "beneath.py"])
+def test_what_lies_below_the_adapters_knows_only_core(module: str) -> None:
+    assert all(leads_into(name, "hotfolder.core") for name in own(module))
+    assert packages(module) <= sys.stdlib_module_names | {"hotfolder"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_the_command_line_but_itself(module: str) -> None:
+    if module not in {*CLI, "__main__.py"}:
+        assert not {name for name in own(module) if leads_into(name, "hotfolder.cli")}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_third_party_package_stays_at_home(module: str) -> None:
+    foreign = packages(module) - sys.stdlib_module_names - {"hotfolder"}
+    assert foreign <= set(HOMES), "a package that nobody gave a home"
+    assert {package for package in foreign if not is_home(module, HOMES[package])} == set()
+
+
+@pytest.mark.parametrize("module", CLI)
+def test_the_command_line_has_no_store_client_and_no_threads(module: str) -> None:
+    assert not packages(module) & {"boto3", "botocore", "awscrt", "threading", "concurrent"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_settings_read_the_environment(module: str) -> None:
+    reads = {name for _, name in attributes(module)} & {"environ", "environb", "getenv", "getenvb"}
+    reads |= {name for name in imports(module) if name in {"os.environ", "os.getenv"}}
+    assert not reads or module == "config.py"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_finishing_gives_and_takes_the_names_of_files(module: str) -> None:
+    # set.discard and dict.pop are used for collections, so that `remove` always is a file's.
+    doing = set(calls(module)) & NAMING_CALLS
+    if module in NAMES:
+        return
+    if module == "budget.py":
+        doing.discard("remove")  # of a waiter from its queue: no file is in sight
+    if module == "recorder.py":
+        doing.discard("move")  # the port's: asks finishing to do it
+    assert not doing
+
+
+def test_every_exception_is_still_needed() -> None:
+    for module in NAMES:
+        assert set(calls(module)) & NAMING_CALLS, f"{module} names no files"
+    for package, homes in HOMES.items():
+        users = [module for module in MODULES if package in packages(module)]
+        for home in homes:
+            if package != "structlog":
+                assert any(is_home(user, [home]) for user in users), f"{home} does not use {package}"

@@ -1,0 +1,214 @@
+"""The byte budget: never over its total, first come first served, nothing lost on the way out."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from hotfolder.budget import ByteBudget
+
+
+class Leases:
+    """Files that take a lease and hold it until told; `order` is who got theirs, in turn."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self.budget = budget
+        self.order: list[str] = []
+        self.granted: dict[str, int] = {}
+        self._ends: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def ask(self, name: str, least: int, most: int | None = None) -> None:
+        self._ends[name] = asyncio.Event()
+        self._tasks[name] = asyncio.create_task(self._hold(name, least, most or least))
+        await settled()
+
+    async def end(self, name: str) -> None:
+        self._ends[name].set()
+        await self._tasks[name]
+        await settled()
+
+    async def cancel(self, name: str) -> None:
+        self._tasks[name].cancel()
+        await asyncio.gather(self._tasks[name], return_exceptions=True)
+        await settled()
+
+    async def _hold(self, name: str, least: int, most: int) -> None:
+        async with self.budget.lease(least, most) as granted:
+            self.order.append(name)
+            self.granted[name] = granted
+            await self._ends[name].wait()
+
+
+async def settled() -> None:
+    """Let every task that can run do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_lease_gets_as_much_as_is_free_up_to_what_it_can_use() -> None:
+    leases = Leases(ByteBudget(100))
+    await leases.ask("a", 10, 60)
+    await leases.ask("b", 10, 60)
+    assert leases.granted == {"a": 60, "b": 40}
+    assert leases.budget.free == 0
+    await leases.end("a")
+    await leases.end("b")
+    assert leases.budget.free == 100
+
+
+async def test_who_cannot_be_served_waits_until_enough_is_given_back() -> None:
+    leases = Leases(ByteBudget(100))
+    await leases.ask("a", 50)
+    await leases.ask("b", 40)
+    await leases.ask("c", 60)
+    assert leases.order == ["a", "b"]
+    await leases.end("b")
+    assert leases.order == ["a", "b"]
+    await leases.end("a")
+    assert leases.order == ["a", "b", "c"]
+
+
+async def test_equal_leases_are_served_in_the_order_they_came() -> None:
+    leases = Leases(ByteBudget(10))
+    for number in range(20):
+        await leases.ask(str(number), 10)
+    for number in range(20):
+        await leases.end(str(number))
+    assert leases.order == [str(number) for number in range(20)]
+
+
+async def test_small_leases_pass_a_large_one_only_as_often_as_its_patience() -> None:
+    leases = Leases(ByteBudget(100, patience=3))
+    await leases.ask("first", 60)
+    await leases.ask("large", 100)
+    for number in range(6):
+        await leases.ask(f"small {number}", 1)
+    assert leases.order == ["first", "small 0", "small 1", "small 2"]
+    await leases.end("first")
+    for number in range(3):
+        await leases.end(f"small {number}")
+    assert leases.order[4:] == ["large"], "next is the one that waited, whatever fits beside it"
+    await leases.end("large")
+    assert leases.order[5:] == ["small 3", "small 4", "small 5"]
+
+
+async def test_a_stream_of_small_leases_never_starves_a_large_one() -> None:
+    leases = Leases(ByteBudget(100, patience=5))
+    await leases.ask("small 0", 10)
+    await leases.ask("large", 100)
+    for number in range(1, 50):
+        await leases.ask(f"small {number}", 10)
+        previous = f"small {number - 1}"
+        if previous in leases.order:
+            await leases.end(previous)
+        if "large" in leases.order:
+            break
+    assert "large" in leases.order
+
+
+async def test_the_patience_counts_anew_for_the_next_large_one() -> None:
+    leases = Leases(ByteBudget(10, patience=2))
+    await leases.ask("a", 9)
+    await leases.ask("large 1", 10)
+    await leases.ask("b", 1)
+    await leases.end("a")
+    await leases.end("b")
+    assert leases.order[-1] == "large 1"
+    await leases.ask("large 2", 10)
+    await leases.end("large 1")
+    await leases.ask("x", 1)
+    assert leases.order[-1] == "large 2"
+    await leases.end("large 2")
+    assert leases.order[-1] == "x"
+
+
+async def test_a_waiting_lease_that_is_cancelled_lets_the_others_through() -> None:
+    leases = Leases(ByteBudget(100, patience=0))
+    await leases.ask("first", 60)
+    await leases.ask("large", 100)
+    await leases.ask("small", 1)
+    assert leases.order == ["first"]
+    await leases.cancel("large")
+    assert leases.order == ["first", "small"]
+    await leases.end("first")
+    await leases.end("small")
+    assert leases.budget.free == 100
+
+
+async def test_a_lease_that_is_cancelled_in_use_gives_its_bytes_back() -> None:
+    leases = Leases(ByteBudget(100))
+    await leases.ask("a", 100)
+    await leases.ask("b", 100)
+    await leases.cancel("a")
+    assert leases.order == ["a", "b"]
+    await leases.cancel("b")
+    assert leases.budget.free == 100
+
+
+async def test_a_lease_that_is_cancelled_between_grant_and_use_gives_its_bytes_back() -> None:
+    budget = ByteBudget(100)
+
+    async def hold() -> None:
+        async with budget.lease(100, 100):
+            raise AssertionError("was cancelled before it could begin")
+
+    async with budget.lease(100, 100):
+        task = asyncio.create_task(hold())
+        await settled()
+    task.cancel()  # granted by the exit above, and not yet run
+    assert budget.free == 0
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert budget.free == 100
+
+
+async def test_an_error_inside_a_lease_gives_its_bytes_back() -> None:
+    budget = ByteBudget(100)
+    with pytest.raises(RuntimeError):
+        async with budget.lease(60, 100):
+            raise RuntimeError
+    assert budget.free == 100
+
+
+async def test_a_lease_that_can_never_fit_is_refused_at_once() -> None:
+    budget = ByteBudget(100)
+    with pytest.raises(ValueError, match="can never fit"):
+        async with budget.lease(101, 200):
+            raise AssertionError("never granted")
+    assert budget.free == 100
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_the_sum_of_all_leases_is_never_over_the_total(seed: int) -> None:
+    dice = random.Random(seed)
+    budget = ByteBudget(1000, patience=dice.randrange(4))
+    held = 0
+
+    async def file() -> None:
+        nonlocal held
+        least = dice.randrange(0, 1001)
+        most = dice.randrange(least, 2001)
+        async with budget.lease(least, most) as granted:
+            held += granted
+            try:
+                assert least <= granted <= most
+                assert 0 <= budget.free <= 1000 - held  # some are granted and not yet in use
+                for _ in range(dice.randrange(4)):
+                    await asyncio.sleep(0)
+            finally:
+                held -= granted
+
+    async def fickle(work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        for _ in range(dice.randrange(30)):
+            await asyncio.sleep(0)
+        if dice.random() < 0.3:
+            task.cancel()
+        for outcome in await asyncio.gather(task, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+
+    await asyncio.gather(*(fickle(file()) for _ in range(100)))
+    assert (budget.free, held) == (1000, 0)

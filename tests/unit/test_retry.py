@@ -1,0 +1,113 @@
+"""What follows an error: who waits, for how long, and whose fault it was."""
+
+import pytest
+
+from hotfolder.core.errors import (
+    DestinationError,
+    DestinationTrouble,
+    FileRejected,
+    HotfolderError,
+    KeyTaken,
+    LocalError,
+    ObjectRefused,
+    SourceChanged,
+    UploadLost,
+    VerificationFailed,
+)
+from hotfolder.core.retry import (
+    Decision,
+    Deferred,
+    Hold,
+    Policy,
+    Quarantined,
+    Resettle,
+    backoff,
+    decide,
+)
+
+POLICY = Policy(file_attempts=3, first_delay=2.0, longest_delay=60.0, first_hold=1.0, longest_hold=8.0)
+NOW = 1000.0
+
+
+def decided(error: BaseException, attempt: int = 1, *, holds: int = 0, jitter: float = 1.0) -> Decision:
+    return decide(error, attempt, now=NOW, policy=POLICY, jitter=jitter, holds=holds)
+
+
+@pytest.mark.parametrize("trouble", DestinationTrouble)
+@pytest.mark.parametrize("attempt", [1, 3, 100])
+def test_trouble_with_the_store_holds_the_destination_and_costs_no_attempt(
+    trouble: DestinationTrouble, attempt: int
+) -> None:
+    error = DestinationError(trouble, "no answer", hint="wait")
+    assert decided(error, attempt) == Hold("destination", NOW + 1.0, "no answer; wait")
+
+
+@pytest.mark.parametrize("attempt", [1, 3, 100])
+def test_trouble_with_the_disk_holds_the_folder_and_costs_no_attempt(attempt: int) -> None:
+    assert decided(LocalError("disk full"), attempt) == Hold("folder", NOW + 1.0, "disk full")
+
+
+@pytest.mark.parametrize("attempt", [1, 3, 100])
+def test_a_changed_original_settles_again_and_costs_no_attempt(attempt: int) -> None:
+    assert decided(SourceChanged("it grew"), attempt) == Resettle("it grew")
+
+
+def test_what_can_never_be_delivered_is_quarantined_at_once() -> None:
+    error = FileRejected("the key is too long", hint="shorten it")
+    assert decided(error) == Quarantined("the key is too long; shorten it")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        VerificationFailed("other bytes"),
+        ObjectRefused("no"),
+        KeyTaken("taken"),
+        UploadLost("gone"),
+        HotfolderError("else"),
+        RuntimeError("a defect"),
+        OSError(5, "Input/output error"),
+    ],
+)
+def test_a_fault_of_the_file_is_tried_again_and_given_up_in_the_end(error: Exception) -> None:
+    first, second, third = (decided(error, attempt) for attempt in (1, 2, 3))
+    assert isinstance(first, Deferred)
+    assert isinstance(second, Deferred)
+    assert (first.until, first.attempt) == (NOW + 2.0, 2)
+    assert (second.until, second.attempt) == (NOW + 4.0, 3)
+    assert isinstance(third, Quarantined)
+    assert third.reason.startswith("gave up after 3 attempts: ")
+
+
+def test_a_defect_of_ours_is_named_with_its_type() -> None:
+    found = decided(KeyError("relpath"))
+    assert isinstance(found, Deferred)
+    assert found.reason == "KeyError: 'relpath'"
+
+
+def test_a_single_attempt_means_no_second_one() -> None:
+    policy = Policy(file_attempts=1)
+    found = decide(ObjectRefused("no"), 1, now=NOW, policy=policy, jitter=0.0)
+    assert isinstance(found, Quarantined)
+
+
+def test_holds_double_up_to_their_limit() -> None:
+    def held(times: int) -> float:
+        found = decided(LocalError("full"), holds=times)
+        assert isinstance(found, Hold)
+        return found.until - NOW
+
+    assert [held(times) for times in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+
+
+@pytest.mark.parametrize("tries", [1, 2, 33, 34, 1_000_000])
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
+def test_a_wait_lies_between_half_and_all_of_the_doubled_delay(tries: int, jitter: float) -> None:
+    wait = backoff(tries, first=2.0, longest=3600.0, jitter=jitter)
+    full = min(3600.0, 2.0 * 2.0 ** min(tries - 1, 100))
+    assert wait == full * (0.5 + jitter / 2)
+
+
+def test_the_same_dice_give_the_same_decision() -> None:
+    error = ObjectRefused("no")
+    assert decided(error, jitter=0.25) == decided(error, jitter=0.25)
