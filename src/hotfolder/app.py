@@ -119,7 +119,7 @@ class Engine:
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
         self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        connection = S3Connection(
+        self.connection = S3Connection(
             S3Settings(
                 bucket=destination.bucket,
                 region=destination.region,
@@ -138,7 +138,7 @@ class Engine:
             connect_timeout=transfer.connect_timeout,
             connections=transfer.requests,
         )
-        self.store = S3Store(connection, self.requests, single_put=small_puts)
+        self.store = S3Store(self.connection, self.requests, single_put=small_puts)
         segment = segment_size(transfer.memory)
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
         self.sender = Sender(
@@ -196,6 +196,7 @@ class Engine:
         for threads in (self.io, self.packers, self.writer):
             threads.close()
         self.requests.shutdown(wait=True, cancel_futures=True)
+        self.connection.close()
 
 
 @asynccontextmanager
@@ -308,7 +309,6 @@ def _parts(made: Engine, *, once: bool) -> Parts:
             plan,
             courier=made.courier(name),
             gate=made.gate,
-            activity=made.activity,
             threads=made.io,
             wake=wake.set,
         )

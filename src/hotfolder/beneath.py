@@ -42,11 +42,19 @@ def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int
 def parent_of(root: str, relpath: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
     """The directory that holds `relpath`, as `directory_at` gives it, and the name in it."""
     directory, _, name = relpath.rpartition("/")
+    _refuse_steps(name)
     with directory_at(root, directory, make=make) as descriptor:
         yield descriptor, name
 
 
+def _refuse_steps(name: str) -> None:
+    """No scan and no hint gives such a name; a damaged journal could."""
+    if name in {"", ".", ".."}:
+        raise OSError(errno.ELOOP, "the path leads out of its folder", name)
+
+
 def _enter(parent: int, name: str, *, make: bool) -> int:
+    _refuse_steps(name)
     try:
         return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     except FileNotFoundError:

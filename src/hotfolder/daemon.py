@@ -122,7 +122,7 @@ class Daemon:
                 if folder.identity is not None:
                     for relpath, is_directory in folder.watcher.take() if folder.watcher else ():
                         folder.intake.hint(relpath, is_directory)
-                    await folder.intake.turn(parts.most_flights)
+                    await folder.intake.turn(parts.most_flights // len(parts.folders) or 1)
             if parts.gate.due():
                 self._start_probe()
             self._beat()

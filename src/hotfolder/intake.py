@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from hotfolder.activity import Activity, Waiting
+from hotfolder.activity import Waiting
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.core.retry import Deferred, Hold, Resettle
@@ -44,13 +44,12 @@ class Intake:
         *,
         courier: Courier,
         gate: Gate,
-        activity: Activity,
         threads: Threads,
         wake: Callable[[], None],
     ) -> None:
         self.plan = plan
         self.inbox = plan.search.inbox
-        self._courier, self._gate, self._activity, self._wake = courier, gate, activity, wake
+        self._courier, self._gate, self._wake = courier, gate, wake
         self._clock, self._wall = plan.search.clock, plan.search.wall
         self.finder = Finder(
             plan.search,
@@ -79,7 +78,7 @@ class Intake:
             self.finder.hint(relpath, is_directory)
 
     async def turn(self, most_flights: int) -> None:
-        """One round: settle, and start what may start."""
+        """One round: settle, and start what may start, up to `most_flights` of this folder."""
         now = self._clock()
         if now < self._held_until:
             return
@@ -96,7 +95,7 @@ class Intake:
         for relpath in [path for path, (_, put_off) in self._deferred.items() if put_off.until <= now]:
             job, put_off = self._deferred.pop(relpath)
             self._ready[relpath] = replace(job, attempt=put_off.attempt)
-        while self._ready and self._gate.held is None and len(self._activity.flights) < most_flights:
+        while self._ready and self._gate.held is None and len(self._flying) < most_flights:
             relpath, job = self._ready.popitem(last=False)
             self._flying[relpath] = asyncio.create_task(self._carry(job))
 

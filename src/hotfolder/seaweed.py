@@ -161,7 +161,7 @@ class SeaweedFS:
             with contextlib.suppress(ProcessLookupError):  # it may end in this very moment
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        self._sweep_sockets()
+        _sweep_sockets(self._ports)
 
     def _arguments(self) -> list[str]:
         options: dict[str, object] = {
@@ -217,6 +217,7 @@ class SeaweedFS:
         remembered = _read_ports(path)
         if remembered and self._wanted_port in (0, remembered["s3.port"]):
             with contextlib.suppress(OSError), _reserved(remembered):
+                _sweep_sockets(remembered)  # of a run that was killed
                 return remembered
         ports = _free_ports(self._wanted_port)
         path.write_text(json.dumps(ports), encoding="utf-8")
@@ -227,14 +228,6 @@ class SeaweedFS:
         (self.directory / "mini.options").unlink(missing_ok=True)
         if self.log_path.exists():
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
-
-    def _sweep_sockets(self) -> None:
-        # weed makes them in /tmp whatever TMPDIR says, and leaves some behind. The ports are ours, so
-        # these names are.
-        for name, port in self._ports.items():
-            server, _, kind = name.partition(".port")
-            path = Path(f"/tmp/seaweedfs-{server}{kind.replace('.', '-')}-{port}.sock")  # noqa: S108
-            path.unlink(missing_ok=True)
 
     def _await_ready(self) -> None:
         assert self._process is not None  # noqa: S101  # set by start, which alone calls this
@@ -285,6 +278,15 @@ def _reserved(ports: Mapping[str, int]) -> Iterator[None]:
         for port in ports.values():
             stack.enter_context(_bound(port))
         yield
+
+
+def _sweep_sockets(ports: Mapping[str, int]) -> None:
+    # weed makes them in /tmp whatever TMPDIR says, and leaves some behind. The ports are ours, and so
+    # these names are.
+    for name, port in ports.items():
+        server, _, kind = name.partition(".port")
+        path = Path(f"/tmp/seaweedfs-{server}{kind.replace('.', '-')}-{port}.sock")  # noqa: S108
+        path.unlink(missing_ok=True)
 
 
 def _bound(port: int) -> socket.socket:

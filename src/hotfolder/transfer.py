@@ -107,7 +107,9 @@ class Sender:
         multipart upload is left open unless the store cannot be reached, which is logged.
         """
         plan, need = self._plan(packed)
-        async with self._buffers.lease(need.least, need.most) as granted:
+        # A quarter stays free for small files beside a large one.
+        most = max(need.least, min(need.most, self._limits.memory * 3 // 4))
+        async with self._buffers.lease(need.least, most) as granted:
             packed.window, in_flight = need.within(granted)
             on_stage("packing")
             sha256 = await packed.hash_original() if self._must_hash_first(packed, plan) else None

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.s3_stores import write_credentials
 
 from hotfolder import seaweed as module
 from hotfolder.adapters.s3 import S3Connection, S3Settings
 from hotfolder.core.errors import ConfigError, LocalError
 from hotfolder.seaweed import SeaweedFS, find_weed
-from tests.support.s3_stores import write_credentials
 
 _LISTEN = "0A"
 _ORPHAN = """
@@ -121,7 +121,7 @@ def test_a_server_that_ends_is_told_with_its_last_words(
 
 
 def test_missing_binary_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("hotfolder.seaweed.shutil.which", lambda *_, **__: None)
     with pytest.raises(ConfigError) as caught:
         find_weed()
     assert "hotfolder[sandbox]" in caught.value.hint

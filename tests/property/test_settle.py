@@ -117,5 +117,5 @@ class Settling(RuleBasedStateMachine):
             assert there.handed_out == there.now
 
 
-Settling.TestCase.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+Settling.TestCase.settings = settings(deadline=None, max_examples=300, stateful_step_count=40)
 TestSettling = Settling.TestCase

@@ -24,4 +24,5 @@ def share_one_heap() -> bool:
         (_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD),
         (_M_TRIM_THRESHOLD, _KEEP_FREE),
     )
-    return all([mallopt(option, value) == 1 for option, value in wanted])
+    taken = [mallopt(option, value) == 1 for option, value in wanted]
+    return all(taken)

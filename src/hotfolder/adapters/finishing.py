@@ -62,7 +62,14 @@ class Finisher:
     def sync(self) -> None:
         """Make every move since the last call durable. Raises `LocalError`."""
         for directory in sorted(self._touched):
-            durable.sync_directory(directory)
+            try:
+                durable.sync_directory(directory)
+            except LocalError as error:
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in NOT_THERE:
+                    raise
+                # Somebody renamed or removed it since. Its name leads there no more, and to wait for
+                # it would hold every other file: make everything durable instead.
+                os.sync()
             self._touched.discard(directory)
 
     def find(self, row: JournalRow) -> Found:
@@ -97,7 +104,8 @@ class Finisher:
 
     @staticmethod
     def _check_moved(row: JournalRow, source: int, name: str, target: int, moved_as: str) -> None:
-        if row.fingerprint.survived_move(_stat(target, moved_as)):
+        status = os.stat(moved_as, dir_fd=target, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode) and row.fingerprint.survived_move(fingerprint_of(status)):
             return
         try:
             rename_without_clobbering(target, moved_as, source, name)

@@ -129,11 +129,17 @@ class S3Connection:
         return None if aged or self._refused else self._keys
 
     def base_url(self) -> str:
-        """The bucket's URL with a final slash, addressed as botocore decides for these settings."""
-        url = self.client().generate_presigned_url(
-            "put_object", Params={"Bucket": self.settings.bucket, "Key": "k"}
-        )
-        return url.partition("?")[0].removesuffix("k")
+        """The bucket's URL with a final slash, addressed as botocore decides for these settings.
+
+        Asked of a request that is made and not sent: a presigned URL may name another endpoint.
+        """
+        client = _open_client(_open_session(self.settings), self.settings)
+        client.meta.events.register("before-send.s3", cast(Any, _reveal_address))
+        try:
+            client.put_object(Bucket=self.settings.bucket, Key="k", Body=b"")
+        except _Addressed as address:
+            return address.url.removesuffix("k")
+        raise RuntimeError("botocore sent a request past its before-send event")
 
     def close(self) -> None:
         """Close the idle connections; the next use opens new ones."""
@@ -519,8 +525,8 @@ class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
     """
 
     def payload(self, request: Any) -> str:
-        checksum = request.headers["x-amz-checksum-sha256"]
-        return base64.b64decode(checksum).hex()
+        checksum = request.headers.get("x-amz-checksum-sha256")
+        return base64.b64decode(checksum).hex() if checksum else super().payload(request)
 
 
 def _open_session(settings: S3Settings) -> boto3.Session:
@@ -557,6 +563,18 @@ def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register_first(f"choose-signer.s3.{operation}", cast(Any, _choose_signer))
     return client
+
+
+class _Addressed(Exception):
+    """Carries a request's URL out of botocore before anything is sent."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+def _reveal_address(*, request: Any, **_: object) -> None:
+    raise _Addressed(request.url)
 
 
 def _choose_signer(*, signature_version: object, **_: object) -> str | None:

@@ -159,7 +159,7 @@ class Route:
 
 
 def _stem(name: str) -> str:
-    """`name` without its last suffix; all of it where only dots would be left, "." and ".." above all."""
+    """`name` without its last suffix, but all of it where only dots would be left."""
     stem = name.rpartition(".")[0]
     return stem if stem.strip(".") else name
 

@@ -1,0 +1,409 @@
+"""Moving originals: nothing is clobbered, and only what was read is moved."""
+
+import ctypes
+import errno
+import os
+import resource
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hotfolder.adapters import finishing
+from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.records import Disposition
+from hotfolder.core.routing import clash_name
+from tests.support.folders import Folders, MeddledFinisher
+from tests.support.samples import fingerprint_at
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(tmp_path)
+
+
+def test_a_file_moves_to_its_place_and_stays_the_same_file(folders: Folders) -> None:
+    path = folders.drop("clip.mp4")
+    before = fingerprint_at(path)
+    finisher = folders.finisher()
+    moved_to = finisher.move(folders.proven("clip.mp4"))
+    finisher.sync()
+    assert moved_to == str(folders.completed / "clip.mp4")
+    assert before.survived_move(fingerprint_at(moved_to))
+    assert folders.files() == {"completed/clip.mp4": b"data"}
+
+
+def test_the_tree_of_the_inbox_is_made_anew_and_the_inbox_keeps_its_own(folders: Folders) -> None:
+    folders.drop("reels/june/1/clip.mp4")
+    finisher = folders.finisher()
+    finisher.move(folders.proven("reels/june/1/clip.mp4"))
+    finisher.sync()
+    assert folders.files() == {"completed/reels/june/1/clip.mp4": b"data"}
+    assert (folders.inbox / "reels/june/1").is_dir()
+    assert (folders.completed / "reels").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_given_up_file_moves_to_failed(folders: Folders) -> None:
+    folders.drop("reels/clip.mp4")
+    moved_to = folders.finisher().move(folders.proven("reels/clip.mp4", disposition=Disposition.FAILED))
+    assert moved_to == str(folders.failed / "reels/clip.mp4")
+    assert folders.files() == {"failed/reels/clip.mp4": b"data"}
+
+
+@pytest.mark.parametrize(
+    "name", [b"with spaces ", b"-rf", b"new\nline", b"\xff\xfe", "🎬".encode(), b"x" * 255, b"a\\b"]
+)
+def test_odd_names_move_as_they_are(folders: Folders, name: bytes) -> None:
+    relpath = os.fsdecode(name)
+    folders.drop(relpath)
+    folders.finisher().move(folders.proven(relpath))
+    assert os.listdir(os.fsencode(folders.completed)) == [name]
+    assert os.listdir(folders.inbox) == []
+
+
+# -- no clobbering -----------------------------------------------------------------------------
+
+
+def test_a_taken_name_is_left_alone_and_the_file_gets_its_clash_name(folders: Folders) -> None:
+    (folders.completed / "clip.mp4").write_bytes(b"of yesterday")
+    folders.drop("clip.mp4", b"of today")
+    row = folders.proven("clip.mp4")
+    clash = clash_name("clip.mp4", row.operation_id)
+    assert folders.finisher().move(row) == str(folders.completed / clash)
+    assert folders.files() == {"completed/clip.mp4": b"of yesterday", f"completed/{clash}": b"of today"}
+
+
+def test_the_longest_name_finds_a_clash_name_that_fits(folders: Folders) -> None:
+    name = "x" * 255
+    (folders.completed / name).write_bytes(b"of yesterday")
+    folders.drop(name, b"of today")
+    moved_to = folders.finisher().move(folders.proven(name))
+    assert Path(moved_to).read_bytes() == b"of today"
+    assert (folders.completed / name).read_bytes() == b"of yesterday"
+
+
+@pytest.mark.parametrize("make", ["directory", "symlink", "dangling"])
+def test_whatever_takes_the_name_is_left_alone(folders: Folders, make: str) -> None:
+    taken = folders.completed / "clip.mp4"
+    if make == "directory":
+        taken.mkdir()
+    else:
+        taken.symlink_to(folders.root if make == "symlink" else "nowhere")
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    clash = clash_name("clip.mp4", row.operation_id)
+    assert folders.finisher().move(row) == str(folders.completed / clash)
+    assert taken.is_symlink() or taken.is_dir()
+    assert (folders.completed / clash).read_bytes() == b"data"
+
+
+def test_where_even_the_clash_name_is_taken_the_file_stays(folders: Folders) -> None:
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    for name in ("clip.mp4", clash_name("clip.mp4", row.operation_id)):
+        (folders.completed / name).write_bytes(b"taken")
+    with pytest.raises(LocalError, match="cannot move"):
+        folders.finisher().move(row)
+    assert (folders.inbox / "clip.mp4").read_bytes() == b"data"
+
+
+def test_without_renameat2_a_hard_link_does_not_clobber_either(folders: Folders, tmp_path: Path) -> None:
+    class OldFileSystem:
+        """As the kernel answers where a file system knows no RENAME_NOREPLACE."""
+
+        def renameat2(self, *_: object) -> int:
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+
+    (folders.completed / "clip.mp4").write_bytes(b"of yesterday")
+    folders.drop("clip.mp4", b"of today")
+    folders.drop("free.mp4", b"free")
+    row = folders.proven("clip.mp4")
+    real = finishing._libc
+    finishing._libc = OldFileSystem()  # type: ignore[assignment]
+    try:
+        folders.finisher().move(folders.proven("free.mp4"))
+        moved_to = folders.finisher().move(row)
+    finally:
+        finishing._libc = real
+    assert folders.files() == {
+        "completed/clip.mp4": b"of yesterday",
+        "completed/free.mp4": b"free",
+        f"completed/{Path(moved_to).name}": b"of today",
+    }
+    assert os.stat(moved_to).st_nlink == 1
+
+
+# -- only what was read ------------------------------------------------------------------------
+
+
+def change(path: Path) -> None:
+    path.write_bytes(b"other")
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+def swap(path: Path) -> None:
+    new = path.with_name("new")
+    new.write_bytes(b"data")
+    os.replace(new, path)
+
+
+def swap_for_a_link(path: Path) -> None:
+    target = path.parent.parent / "secret"
+    target.write_bytes(b"secret")
+    path.unlink()
+    path.symlink_to(target)
+
+
+def swap_for_a_dangling_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def swap_for_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "inside").write_bytes(b"never proven")
+
+
+def swap_for_a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+CHANGES = [
+    *(change, touch, swap, swap_for_a_link, swap_for_a_dangling_link),
+    *(swap_for_a_directory, swap_for_a_fifo),
+]
+
+
+def kind(path: Path) -> tuple[int, int]:
+    """What stands there, by inode, whatever it is."""
+    status = path.lstat()
+    return status.st_ino, status.st_mode
+
+
+@pytest.mark.parametrize("alter", CHANGES)
+def test_what_changed_after_it_was_read_stays_in_the_inbox(
+    folders: Folders, alter: Callable[[Path], None]
+) -> None:
+    path = folders.drop("reels/clip.mp4")
+    row = folders.proven("reels/clip.mp4")
+    alter(path)
+    there = kind(path)
+    with pytest.raises(SourceChanged):
+        folders.finisher().move(row)
+    assert kind(path) == there
+    assert [p for p in folders.completed.rglob("*") if not p.is_dir()] == []
+
+
+@pytest.mark.parametrize("alter", CHANGES)
+def test_what_changed_between_check_and_rename_is_put_back(
+    folders: Folders, alter: Callable[[Path], None]
+) -> None:
+    path = folders.drop("reels/clip.mp4")
+    row = folders.proven("reels/clip.mp4")
+    finisher = MeddledFinisher(folders, lambda: alter(path))
+    with pytest.raises(SourceChanged):
+        finisher.move(row)
+    assert finisher.meddled
+    assert os.path.lexists(path), "it must be back in the inbox"
+    assert list((folders.completed / "reels").iterdir()) == []
+    if alter is swap_for_a_directory:
+        assert (path / "inside").read_bytes() == b"never proven"
+
+
+def test_what_is_put_back_never_clobbers_what_came_meanwhile(folders: Folders) -> None:
+    path = folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+
+    class Busy(MeddledFinisher):
+        """A third file takes the name as soon as the second was moved by mistake."""
+
+        def _rename(self, *arguments: object) -> str:  # type: ignore[override]
+            moved_as = super()._rename(*arguments)  # type: ignore[arg-type]
+            path.write_bytes(b"third")
+            return moved_as
+
+    with pytest.raises(SourceChanged):
+        Busy(folders, lambda: swap_content(path, b"second")).move(row)
+    clash = clash_name("clip.mp4", row.operation_id)
+    assert folders.files() == {"inbox/clip.mp4": b"third", f"inbox/{clash}": b"second"}
+
+
+def swap_content(path: Path, data: bytes) -> None:
+    path.unlink()
+    path.write_bytes(data)
+
+
+def test_a_file_that_is_gone_is_no_fault_of_the_disk(folders: Folders) -> None:
+    path = folders.drop("reels/clip.mp4")
+    row = folders.proven("reels/clip.mp4")
+    path.unlink()
+    with pytest.raises(SourceChanged, match="gone"):
+        folders.finisher().move(row)
+    path.parent.rmdir()
+    with pytest.raises(SourceChanged, match="gone"):
+        folders.finisher().move(row)
+
+
+@pytest.mark.parametrize("side", ["inbox", "completed"])
+def test_no_symlinked_directory_leads_out_of_a_folder(folders: Folders, side: str) -> None:
+    folders.drop("reels/clip.mp4")
+    row = folders.proven("reels/clip.mp4")
+    outside = folders.root / "outside"
+    if side == "inbox":
+        (folders.inbox / "reels").rename(outside)
+        (folders.inbox / "reels").symlink_to(outside)
+    else:
+        outside.mkdir()
+        (folders.completed / "reels").symlink_to(outside)
+    with pytest.raises((SourceChanged, LocalError)):
+        folders.finisher().move(row)
+    where = "outside/clip.mp4" if side == "inbox" else "inbox/reels/clip.mp4"
+    assert folders.files() == {where: b"data"}
+
+
+@pytest.mark.parametrize("relpath", ["../secret", "reels/../../secret", "..", "reels/.."])
+def test_no_name_leads_out_of_a_folder(folders: Folders, relpath: str) -> None:
+    folders.drop("reels/clip.mp4")
+    (folders.root / "secret").write_bytes(b"secret")
+    honest = folders.proven("reels/clip.mp4")
+    secret = fingerprint_at(folders.root / "secret")
+    before = folders.files()
+    with pytest.raises((SourceChanged, LocalError)):
+        folders.finisher().move(replace(honest, relpath=relpath, fingerprint=secret))
+    with pytest.raises((SourceChanged, LocalError)):
+        folders.finisher().move(replace(honest, target=relpath))
+    assert folders.files() == before
+
+
+# -- trouble with the target -------------------------------------------------------------------
+
+
+def test_a_missing_target_is_trouble_of_the_disk_and_passes(folders: Folders) -> None:
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    folders.completed.rmdir()
+    with pytest.raises(LocalError) as caught:
+        folders.finisher().move(row)
+    assert caught.value.hint
+    assert folders.files() == {"inbox/clip.mp4": b"data"}
+    folders.completed.mkdir()
+    folders.finisher().move(row)
+    assert folders.files() == {"completed/clip.mp4": b"data"}
+
+
+def test_a_file_in_the_place_of_a_target_folder_is_trouble_of_the_disk(folders: Folders) -> None:
+    folders.drop("reels/clip.mp4")
+    (folders.completed / "reels").write_bytes(b"a file")
+    with pytest.raises(LocalError):
+        folders.finisher().move(folders.proven("reels/clip.mp4"))
+    assert (folders.inbox / "reels/clip.mp4").exists()
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs a second file system")
+def test_a_target_on_another_file_system_is_refused_and_named(folders: Folders) -> None:
+    elsewhere = Path("/dev/shm") / f"hotfolder-test-{os.getpid()}"  # noqa: S108 - a second file system
+    elsewhere.mkdir()
+    try:
+        if elsewhere.stat().st_dev == folders.inbox.stat().st_dev:
+            pytest.skip("it is the same file system")
+        folders.drop("clip.mp4")
+        places = replace(folders.places, completed=str(elsewhere))
+        with pytest.raises(LocalError, match="cannot move") as caught:
+            finishing.Finisher({"media": places}).move(folders.proven("clip.mp4"))
+        assert "file system of the inbox" in caught.value.hint
+        assert folders.files() == {"inbox/clip.mp4": b"data"}
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+@pytest.mark.parametrize("side", ["inbox", "completed"])
+@pytest.mark.parametrize("how", ["renamed", "removed"])
+def test_a_folder_that_goes_between_move_and_sync_does_not_hold_all_others(
+    folders: Folders, side: str, how: str
+) -> None:
+    # People and cleaners tidy up at any moment; a sync that fails for ever would hold every file.
+    folders.drop("reels/clip.mp4")
+    finisher = folders.finisher()
+    finisher.move(folders.proven("reels/clip.mp4"))
+    gone = folders.root / side / "reels"
+    if how == "renamed":
+        gone.rename(gone.with_name("away"))
+    else:
+        shutil.rmtree(gone)
+    finisher.sync()
+    finisher.sync()
+
+
+def test_a_sync_that_the_disk_refuses_is_told_and_tried_again(folders: Folders) -> None:
+    folders.drop("reels/clip.mp4")
+    finisher = folders.finisher()
+    finisher.move(folders.proven("reels/clip.mp4"))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        with pytest.raises(LocalError, match="sync"):
+            finisher.sync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert finisher._touched, "it is still owed"
+    finisher.sync()
+    assert not finisher._touched
+
+
+# -- finding after a crash ---------------------------------------------------------------------
+
+
+def test_before_the_move_the_source_is_found(folders: Folders) -> None:
+    folders.drop("reels/clip.mp4")
+    row = folders.proven("reels/clip.mp4")
+    found = folders.finisher().find(row)
+    assert (found.source, found.moved_to) == (row.fingerprint, None)
+
+
+@pytest.mark.parametrize("disposition", [Disposition.COMPLETED, Disposition.FAILED])
+@pytest.mark.parametrize("clash", [False, True])
+def test_after_the_move_the_target_is_found(
+    folders: Folders, disposition: Disposition, clash: bool
+) -> None:
+    root = folders.failed if disposition is Disposition.FAILED else folders.completed
+    if clash:
+        (root / "reels").mkdir()
+        (root / "reels/clip.mp4").write_bytes(b"data")
+    folders.drop("reels/clip.mp4")
+    row = folders.proven("reels/clip.mp4", disposition=disposition)
+    moved_to = folders.finisher().move(row)
+    found = folders.finisher().find(row)
+    assert (found.source, found.moved_to) == (None, moved_to)
+
+
+def test_a_stranger_in_the_target_is_not_taken_for_the_file(folders: Folders) -> None:
+    path = folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    shutil.copy2(path, folders.completed / "clip.mp4")
+    assert folders.finisher().find(row).moved_to is None
+
+
+def test_a_new_file_in_the_inbox_is_found_beside_the_moved_one(folders: Folders) -> None:
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    moved_to = folders.finisher().move(row)
+    new = folders.drop("clip.mp4", b"new")
+    found = folders.finisher().find(row)
+    assert (found.source, found.moved_to) == (fingerprint_at(new), moved_to)
+
+
+def test_nothing_is_found_where_folders_are_gone(folders: Folders) -> None:
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    shutil.rmtree(folders.inbox)
+    shutil.rmtree(folders.completed)
+    found = folders.finisher().find(row)
+    assert (found.source, found.moved_to) == (None, None)

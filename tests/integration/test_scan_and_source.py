@@ -1,0 +1,526 @@
+"""What an inbox really holds: what is found, what is passed over, and what is opened."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from hotfolder.adapters.filters import JUNK, ignore_filter
+from hotfolder.adapters.scan import walk
+from hotfolder.adapters.source import open_original, user_name
+from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
+from hotfolder.core.records import Fingerprint, Job
+from hotfolder.finding import Finder, Search
+from hotfolder.threads import Threads
+from tests.support.samples import job_at
+from tests.support.unprivileged import permissions_hold
+
+
+def keep_all(_: str) -> bool:
+    return False
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    place = tmp_path / "inbox"
+    place.mkdir()
+    return place
+
+
+def drop(inbox: Path, *relpaths: str) -> None:
+    for relpath in relpaths:
+        path = inbox / relpath
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"data")
+
+
+def found(inbox: Path, start: str = "", ignored: Callable[[str], bool] = keep_all) -> list[str]:
+    return sorted(walk(str(inbox), start, ignored))
+
+
+# -- the walk ----------------------------------------------------------------------------------
+
+
+def test_every_regular_file_at_any_depth_is_found(inbox: Path) -> None:
+    deep = "/".join(["d"] * 200)
+    drop(inbox, "a", "reels/b", "reels/june/c", f"{deep}/e", ".hidden")
+    (inbox / "empty").mkdir()
+    assert found(inbox) == sorted(["a", "reels/b", "reels/june/c", f"{deep}/e", ".hidden"])
+
+
+def test_a_walk_may_begin_below_the_inbox(inbox: Path) -> None:
+    drop(inbox, "a", "reels/b", "reels/june/c")
+    assert found(inbox, "reels") == ["reels/b", "reels/june/c"]
+    assert found(inbox, "gone") == []
+    assert found(inbox, "a") == []
+
+
+def test_no_symlink_is_followed_nor_found(inbox: Path, tmp_path: Path) -> None:
+    drop(tmp_path, "outside/secret")
+    drop(inbox, "a", "reels/b")
+    (inbox / "to_file").symlink_to(tmp_path / "outside/secret")
+    (inbox / "to_folder").symlink_to(tmp_path / "outside")
+    (inbox / "to_itself").symlink_to("to_itself")
+    (inbox / "reels/loop").symlink_to(inbox)
+    (inbox / "dangling").symlink_to("nowhere")
+    assert found(inbox) == ["a", "reels/b"]
+    assert found(inbox, "to_folder") == []
+    assert found(inbox, "reels/loop") == []
+
+
+def test_the_inbox_itself_may_be_a_symlink(inbox: Path, tmp_path: Path) -> None:
+    drop(inbox, "a")
+    (tmp_path / "link").symlink_to(inbox)
+    assert found(tmp_path / "link") == ["a"]
+
+
+def test_what_is_no_regular_file_is_passed_over(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(inbox, "a")
+    os.mkfifo(inbox / "fifo")
+    monkeypatch.chdir(inbox)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        assert found(inbox) == ["a"]
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_found(inbox: Path) -> None:
+    drop(inbox, "a", "closed/b", "open/c")
+    (inbox / "closed").chmod(0)
+    with permissions_hold(), capture_logs() as logs:
+        assert found(inbox) == ["a", "open/c"]
+    (inbox / "closed").chmod(0o755)
+    assert [(line["event"], line["path"]) for line in logs] == [
+        ("scan.unreadable", f"{inbox}/closed")
+    ]
+    assert logs[0]["hint"]
+
+
+def test_an_inbox_that_is_gone_or_closed_is_an_error_and_not_an_empty_inbox(inbox: Path) -> None:
+    inbox.chmod(0)
+    with permissions_hold(), pytest.raises(PermissionError):
+        found(inbox)
+    inbox.rmdir()
+    with pytest.raises(FileNotFoundError):
+        found(inbox)
+
+
+def test_names_that_are_no_text_are_found_as_they_are(inbox: Path) -> None:
+    names = [b"\xff\xfe", b"new\nline", b" ", b"x" * 255, "🎬".encode(), b"-rf"]
+    for name in names:
+        Path(os.fsdecode(os.path.join(os.fsencode(inbox), name))).write_bytes(b"")
+    assert sorted(os.fsencode(path) for path in found(inbox)) == sorted(names)
+
+
+def test_a_folder_that_vanishes_under_the_walk_is_no_trouble(inbox: Path) -> None:
+    drop(inbox, "one/a", "two/b")
+    steps = walk(str(inbox), "", keep_all)
+    first = next(steps)
+    other = inbox / ("two" if first.startswith("one") else "one")
+    next(other.iterdir()).unlink()
+    other.rmdir()
+    with capture_logs() as logs:
+        assert list(steps) == []
+    assert logs == []
+
+
+# -- what is left alone ------------------------------------------------------------------------
+
+JUNK_NAMES = [
+    *(".DS_Store", "._clip.mp4", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini"),
+    *("clip.mp4.part", "clip.partial", "clip.crdownload", "clip.tmp", "~$report.docx"),
+    *(".~lock.report.odt#", ".stfolder", ".nfs000000000001", ".smbdeleteAAA4"),
+    *(".clip.mp4.Xa3bQ9", ".a.AAAAAA", "@eaDir", "#recycle"),
+]
+KEPT_NAMES = [
+    *("clip.mp4", "partial", "tmp", "a.part.mp4", ".bashrc", "#1.mp4", "DS_Store", "lock.odt"),
+    *(".config.backup", ".env.sample", "clip.mp4.Xa3bQ9", "~file", "Thumbs.db.txt", "recycle"),
+]
+
+
+@pytest.mark.parametrize("where", ["", "reels/", "reels/june/"])
+def test_junk_is_left_alone_in_any_folder_and_nothing_else_is(inbox: Path, where: str) -> None:
+    drop(inbox, *(f"{where}{name}" for name in (*JUNK_NAMES, *KEPT_NAMES)))
+    assert found(inbox, ignored=ignore_filter([])) == sorted(f"{where}{name}" for name in KEPT_NAMES)
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", ".stfolder"])
+def test_folders_of_the_system_are_not_entered(inbox: Path, name: str) -> None:
+    drop(inbox, f"{name}/a", f"reels/{name}/june/b", "reels/c")
+    assert found(inbox, ignored=ignore_filter([])) == ["reels/c"]
+
+
+def test_every_pattern_of_the_junk_list_is_tried() -> None:
+    ignored = ignore_filter([])
+    for pattern in JUNK:
+        plain = pattern.replace("[Tt]", "T").replace("[Dd]", "d").replace("*", "x")
+        assert ignored(plain), pattern
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kept"),
+    [
+        (["*.log"], ["a.txt", "keep/b.txt", "keep/c.txt", "sub/keep/d.txt"]),
+        (["/keep/"], ["a.log", "a.txt", "sub/keep/d.txt"]),
+        (["keep/"], ["a.log", "a.txt"]),
+        (["*.txt", "!c.txt"], ["a.log", "keep/c.txt"]),
+        (["**/d.txt"], ["a.log", "a.txt", "keep/b.txt", "keep/c.txt"]),
+        (["# a comment", ""], ["a.log", "a.txt", "keep/b.txt", "keep/c.txt", "sub/keep/d.txt"]),
+        (["!*.tmp"], ["a.log", "a.txt", "keep/b.txt", "keep/c.txt", "sub/keep/d.txt", "x.tmp"]),
+    ],
+)
+def test_patterns_are_those_of_git(inbox: Path, patterns: list[str], kept: list[str]) -> None:
+    drop(inbox, "a.log", "a.txt", "keep/b.txt", "keep/c.txt", "sub/keep/d.txt", "x.tmp")
+    assert found(inbox, ignored=ignore_filter(patterns)) == kept
+
+
+def test_a_name_that_is_no_text_can_be_ignored_and_kept(inbox: Path) -> None:
+    ignored = ignore_filter(["*.log"])
+    assert ignored("\udcff.log")
+    assert not ignored("\udcff.mp4")
+    assert ignored("new\nline.log")
+
+
+# -- opening -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(inbox: Path) -> Job:
+    drop(inbox, "reels/clip.mp4")
+    return job_at(inbox, "reels/clip.mp4")
+
+
+def test_the_file_that_was_seen_is_opened_and_read(inbox: Path, job: Job) -> None:
+    original = open_original(job)
+    try:
+        assert (original.size, original.mode) == (4, 0o644)
+        assert original.mtime_ns == job.fingerprint.mtime_ns
+        assert original.owner == os.getuid()
+        assert (original.read(0, 4), original.read(1, 2), original.read(4, 0)) == (b"data", b"at", b"")
+        with pytest.raises(SourceChanged, match="shorter"):
+            original.read(0, 5)
+        original.unchanged()
+    finally:
+        original.close()
+        original.close()
+
+
+def open_files() -> set[str]:
+    return {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if is_open(fd)}
+
+
+def is_open(fd: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{fd}")
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def folder_gone(path: Path) -> None:
+    path.unlink()
+    path.parent.rmdir()
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def symlink(path: Path) -> None:
+    path.rename(path.with_name("real"))
+    path.symlink_to("real")
+
+
+def symlinked_folder(path: Path) -> None:
+    away = path.parent.parent.parent / "away"
+    path.parent.rename(away)
+    path.parent.symlink_to(away)
+
+
+def directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def listening_socket(path: Path) -> None:
+    path.unlink()
+    os.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
+
+
+def replaced(path: Path) -> None:
+    path.with_name("new").write_bytes(b"data")
+    os.replace(path.with_name("new"), path)
+
+
+def grown(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def touched(path: Path) -> None:
+    os.utime(path, ns=(0, 0))
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        *(gone, folder_gone, fifo, symlink, symlinked_folder, directory, listening_socket),
+        *(replaced, grown, touched),
+    ],
+)
+def test_whatever_stands_there_instead_is_not_opened(
+    inbox: Path, job: Job, alter: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(inbox)
+    alter(inbox / "reels/clip.mp4")
+    with pytest.raises(SourceChanged):
+        open_original(job)
+    assert not [name for name in open_files() if name.startswith(str(inbox))], "left open"
+
+
+def test_a_file_that_may_not_be_read_is_rejected_with_what_to_do(inbox: Path, job: Job) -> None:
+    path = inbox / "reels/clip.mp4"
+    path.chmod(0)
+    job = job_at(inbox, "reels/clip.mp4")
+    with permissions_hold(), pytest.raises(FileRejected) as caught:
+        open_original(job)
+    assert caught.value.hint
+
+
+def test_no_name_leads_out_of_the_inbox(inbox: Path, tmp_path: Path) -> None:
+    drop(tmp_path, "secret")
+    (inbox / "reels").mkdir()
+    for relpath in ("../secret", "reels/../../secret"):
+        with pytest.raises(SourceChanged):
+            open_original(job_at(inbox, relpath))
+
+
+@pytest.fixture
+def ignored_sigio() -> Iterator[None]:
+    """As `app` sets it: a conflicting open of a leased file sends SIGIO."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+_HOLD_OPEN = """
+import mmap, sys
+file = open(sys.argv[1], sys.argv[2])
+kept = mmap.mmap(file.fileno(), 0) if sys.argv[3] == "mapped" else file
+if kept is not file:
+    file.close()
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.usefixtures("ignored_sigio")
+@pytest.mark.parametrize(("mode", "how"), [("r+b", "open"), ("ab", "open"), ("r+b", "mapped")])
+def test_a_file_that_another_program_has_open_for_writing_is_refused(
+    inbox: Path, job: Job, mode: str, how: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD_OPEN, job.path, mode, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        assert writer.stdout.readline() == b"open\n"
+        with pytest.raises(SourceChanged, match="open for writing"):
+            open_original(job)
+        writer.stdin.close()
+        writer.wait()
+    open_original(job).close()
+
+
+@pytest.mark.usefixtures("ignored_sigio")
+def test_readers_and_our_own_lease_stand_in_nobodys_way(job: Job) -> None:
+    with open(job.path, "rb"):
+        original = open_original(job)
+    with open(job.path, "r+b"):  # the lease was given back: no wait
+        pass
+    original.unchanged()
+    original.close()
+
+
+def test_owners_have_names_or_else_numbers() -> None:
+    assert user_name(0) == "root"
+    assert user_name(4_000_000_000) == "4000000000"
+
+
+# -- the finder on a real folder, on a clock that the test steps ---------------------------------
+
+
+class Watch:
+    """A finder with its clock; `slow` is how long every look takes."""
+
+    def __init__(self, inbox: Path, *, settle: float = 5.0, rescan: float | None = None) -> None:
+        self.now = 1000.0
+        self.slow = 0.0
+        self.claims: set[str] = set()
+        self.threads = Threads("test-find", 1)
+        self.finder = Finder(
+            Search(
+                inbox=str(inbox),
+                settle=settle,
+                rescan=rescan,
+                ignored=ignore_filter([]),
+                walk=walk,
+                clock=self.clock,
+                wall=lambda: 0.0,
+            ),
+            threads=self.threads,
+            claimed=self.claims.__contains__,
+            news=lambda path, seen: False,  # noqa: ARG005 - the finder's shape
+            has_room=lambda: True,
+            wake=lambda: None,
+        )
+
+    def clock(self) -> float:
+        return self.now
+
+    async def turns(self, count: int = 6) -> list[tuple[str, Fingerprint]]:
+        """Some turns at one moment; returns all that settled."""
+        settled = []
+        for _ in range(count):
+            settled += await self.finder.turn()
+            walking = self.finder._walking
+            if walking is not None:
+                await asyncio.wait([walking])
+        return settled
+
+
+@pytest.fixture
+def watch(inbox: Path) -> Iterator[Watch]:
+    made = Watch(inbox)
+    yield made
+    made.threads.close()
+
+
+async def test_a_scan_finds_what_lies_there_and_hands_it_out_once_it_is_quiet(
+    inbox: Path, watch: Watch
+) -> None:
+    drop(inbox, "a", "reels/b", ".DS_Store")
+    assert await watch.turns() == []
+    watch.now += 4.9
+    assert await watch.turns() == []
+    watch.now += 0.1
+    assert sorted(path for path, _ in await watch.turns()) == ["a", "reels/b"]
+    assert watch.finder.is_empty()
+
+
+async def test_a_file_that_grows_is_not_handed_out(inbox: Path, watch: Watch) -> None:
+    drop(inbox, "a")
+    await watch.turns()
+    for _ in range(5):
+        watch.now += 4.0
+        with (inbox / "a").open("ab") as file:
+            file.write(b"more")
+        watch.finder.hint("a")
+        assert await watch.turns() == []
+    watch.now += 5.0
+    ((path, seen),) = await watch.turns()
+    assert (path, seen.size) == ("a", 24)
+
+
+async def test_a_look_that_takes_long_does_not_make_a_file_look_quiet(inbox: Path) -> None:
+    class Disk(Threads):
+        """A disk that wakes up slowly: what a look sees was so only at its end."""
+
+        delay = 0.0
+
+        async def run(self, work, *args, **kwargs):  # type: ignore[no-untyped-def]
+            watch.now += self.delay
+            return await super().run(work, *args, **kwargs)
+
+    watch = Watch(inbox)
+    watch.threads.close()
+    slow = Disk("test-slow", 1)
+    watch.finder._threads = slow
+    slow.delay = 30.0
+    drop(inbox, "a")
+    try:
+        await watch.turns(1)  # the walk sees it at the end of half a minute
+        slow.delay = 0.0
+        assert await watch.turns() == [], "it was seen a moment ago for the first time"
+        watch.now += 5.0
+        assert [path for path, _ in await watch.turns()] == ["a"]
+    finally:
+        slow.close()
+
+
+async def test_a_claimed_file_is_left_alone(inbox: Path, watch: Watch) -> None:
+    drop(inbox, "a")
+    watch.claims.add("a")
+    await watch.turns()
+    watch.finder.hint("a")
+    watch.now += 60.0
+    assert await watch.turns() == []
+    assert watch.finder.is_empty()
+
+
+async def test_one_folder_that_cannot_be_entered_does_not_hide_the_others(
+    inbox: Path, watch: Watch
+) -> None:
+    # Readable but not searchable: its names can be listed, and nothing be said of them.
+    drop(inbox, "a", "odd/b", "z/c")
+    (inbox / "odd").chmod(0o644)
+
+    class Bound(Threads):
+        """Runs work here, where the modes of files bind root as well."""
+
+        async def run(self, work, *args, **kwargs):  # type: ignore[no-untyped-def]
+            with permissions_hold():
+                return work(*args, **kwargs)
+
+    watch.finder._threads = Bound("test-bound", 1)
+    with capture_logs():
+        await watch.turns()
+        watch.finder.hint("odd/b")
+        await watch.turns()
+        watch.now += 5.0
+        assert sorted(path for path, _ in await watch.turns()) == ["a", "z/c"]
+
+
+async def test_an_inbox_that_cannot_be_looked_into_is_trouble_of_the_disk(
+    inbox: Path, watch: Watch
+) -> None:
+    class Bound(Threads):
+        async def run(self, work, *args, **kwargs):  # type: ignore[no-untyped-def]
+            with permissions_hold():
+                return work(*args, **kwargs)
+
+    drop(inbox, "a")
+    await watch.turns()
+    inbox.chmod(0)
+    watch.finder._threads = Bound("test-bound", 1)
+    watch.now += 5.0
+    try:
+        with pytest.raises(LocalError):
+            await watch.turns()
+    finally:
+        inbox.chmod(0o755)
+
+
+async def test_new_folders_are_walked_at_once_and_once_more(inbox: Path, watch: Watch) -> None:
+    await watch.turns()
+    drop(inbox, "new/early")
+    watch.finder.hint("new", is_directory=True)
+    await watch.turns()
+    drop(inbox, "new/late")  # before the watch on the new folder was set
+    watch.now += 2.0
+    await watch.turns()
+    watch.now += 5.0
+    assert sorted(path for path, _ in await watch.turns()) == ["new/early", "new/late"]
