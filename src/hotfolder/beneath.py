@@ -84,6 +84,21 @@ def look(root: str, relpath: str) -> Fingerprint | None:
     return fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerprint | None]]:
-    """`look` for many paths in one call."""
-    return [(relpath, look(root, relpath)) for relpath in relpaths]
+def look_at_all(
+    root: str, relpaths: Iterable[str]
+) -> list[tuple[str, Fingerprint | LocalError | None]]:
+    """`look` for many paths in one call; an error that is one path's own stands in its place.
+
+    Raises `LocalError` only where `root` itself cannot be looked into.
+    """
+    looks: list[tuple[str, Fingerprint | LocalError | None]] = []
+    for relpath in relpaths:
+        try:
+            looks.append((relpath, look(root, relpath)))
+        except LocalError as error:
+            try:
+                os.stat(f"{root}/.")
+            except OSError:
+                raise error from error.__cause__
+            looks.append((relpath, error))
+    return looks

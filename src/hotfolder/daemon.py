@@ -174,12 +174,21 @@ class Daemon:
                     hint="make it, mount it, or let this user read it; hotfolder waits for it",
                 )
                 continue
+            await self._recover_rest()
             if folder.complained:
                 folder.complained = False
                 log.info("inbox.back", path=folder.intake.inbox)
                 folder.intake.finder.walk_now()
             if not self._once:
                 await self._watch(folder)
+
+    async def _recover_rest(self) -> None:
+        """Finish what could not be told at the start, before a scan takes its files for new ones."""
+        if self._parts.recorder.put_off:
+            try:
+                await self._parts.recorder.recover()
+            except LocalError as error:
+                log.error("recovery.failed", reason=str(error), hint=error.hint)
 
     async def _watch(self, folder: Watched) -> None:
         folder.watcher = folder.make_watcher()

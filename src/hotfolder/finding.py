@@ -152,8 +152,17 @@ class Finder:
         if not paths:
             return
         begun = self._search.clock()
-        looks = await self._threads.run(look_at_all, self._search.inbox, paths)
+        try:
+            looks = await self._threads.run(look_at_all, self._search.inbox, paths)
+        except LocalError:
+            self._hinted.update(paths)  # what was due would never be due again
+            raise
         ended = self._search.clock()
+        refused = [seen for _, seen in looks if isinstance(seen, LocalError)]
+        if refused:
+            log.warning("scan.refused", files=len(refused), first=str(refused[0]), hint=refused[0].hint)
         for path, seen in looks:
-            if not self._claimed(path) or self._news(path, seen):
+            if isinstance(seen, LocalError):
+                self.tracker.observe(path, None, begun)  # the next scan looks again
+            elif not self._claimed(path) or self._news(path, seen):
                 self.tracker.observe(path, seen, begun, ended)

@@ -24,6 +24,7 @@ from hotfolder.threads import Threads
 log = structlog.get_logger()
 
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0  # seconds
+_CLOCK_SET_BACK = 86_400.0  # seconds by which a clock may be set back and no line be overlooked
 
 
 class Mover(Protocol):
@@ -76,6 +77,8 @@ class Recorder:
         self._arrived = asyncio.Event()
         self._closing = False
         self._forgettable: list[str] = []
+        self._recovered = False
+        self.put_off: set[str] = set()  # operations of a former run, to be recovered later
         self.trouble: LocalError | None = None
 
     async def finish(self, row: JournalRow, on_wait: Callable[[str], None]) -> dict[str, Any]:
@@ -201,25 +204,58 @@ class Recorder:
             self._forgettable = []
 
     async def recover(self) -> int:
-        """Finish what a former run decided and did not end; returns how many rows there were."""
-        return await self._threads.run(self._recover)
+        """Finish what a former run decided and did not end; returns how many rows there were.
 
-    def _recover(self) -> int:
+        What cannot be told yet (its volume is not mounted) stays in the journal and in `put_off`:
+        call again when it can. What cannot move yet is left to `run`, which waits for its target.
+        """
+        count, unmoved = await self._threads.run(self._recover)
+        for row in unmoved:
+            done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            done.add_done_callback(_heard)
+            self._ready.append(_Ending(row, done, lambda _: None, step=_Step.JOURNALED))
+            self._arrived.set()
+        return count
+
+    def _recover(self) -> tuple[int, list[JournalRow]]:
         rows = self._journal.rows()
-        if not rows:
-            return 0
-        recorded_ids = self._recorded_ids({row.operation_id for row in rows})
+        if self._recovered:
+            rows = [row for row in rows if row.operation_id in self.put_off]
+        self._recovered = True
+        facts = self._facts(rows)
+        if not facts:
+            return len(rows), []
+        recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
-        for step in plan([(row, self._mover.find(row)) for row in rows], recorded_ids):
-            entry = self._act(step)
+        unmoved: list[JournalRow] = []
+        for step in plan(facts, recorded_ids):
+            try:
+                entry = self._act(step)
+            except LocalError as error:
+                log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
+                unmoved.append(step.row)
+                continue
             if entry is not None:
                 entries.append(entry)
         self._mover.sync()
         if entries:
             self._ledger.append(entries)
-        self._journal.commit([], forget=[row.operation_id for row in rows])
+        done = {row.operation_id for row, _ in facts} - {row.operation_id for row in unmoved}
+        self._journal.commit([], forget=done)
         log.info("recovery.done", rows=len(rows), recorded=len(entries))
-        return len(rows)
+        return len(rows), unmoved
+
+    def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
+        """What stands on disk for each row of which that can be told; the others are put off."""
+        facts: list[tuple[JournalRow, Found]] = []
+        self.put_off = set()
+        for row in rows:
+            try:
+                facts.append((row, self._mover.find(row)))
+            except LocalError as error:
+                log.warning("recovery.put_off", file=row.relpath, reason=str(error), hint=error.hint)
+                self.put_off.add(row.operation_id)
+        return facts
 
     def _act(self, step: Forget | Record | MoveAndRecord) -> dict[str, Any] | None:
         match step:
@@ -236,14 +272,18 @@ class Recorder:
                     return None
 
     def _recorded_ids(self, wanted: set[str]) -> frozenset[str]:
-        """Which of the ids have a ledger line. UUIDv7: an earlier line ends the search."""
-        earliest = min(wanted)
+        """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.
+
+        Well before, because the clock may have been set back since the ids were made.
+        """
+        begun = _begun(min(wanted)) - _CLOCK_SET_BACK
+        horizon = timestamp(max(0.0, begun))
         found: set[str] = set()
         for line in self._ledger.newest_first():
             operation_id = str(line["operation_id"])
             if operation_id in wanted:
                 found.add(operation_id)
-            if found == wanted or line["completed_at"] < _begun(earliest):
+            if found == wanted or line["completed_at"] < horizon:
                 break
         return frozenset(found)
 
@@ -262,6 +302,12 @@ def recorded(row: JournalRow, moved_to: str | None, now: float) -> dict[str, Any
     )
 
 
-def _begun(operation_id: str) -> str:
-    """When the operation with this UUIDv7 began, as a ledger time."""
-    return timestamp(int(operation_id.replace("-", "")[:12], 16) / 1000)
+def _begun(operation_id: str) -> float:
+    """When the operation with this UUIDv7 began, in seconds since the epoch."""
+    return int(operation_id.replace("-", "")[:12], 16) / 1000
+
+
+def _heard(done: "asyncio.Future[dict[str, Any]]") -> None:
+    """Nobody waits for a recovered operation; the ledger and the log tell how it ended."""
+    if not done.cancelled():
+        done.exception()

@@ -400,10 +400,43 @@ def test_a_new_file_in_the_inbox_is_found_beside_the_moved_one(folders: Folders)
     assert (found.source, found.moved_to) == (fingerprint_at(new), moved_to)
 
 
-def test_nothing_is_found_where_folders_are_gone(folders: Folders) -> None:
+def test_where_the_inbox_is_not_there_nothing_is_said_of_its_files(folders: Folders) -> None:
     folders.drop("clip.mp4")
     row = folders.proven("clip.mp4")
     shutil.rmtree(folders.inbox)
-    shutil.rmtree(folders.completed)
-    found = folders.finisher().find(row)
-    assert (found.source, found.moved_to) == (None, None)
+    with pytest.raises(LocalError) as caught:
+        folders.finisher().find(row)
+    assert caught.value.hint
+    with pytest.raises(LocalError):
+        folders.finisher().move(row)
+
+
+def test_a_volume_that_was_mounted_under_a_new_number_is_still_the_same(folders: Folders) -> None:
+    for name in ("a", "b"):
+        folders.drop(name)
+    finisher = folders.finisher()
+    moved_to = finisher.move(folders.proven("a"))
+    seen = replace(fingerprint_at(moved_to), device=1)
+    moved = replace(folders.proven("b"), relpath="a", target="a", fingerprint=seen)
+    assert finisher.find(moved).moved_to == moved_to
+    waiting = folders.proven("b")
+    waiting = replace(waiting, fingerprint=replace(waiting.fingerprint, device=1))
+    assert finisher.find(waiting).source == waiting.fingerprint
+
+
+def test_on_another_volume_an_absent_file_is_not_taken_for_gone(folders: Folders) -> None:
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    (folders.inbox / "clip.mp4").unlink()
+    finisher = folders.finisher()
+    assert finisher.find(row).source is None
+    with pytest.raises(LocalError, match="another volume"):
+        finisher.find(replace(row, fingerprint=replace(row.fingerprint, device=1)))
+
+
+def test_a_folder_that_is_no_longer_configured_is_named(folders: Folders) -> None:
+    folders.drop("clip.mp4")
+    row = replace(folders.proven("clip.mp4"), folder="renamed")
+    for act in (folders.finisher().find, folders.finisher().move):
+        with pytest.raises(LocalError, match="renamed"):
+            act(row)

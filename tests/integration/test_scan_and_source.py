@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,12 +16,17 @@ from structlog.testing import capture_logs
 from hotfolder.adapters.filters import JUNK, ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.source import open_original, user_name
+from hotfolder.beneath import look_at_all
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.finding import Finder, Search
 from hotfolder.threads import Threads
 from tests.support.samples import job_at
 from tests.support.unprivileged import permissions_hold
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Disk = TypeVar("Disk", bound=Threads)
 
 
 def keep_all(_: str) -> bool:
@@ -364,11 +370,10 @@ def test_owners_have_names_or_else_numbers() -> None:
 
 
 class Watch:
-    """A finder with its clock; `slow` is how long every look takes."""
+    """A finder with its clock."""
 
     def __init__(self, inbox: Path, *, settle: float = 5.0, rescan: float | None = None) -> None:
         self.now = 1000.0
-        self.slow = 0.0
         self.claims: set[str] = set()
         self.threads = Threads("test-find", 1)
         self.finder = Finder(
@@ -387,6 +392,12 @@ class Watch:
             has_room=lambda: True,
             wake=lambda: None,
         )
+
+    def use(self, threads: Disk) -> Disk:
+        """Let the finder work in other threads."""
+        self.threads.close()
+        self.threads = self.finder._threads = threads
+        return threads
 
     def clock(self) -> float:
         return self.now
@@ -435,30 +446,41 @@ async def test_a_file_that_grows_is_not_handed_out(inbox: Path, watch: Watch) ->
     assert (path, seen.size) == ("a", 24)
 
 
-async def test_a_look_that_takes_long_does_not_make_a_file_look_quiet(inbox: Path) -> None:
-    class Disk(Threads):
-        """A disk that wakes up slowly: what a look sees was so only at its end."""
+class SlowDisk(Threads):
+    """A disk that wakes up slowly: what a look saw was so only at its end."""
 
-        delay = 0.0
+    def __init__(self, watch: Watch, delay: float) -> None:
+        super().__init__("test-slow", 1)
+        self._watch = watch
+        self.delay = delay
 
-        async def run(self, work, *args, **kwargs):  # type: ignore[no-untyped-def]
-            watch.now += self.delay
-            return await super().run(work, *args, **kwargs)
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if work == look_at_all:
+            self._watch.now += self.delay
+        return await super().run(work, *args, **kwargs)
 
-    watch = Watch(inbox)
-    watch.threads.close()
-    slow = Disk("test-slow", 1)
-    watch.finder._threads = slow
-    slow.delay = 30.0
+
+class Bound(Threads):
+    """Runs work right here, where the modes of files bind root as well."""
+
+    def __init__(self) -> None:
+        super().__init__("test-bound", 1)
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with permissions_hold():
+            return work(*args, **kwargs)
+
+
+async def test_a_look_that_takes_long_does_not_make_a_file_look_quiet(
+    inbox: Path, watch: Watch
+) -> None:
+    slow = watch.use(SlowDisk(watch, 30.0))
     drop(inbox, "a")
-    try:
-        await watch.turns(1)  # the walk sees it at the end of half a minute
-        slow.delay = 0.0
-        assert await watch.turns() == [], "it was seen a moment ago for the first time"
-        watch.now += 5.0
-        assert [path for path, _ in await watch.turns()] == ["a"]
-    finally:
-        slow.close()
+    await watch.turns(1)  # the walk sees it at the end of half a minute
+    slow.delay = 0.0
+    assert await watch.turns() == [], "it was seen a moment ago for the first time"
+    watch.now += 5.0
+    assert [path for path, _ in await watch.turns()] == ["a"]
 
 
 async def test_a_claimed_file_is_left_alone(inbox: Path, watch: Watch) -> None:
@@ -478,40 +500,30 @@ async def test_one_folder_that_cannot_be_entered_does_not_hide_the_others(
     drop(inbox, "a", "odd/b", "z/c")
     (inbox / "odd").chmod(0o644)
 
-    class Bound(Threads):
-        """Runs work here, where the modes of files bind root as well."""
-
-        async def run(self, work, *args, **kwargs):  # type: ignore[no-untyped-def]
-            with permissions_hold():
-                return work(*args, **kwargs)
-
-    watch.finder._threads = Bound("test-bound", 1)
-    with capture_logs():
+    watch.use(Bound())
+    with capture_logs() as logs:
         await watch.turns()
         watch.finder.hint("odd/b")
         await watch.turns()
         watch.now += 5.0
         assert sorted(path for path, _ in await watch.turns()) == ["a", "z/c"]
+    assert {line["event"] for line in logs} == {"scan.refused"}
+    assert "odd/b" in logs[0]["first"]
 
 
-async def test_an_inbox_that_cannot_be_looked_into_is_trouble_of_the_disk(
+async def test_an_inbox_that_cannot_be_looked_into_is_trouble_and_loses_no_file(
     inbox: Path, watch: Watch
 ) -> None:
-    class Bound(Threads):
-        async def run(self, work, *args, **kwargs):  # type: ignore[no-untyped-def]
-            with permissions_hold():
-                return work(*args, **kwargs)
-
-    drop(inbox, "a")
+    drop(inbox, "a", "b")
     await watch.turns()
-    inbox.chmod(0)
-    watch.finder._threads = Bound("test-bound", 1)
+    watch.use(Bound())
     watch.now += 5.0
-    try:
+    inbox.chmod(0)
+    for _ in range(3):
         with pytest.raises(LocalError):
             await watch.turns()
-    finally:
-        inbox.chmod(0o755)
+    inbox.chmod(0o755)
+    assert sorted(path for path, _ in await watch.turns()) == ["a", "b"]
 
 
 async def test_new_folders_are_walked_at_once_and_once_more(inbox: Path, watch: Watch) -> None:

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hotfolder import durable
 from hotfolder.beneath import NOT_THERE, fingerprint_of, look, parent_of
@@ -52,7 +52,8 @@ class Finisher:
                     moved_as = self._rename(row, source, name, target, wanted)
                     self._check_moved(row, source, name, target, moved_as)
         except OSError as error:
-            if error.errno in NOT_THERE and not os.path.lexists(f"{inbox}/{row.relpath}"):
+            is_gone = os.path.isdir(inbox) and not os.path.lexists(f"{inbox}/{row.relpath}")
+            if error.errno in NOT_THERE and is_gone:
                 raise SourceChanged(f"{inbox}/{row.relpath} is gone") from error
             raise _refused(row, target_root, error) from error
         moved_to = os.path.join(target_root, os.path.dirname(row.target), moved_as)
@@ -73,17 +74,37 @@ class Finisher:
             self._touched.discard(directory)
 
     def find(self, row: JournalRow) -> Found:
-        """What stands at the row's source, and where its very inode moved to, if it did."""
+        """What stands at the row's source, and where its very inode moved to, if it did.
+
+        Device numbers may change with every mount; on one device the inode tells. Raises `LocalError`
+        where nothing can be said: the volume is not there, or the folder is no longer configured.
+        """
         inbox, target_root = self._roots(row)
+        try:
+            device = os.stat(inbox).st_dev
+        except OSError as error:
+            raise LocalError(
+                f"cannot look into {inbox}: {error.strerror}", hint="make it, or mount it"
+            ) from error
         moved_to = None
         for candidate in _candidates(row):
-            there = look(target_root, candidate) if os.path.isdir(target_root) else None
+            there = _as_then(row, look(target_root, candidate), device)
             if there is not None and row.fingerprint.survived_move(there):
                 moved_to = os.path.join(target_root, candidate)
-        return Found(look(inbox, row.relpath), moved_to)
+        source = _as_then(row, look(inbox, row.relpath), device)
+        if source is None and moved_to is None and device != row.fingerprint.device:
+            raise LocalError(
+                f"{inbox} is another volume than the one that held {row.relpath}", hint="mount that one"
+            )
+        return Found(source, moved_to)
 
     def _roots(self, row: JournalRow) -> tuple[str, str]:
-        places = self._places[row.folder]
+        places = self._places.get(row.folder)
+        if places is None:
+            raise LocalError(
+                f"the folder {row.folder!r} of {row.relpath} is not configured any more",
+                hint="configure it under its old name until its files are recorded",
+            )
         failed = row.disposition is Disposition.FAILED
         return places.inbox, places.failed if failed else places.completed
 
@@ -133,6 +154,13 @@ def rename_without_clobbering(source: int, name: str, target: int, new_name: str
 def _candidates(row: JournalRow) -> tuple[str, str]:
     parent, slash, name = row.target.rpartition("/")
     return row.target, f"{parent}{slash}{clash_name(name, row.operation_id)}"
+
+
+def _as_then(row: JournalRow, there: Fingerprint | None, device: int) -> Fingerprint | None:
+    """`there` as the row would have seen it: the inbox's device now stands for its device then."""
+    if there is None or there.device != device:
+        return there
+    return replace(there, device=row.fingerprint.device)
 
 
 def _stat(directory: int, name: str) -> Fingerprint:

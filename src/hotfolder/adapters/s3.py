@@ -174,6 +174,7 @@ class S3Store:
         self._executor = executor
         self._single_put = single_put
         self._base_url = ""
+        self._addressing = asyncio.Lock()
         self._sleep = sleep
 
     async def check(self) -> None:
@@ -321,13 +322,9 @@ class S3Store:
         body: Body,
         sha256: bytes,
     ) -> Receipt:
-        if not self._base_url:
-            self._base_url = await self._block(subject, self._connection.base_url)
-        keys = self._connection.recent_keys()
-        if keys is None:
-            keys = await self._block(subject, self._connection.keys)
+        base_url, keys = await self._address(subject)
         answer = await engine.put(
-            self._base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
+            base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
             headers,
             body,
             sha256=sha256,
@@ -339,6 +336,19 @@ class S3Store:
         if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
             raise _Failed(judge_refusal(subject, read_refusal(answer)), answer.requests)
         return words.receipt_of_headers(answer.headers, answer.requests)
+
+    async def _address(self, subject: Subject) -> tuple[str, SigningKeys]:
+        """Where and as whom to send. Looked up once: hundreds of files ask at the same moment."""
+        keys = self._connection.recent_keys()
+        if self._base_url and keys is not None:
+            return self._base_url, keys
+        async with self._addressing:
+            if not self._base_url:
+                self._base_url = await self._block(subject, self._connection.base_url)
+            keys = self._connection.recent_keys()
+            if keys is None:
+                keys = await self._block(subject, self._connection.keys)
+            return self._base_url, keys
 
     async def _call(
         self,

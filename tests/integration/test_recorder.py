@@ -1,0 +1,541 @@
+"""Journal, move, ledger: on a real disk, killed anywhere, and never twice."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from hotfolder.adapters.finishing import Finisher
+from hotfolder.adapters.journal import SqliteJournal
+from hotfolder.adapters.ledger import FileLedger, verify_chain
+from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.records import Disposition, JournalRow
+from hotfolder.core.routing import clash_name
+from hotfolder.recorder import Recorder, recorded
+from hotfolder.threads import Threads
+from tests.support.folders import Folders, MeddledFinisher
+from tests.support.samples import MOMENT, operation_id, row
+
+
+class SeenJournal(SqliteJournal):
+    """The real journal, telling what it is asked."""
+
+    def __init__(self, path: Path, steps: list[tuple[str, int]]) -> None:
+        super().__init__(path)
+        self._steps = steps
+
+    def commit(self, rows: Sequence[JournalRow], *, forget: Iterable[str] = ()) -> None:
+        forget = list(forget)
+        super().commit(rows, forget=forget)
+        if rows:
+            self._steps.append(("journal", len(rows)))
+        if forget:
+            self._steps.append(("forget", len(forget)))
+
+
+class SeenLedger(FileLedger):
+    """The real ledger, telling what it is asked; `trouble` is raised while it is set."""
+
+    def __init__(self, path: Path, steps: list[tuple[str, int]]) -> None:
+        super().__init__(path)
+        self._steps = steps
+        self.trouble: LocalError | None = None
+
+    def append(self, entries: Sequence[Any]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        super().append(entries)
+        self._steps.append(("ledger", len(entries)))
+
+
+class SeenFinisher(Finisher):
+    """The real finisher, telling what it is asked."""
+
+    steps: list[tuple[str, int]]
+
+    def move(self, row: JournalRow) -> str:
+        moved_to = super().move(row)
+        self.steps.append(("move", 1))
+        return moved_to
+
+    def sync(self) -> None:
+        owed = len(self._touched)
+        super().sync()
+        if owed:
+            self.steps.append(("sync", owed))
+
+
+class Desk:
+    """A recorder with all it writes to, below one folder. `steps` is what reached the disk, in order."""
+
+    def __init__(self, root: Path) -> None:
+        self.folders = Folders(root)
+        self.steps: list[tuple[str, int]] = []
+        self.now = MOMENT + 60.0
+        self.threads = Threads("test-record", 1)
+        self.ledger_path = root / "ledger.jsonl"
+        self.journal = SeenJournal(root / "state.db", self.steps)
+        self.ledger = SeenLedger(self.ledger_path, self.steps)
+        finisher = SeenFinisher({"media": self.folders.places})
+        finisher.steps = self.steps
+        self.finisher: Finisher = finisher
+        self.waits: list[str] = []
+
+    def recorder(self) -> Recorder:
+        return Recorder(
+            journal=self.journal,
+            ledger=self.ledger,
+            mover=self.finisher,
+            threads=self.threads,
+            clock=lambda: self.now,
+        )
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Recorder]:
+        recorder = self.recorder()
+        running = asyncio.create_task(recorder.run())
+        try:
+            yield recorder
+        finally:
+            recorder.close()
+            await running
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The ledger, oldest first, after a check of its chain."""
+        verify_chain(self.ledger_path)
+        return list(self.ledger.newest_first())[::-1]
+
+    def close(self) -> None:
+        self.threads.close()
+        self.journal.close()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    made.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let others work until the condition holds; pytest's own timeout ends what never does."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+# -- one file, many files ----------------------------------------------------------------------
+
+
+async def test_the_order_on_disk_is_journal_move_sync_ledger_forget(desk: Desk) -> None:
+    desk.folders.drop("reels/clip.mp4")
+    async with desk.at_work() as recorder:
+        line = await recorder.finish(desk.folders.proven("reels/clip.mp4"), desk.waits.append)
+    assert [name for name, _ in desk.steps] == ["journal", "move", "sync", "ledger", "forget"]
+    assert desk.lines() == [{**line, "prev": "0" * 64}]
+    assert line["completed_dir_path"] == str(desk.folders.completed / "reels/clip.mp4")
+    assert line["result_path"] == "s3://media/nas/reels/clip.mp4.tar.gz"
+    assert line["duration_seconds"] == 60.0
+    assert desk.journal.rows() == []
+    assert desk.waits == []
+
+
+async def test_a_failed_file_is_recorded_with_where_it_lies(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    async with desk.at_work() as recorder:
+        row = desk.folders.proven("clip.mp4", disposition=Disposition.FAILED)
+        line = await recorder.finish(row, desk.waits.append)
+    assert line["status"] == "failed"
+    assert line["result_path"] == str(desk.folders.failed / "clip.mp4")
+    assert line["completed_dir_path"] is None
+
+
+async def test_a_file_that_is_left_is_recorded_and_needs_no_journal(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    async with desk.at_work() as recorder:
+        row = desk.folders.proven("clip.mp4", disposition=Disposition.LEAVE)
+        line = await recorder.finish(row, desk.waits.append)
+    assert desk.steps == [("ledger", 1)]
+    assert line["completed_dir_path"] is None
+    assert desk.folders.files().keys() >= {"inbox/clip.mp4"}
+
+
+async def test_two_hundred_files_share_their_fsyncs(desk: Desk) -> None:
+    rows = []
+    for number in range(200):
+        desk.folders.drop(f"reels/{number}")
+        rows.append(desk.folders.proven(f"reels/{number}", number=number))
+    async with desk.at_work() as recorder:
+        lines = await asyncio.gather(*(recorder.finish(row, desk.waits.append) for row in rows))
+    assert [line["operation_id"] for line in lines] == [row.operation_id for row in rows]
+    assert [line["operation_id"] for line in desk.lines()] == [row.operation_id for row in rows]
+    kinds = [name for name, _ in desk.steps]
+    assert kinds.count("journal") <= 2
+    assert kinds.count("ledger") <= 2
+    assert kinds.count("move") == 200
+    assert kinds.index("journal") < kinds.index("move") < kinds.index("sync") < kinds.index("ledger")
+    assert desk.journal.rows() == []
+
+
+async def test_what_arrives_while_a_batch_is_written_is_in_the_next_one(desk: Desk) -> None:
+    for number in range(20):
+        desk.folders.drop(str(number))
+    async with desk.at_work() as recorder:
+        tasks = []
+        for number in range(20):
+            row = desk.folders.proven(str(number), number=number)
+            tasks.append(asyncio.create_task(recorder.finish(row, desk.waits.append)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+    assert sorted(line["target_name"] for line in desk.lines()) == sorted(map(str, range(20)))
+
+
+# -- what changed meanwhile --------------------------------------------------------------------
+
+
+async def test_a_file_that_changed_is_not_moved_not_recorded_and_forgotten(desk: Desk) -> None:
+    path = desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    path.write_bytes(b"another version")
+    async with desk.at_work() as recorder:
+        with pytest.raises(SourceChanged):
+            await recorder.finish(row, desk.waits.append)
+    assert desk.lines() == []
+    assert desk.journal.rows() == []
+    assert path.read_bytes() == b"another version"
+
+
+async def test_one_changed_file_does_not_hold_the_others_of_its_batch(desk: Desk) -> None:
+    rows = []
+    for name in "abc":
+        desk.folders.drop(name)
+        rows.append(desk.folders.proven(name, number=ord(name)))
+    (desk.folders.inbox / "b").unlink()
+    async with desk.at_work() as recorder:
+        outcomes = await asyncio.gather(
+            *(recorder.finish(row, desk.waits.append) for row in rows), return_exceptions=True
+        )
+    assert [type(outcome) for outcome in outcomes] == [dict, SourceChanged, dict]
+    assert [line["target_name"] for line in desk.lines()] == ["a", "c"]
+
+
+async def test_a_file_that_was_replaced_while_it_moved_is_back_and_not_recorded(desk: Desk) -> None:
+    path = desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+
+    def swap() -> None:
+        path.unlink()
+        path.write_bytes(b"another")
+
+    desk.finisher = MeddledFinisher(desk.folders, swap)
+    async with desk.at_work() as recorder:
+        with pytest.raises(SourceChanged):
+            await recorder.finish(row, desk.waits.append)
+    assert path.read_bytes() == b"another"
+    assert os.listdir(desk.folders.completed) == []
+    assert desk.lines() == []
+
+
+# -- trouble with the disk -----------------------------------------------------------------------
+
+
+async def test_a_target_that_is_gone_is_waited_for_and_the_file_ends_once_it_is_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    desk.folders.drop("clip.mp4")
+    desk.folders.completed.rmdir()
+    with capture_logs() as logs:
+        async with desk.at_work() as recorder:
+            ending = asyncio.create_task(
+                recorder.finish(desk.folders.proven("clip.mp4"), desk.waits.append)
+            )
+            await until(lambda: len(desk.waits) >= 3)
+            assert recorder.trouble is not None
+            assert len(desk.journal.rows()) == 1
+            desk.folders.completed.mkdir()
+            line = await ending
+            await until(lambda: recorder.trouble is None)
+    assert set(desk.waits) == {"proven, waiting to move"}
+    assert [one["operation_id"] for one in desk.lines()] == [line["operation_id"]]
+    assert desk.steps.count(("journal", 1)) == 1
+    assert [entry["event"] for entry in logs] == ["recorder.held", "recorder.resumed"]
+
+
+async def test_a_ledger_that_cannot_be_written_is_waited_for_and_nothing_moves_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    desk.ledger.trouble = LocalError("cannot append: No space left on device")
+    desk.folders.drop("clip.mp4")
+    async with desk.at_work() as recorder:
+        ending = asyncio.create_task(
+            recorder.finish(desk.folders.proven("clip.mp4"), desk.waits.append)
+        )
+        await until(lambda: len(desk.waits) >= 3)
+        assert not ending.done()
+        desk.ledger.trouble = None
+        await ending
+    assert set(desk.waits) == {"moved, waiting to be recorded"}
+    assert [name for name, _ in desk.steps] == ["journal", "move", "sync", "ledger", "forget"]
+
+
+async def test_asked_to_end_in_trouble_it_ends_and_the_next_start_goes_on(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    desk.folders.completed.rmdir()
+    row = desk.folders.proven("clip.mp4")
+    async with desk.at_work() as recorder:
+        ending = asyncio.create_task(recorder.finish(row, desk.waits.append))
+        await until(lambda: desk.waits)
+    ending.cancel()
+    assert desk.journal.rows() == [row]
+    desk.folders.completed.mkdir()
+    assert await desk.recorder().recover() == 1
+    assert [line["operation_id"] for line in desk.lines()] == [row.operation_id]
+    assert desk.folders.files().keys() >= {"completed/clip.mp4"}
+
+
+async def test_a_caller_that_is_cancelled_after_the_journal_changes_nothing_on_disk(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    async with desk.at_work() as recorder:
+        ending = asyncio.create_task(
+            recorder.finish(desk.folders.proven("clip.mp4"), desk.waits.append)
+        )
+        await until(lambda: desk.steps)
+        ending.cancel()
+    assert [line["target_name"] for line in desk.lines()] == ["clip.mp4"]
+    assert desk.folders.files().keys() >= {"completed/clip.mp4"}
+
+
+# -- killed anywhere ---------------------------------------------------------------------------
+
+
+def crash_before_journal(desk: Desk, row: JournalRow) -> None:
+    """Nothing was promised yet."""
+
+
+def crash_after_journal(desk: Desk, row: JournalRow) -> None:
+    desk.journal.commit([row])
+
+
+def crash_after_move(desk: Desk, row: JournalRow) -> None:
+    desk.journal.commit([row])
+    desk.finisher.move(row)
+
+
+def crash_after_ledger(desk: Desk, row: JournalRow) -> None:
+    desk.journal.commit([row])
+    moved_to = desk.finisher.move(row)
+    desk.finisher.sync()
+    desk.ledger.append([recorded(row, moved_to, desk.now)])
+
+
+def crash_after_forget(desk: Desk, row: JournalRow) -> None:
+    crash_after_ledger(desk, row)
+    desk.journal.commit([], forget=[row.operation_id])
+
+
+CRASHES = [crash_after_journal, crash_after_move, crash_after_ledger, crash_after_forget]
+
+
+@pytest.mark.parametrize("disposition", [Disposition.COMPLETED, Disposition.FAILED])
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("crash", CRASHES)
+async def test_wherever_it_was_killed_the_file_is_moved_once_and_recorded_once(
+    desk: Desk, crash: Callable[[Desk, JournalRow], None], taken: bool, disposition: Disposition
+) -> None:
+    root = desk.folders.completed if disposition is Disposition.COMPLETED else desk.folders.failed
+    if taken:
+        (root / "clip.mp4").write_bytes(b"of yesterday")
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4", disposition=disposition)
+    crash(desk, row)
+    desk.steps.clear()
+    for _ in range(3):  # and killed again and again after that
+        await desk.recorder().recover()
+    name = clash_name("clip.mp4", row.operation_id) if taken else "clip.mp4"
+    (line,) = desk.lines()
+    assert line["operation_id"] == row.operation_id
+    where = line["result_path" if disposition is Disposition.FAILED else "completed_dir_path"]
+    assert where == str(root / name)
+    assert (root / name).read_bytes() == b"data"
+    assert os.listdir(desk.folders.inbox) == []
+    assert desk.journal.rows() == []
+
+
+async def test_killed_before_the_journal_the_file_waits_in_the_inbox(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    crash_before_journal(desk, desk.folders.proven("clip.mp4"))
+    assert await desk.recorder().recover() == 0
+    assert desk.lines() == []
+    assert (desk.folders.inbox / "clip.mp4").exists()
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+async def test_killed_in_the_recovery_itself_all_still_happens_once(
+    desk: Desk, crash: Callable[[Desk, JournalRow], None]
+) -> None:
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    crash(desk, row)
+    rows = desk.journal.rows()
+    await desk.recorder().recover()
+    desk.journal.commit(rows)  # as if the kill came before the journal was cleared
+    await desk.recorder().recover()
+    assert [line["operation_id"] for line in desk.lines()] == [row.operation_id]
+
+
+async def test_a_batch_killed_in_its_middle_is_finished_file_by_file(desk: Desk) -> None:
+    rows = []
+    for number, crash in enumerate((crash_after_ledger, crash_after_move, crash_after_journal)):
+        desk.folders.drop(f"reels/{number}")
+        rows.append(desk.folders.proven(f"reels/{number}", number=number))
+        crash(desk, rows[-1])
+    desk.folders.drop("reels/changed")
+    changed = desk.folders.proven("reels/changed", number=9)
+    desk.journal.commit([changed])
+    desk.folders.drop("reels/changed", b"a new version")
+    assert await desk.recorder().recover() == 4
+    assert sorted(line["operation_id"] for line in desk.lines()) == [row.operation_id for row in rows]
+    assert desk.folders.files().keys() >= {
+        *(f"completed/reels/{number}" for number in range(3)),
+        "inbox/reels/changed",
+    }
+
+
+async def test_a_line_far_back_in_the_ledger_is_still_found(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    crash_after_ledger(desk, row)
+    later = [recorded(other(number), None, desk.now + number) for number in range(2, 500)]
+    desk.ledger.append(later)
+    await desk.recorder().recover()
+    assert [line["operation_id"] for line in desk.lines()].count(row.operation_id) == 1
+
+
+@pytest.mark.parametrize("back", [1.0, 3600.0, 86_000.0])
+async def test_a_clock_that_was_set_back_does_not_make_a_second_line(desk: Desk, back: float) -> None:
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    desk.now = MOMENT - back
+    crash_after_ledger(desk, row)
+    desk.ledger.append([recorded(other(2), None, desk.now + 0.5)])
+    await desk.recorder().recover()
+    assert [line["operation_id"] for line in desk.lines()].count(row.operation_id) == 1
+
+
+def other(number: int) -> JournalRow:
+    """The end of some other file."""
+    from tests.support.samples import job  # noqa: PLC0415
+
+    return row(job(number=number))
+
+
+@pytest.mark.parametrize("crash", [crash_after_journal, crash_after_move])
+@pytest.mark.parametrize("how", ["gone", "another volume"])
+async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_known(
+    desk: Desk, crash: Callable[[Desk, JournalRow], None], how: str
+) -> None:
+    # After a power cut the daemon may well start before the volume of its folders is there.
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    crash(desk, row)
+    away = [(place, place.with_name(f"{place.name}-volume")) for place in roots(desk)]
+    if how == "another volume" and not os.path.isdir("/dev/shm"):
+        pytest.skip("needs a second file system")
+    for place, volume in away:
+        place.rename(volume)
+        if how == "another volume":
+            place.symlink_to("/dev/shm", target_is_directory=True)  # noqa: S108 - a second file system
+    recorder = desk.recorder()
+    with capture_logs() as logs:
+        await recorder.recover()
+    assert "recovery.put_off" in [entry["event"] for entry in logs]
+    assert desk.lines() == []
+    assert desk.journal.rows() == [row]
+    for place, volume in away:
+        if place.is_symlink():
+            place.unlink()
+        volume.rename(place)
+    await recorder.recover()
+    (line,) = desk.lines()
+    assert line["completed_dir_path"] == str(desk.folders.completed / "clip.mp4")
+    assert desk.journal.rows() == []
+
+
+def roots(desk: Desk) -> list[Path]:
+    return [desk.folders.inbox, desk.folders.completed, desk.folders.failed]
+
+
+async def test_a_row_of_a_folder_that_is_no_longer_configured_stops_nobody(desk: Desk) -> None:
+    for name in ("a", "b"):
+        desk.folders.drop(name)
+    known, unknown = desk.folders.proven("a", number=1), desk.folders.proven("b", number=2)
+    unknown = unknown.__class__(**{**fields_of(unknown), "folder": "renamed"})
+    desk.journal.commit([unknown, known])
+    with capture_logs() as logs:
+        await desk.recorder().recover()
+    assert [line["operation_id"] for line in desk.lines()] == [known.operation_id]
+    assert desk.journal.rows() == [unknown]
+    assert "recovery.put_off" in [entry["event"] for entry in logs]
+
+
+def fields_of(row: JournalRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in JournalRow.__slots__}
+
+
+async def test_a_target_that_refuses_at_the_start_is_waited_for_like_any_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    for name in ("a", "reels/b"):
+        desk.folders.drop(name)
+    one, two = desk.folders.proven("a", number=1), desk.folders.proven("reels/b", number=2)
+    desk.journal.commit([one, two])
+    in_the_way = desk.folders.completed / "reels"
+    in_the_way.write_bytes(b"a file where a folder should be")
+    async with desk.at_work() as recorder:
+        await recorder.recover()
+        assert [line["operation_id"] for line in desk.lines()] == [one.operation_id]
+        await until(lambda: recorder.trouble is not None)
+        in_the_way.unlink()
+        await until(lambda: recorder.trouble is None)
+    assert [line["operation_id"] for line in desk.lines()] == [one.operation_id, two.operation_id]
+    assert desk.journal.rows() == []
+
+
+async def test_what_is_in_flight_now_is_no_business_of_a_second_recovery(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    recorder = desk.recorder()
+    await recorder.recover()
+    row = desk.folders.proven("clip.mp4")
+    desk.journal.commit([row])  # as `run` does, a moment before it moves the file
+    await recorder.recover()
+    assert desk.lines() == []
+    assert desk.journal.rows() == [row]
+
+
+async def test_without_a_ledger_every_row_is_still_finished(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    crash_after_ledger(desk, row)
+    desk.ledger_path.unlink()
+    await desk.recorder().recover()
+    assert [line["operation_id"] for line in desk.lines()] == [row.operation_id]
+
+
+async def test_without_a_journal_files_are_still_where_they_were(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    crash_after_journal(desk, desk.folders.proven("clip.mp4"))
+    desk.journal.close()
+    for leftover in desk.folders.root.glob("state.db*"):
+        leftover.unlink()
+    assert await desk.recorder().recover() == 0
+    assert (desk.folders.inbox / "clip.mp4").exists()
+    shutil.rmtree(desk.folders.inbox)
+    assert operation_id(1) not in [line["operation_id"] for line in desk.lines()]
