@@ -47,6 +47,7 @@ from hotfolder.packing import Format, Packer
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
+from hotfolder.wire import Wire
 
 _MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
 _ONCE_PATIENCE = 3
@@ -142,10 +143,8 @@ class Engine:
         segment = segment_size(transfer.memory)
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
         self.sender = Sender(
-            self.store,
+            Wire(self.store, requests=transfer.requests, threads=self.packers),
             buffers=ByteBudget(transfer.memory),
-            requests=transfer.requests,
-            threads=self.packers,
             limits=SendLimits(transfer.memory, segment, transfer.part_size, transfer.workers),
         )
         self.recorder = Recorder(

@@ -84,9 +84,7 @@ def look(root: str, relpath: str) -> Fingerprint | None:
     return fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def look_at_all(
-    root: str, relpaths: Iterable[str]
-) -> list[tuple[str, Fingerprint | LocalError | None]]:
+def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerprint | LocalError | None]]:
     """`look` for many paths in one call; an error that is one path's own stands in its place.
 
     Raises `LocalError` only where `root` itself cannot be looked into.

@@ -3,14 +3,14 @@
 This is the only module that reads the environment. A key is here only if something obeys it.
 """
 
-import difflib
 import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import (
@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hotfolder.config_sentences import sentences
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.routing import Route, could_collide, parse_template
 from hotfolder.core.segments import MIB, MIN_PART
@@ -75,6 +76,13 @@ def _level(value: str | int) -> str | int:
     return value
 
 
+def _endpoint(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError(f'{url!r} is no address of a store; write "https://s3.example.com"')
+    return url.rstrip("/")
+
+
 def _at_least(least: int, words: str) -> AfterValidator:
     def check(value: ByteSize | None) -> ByteSize | None:
         if value is not None and value < least:
@@ -98,7 +106,7 @@ class Destination(_Table):
     bucket: Text
     prefix: Annotated[str, AfterValidator(lambda text: text.strip("/"))] = ""
     region: Text = "us-east-1"
-    endpoint_url: str = ""
+    endpoint_url: Annotated[str, AfterValidator(_endpoint)] = ""
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     auth: Literal["default", "config"] = "default"
     credentials_file: Path | None = None
@@ -303,7 +311,7 @@ def load(path: Path) -> Settings:
     try:
         return Settings(**raw)
     except ValidationError as error:
-        faults = list(_sentences(error))
+        faults = sentences(error, Settings)
         raise ConfigError(
             "\n".join([f"{path} cannot be used:", *(f"  - {fault}" for fault in faults)])
         ) from error
@@ -326,49 +334,3 @@ def _make_absolute(raw: dict[str, Any], base: Path) -> None:
         for name in names:
             if isinstance(table, dict) and isinstance(table.get(name), str):
                 table[name] = os.path.normpath(base / Path(table[name]).expanduser())
-
-
-def _sentences(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        where = ".".join(str(step) for step in fault["loc"])
-        match fault["type"]:
-            case "extra_forbidden":
-                yield _unknown_key(fault["loc"])
-            case "missing":
-                table, _, key = where.rpartition(".")
-                yield (
-                    f'{where} is missing; add {key} = "…" under [{table}]'
-                    if table
-                    else (f"the table [{where}] is missing; `hotfolder config init` shows one")
-                )
-            case "value_error":
-                yield f"{where}: {fault['ctx']['error']}" if where else str(fault["ctx"]["error"])
-            case _:
-                given = fault["input"]
-                shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
-                yield f"{where}: {fault['msg'][:1].lower()}{fault['msg'][1:]}{shown}"
-
-
-def _unknown_key(where: tuple[int | str, ...]) -> str:
-    *parents, key = (str(step) for step in where)
-    known = _keys_at(parents)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    meant = f"did you mean {near[0]}?" if near else "known here are " + ", ".join(sorted(known))
-    table = f" in [{'.'.join(parents)}]" if parents else ""
-    return f"there is no key {key}{table}; {meant}"
-
-
-def _keys_at(parents: list[str]) -> list[str]:
-    """The names that a table may hold."""
-    model: type[BaseModel] = Settings
-    for name in parents:
-        if model is Settings and name == "folders":
-            return _keys_of(Folder)
-        annotation = model.model_fields[name].annotation
-        found = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
-        model = next((a for a in found if issubclass(a, BaseModel)), model)
-    return _keys_of(model)
-
-
-def _keys_of(model: type[BaseModel]) -> list[str]:
-    return list(model.model_fields)

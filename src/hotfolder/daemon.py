@@ -123,6 +123,8 @@ class Daemon:
                     for relpath, is_directory in folder.watcher.take() if folder.watcher else ():
                         folder.intake.hint(relpath, is_directory)
                     await folder.intake.turn(parts.most_flights // len(parts.folders) or 1)
+            if self._probe is not None and self._probe.done():
+                self._probe.result()  # what no waiting can cure, such as a faulty configuration
             if parts.gate.due():
                 self._start_probe()
             self._beat()

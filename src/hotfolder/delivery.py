@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 from hotfolder.core import routing
 from hotfolder.core.entries import StoredObject, upload_entry
+from hotfolder.core.objects import Label, Sent
 from hotfolder.core.records import Disposition, Job, JournalRow, Status, decimal_seconds
 from hotfolder.packing import Format, Packed, Packer
 from hotfolder.recorder import Recorder
-from hotfolder.transfer import Label, Sender, Sent
+from hotfolder.transfer import Sender
 
 _MIME_TYPES = mimetypes.MimeTypes()  # the built-in table alone: the same answer on every machine
 

@@ -79,6 +79,12 @@ class Packed:
     ) -> None:
         self._original.close()
 
+    def final_digests(self) -> Digests:
+        """The digests of a stream that was read to its end."""
+        if self.digests is None:
+            raise RuntimeError("the packed stream was not read to its end")
+        return self.digests
+
     async def hash_original(self) -> bytes:
         """The original's SHA-256 from a pass of its own, for formats that cannot carry it inside."""
         hashing = hashlib.sha256()

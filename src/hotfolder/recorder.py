@@ -7,6 +7,7 @@ the next one gathers, so a single file never waits and a thousand share three fs
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -93,29 +94,41 @@ class Recorder:
         return await ending.done
 
     async def run(self) -> None:
-        """Write batches until `close` is called and nothing that can be written is left."""
-        retry = _FIRST_RETRY
+        """Write batches until `close` is called and nothing that can be written is left.
+
+        What the disk refuses is tried again after a while; what arrives meanwhile is not held by it.
+        """
+        clock = asyncio.get_running_loop().time
+        retry, again = _FIRST_RETRY, float("inf")
+        waiting: list[_Ending] = []
         while True:
-            if not self._ready:
+            if not self._ready and not self._closing:
+                await self._arrival(again)
+            due = self._closing or clock() >= again
+            batch = [*(waiting if due else ()), *self._ready]
+            waiting, self._ready = ([] if due else waiting), []
+            if not batch and self._closing:
+                break
+            trouble = await self._threads.run(self._write, batch) if batch else None
+            waiting += self._settle(batch)
+            if trouble is not None:
+                self._report(trouble, waiting)
                 if self._closing:
-                    break
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            batch, self._ready = self._ready, []
-            trouble = await self._threads.run(self._write, batch)
-            waiting = self._settle(batch)
-            if trouble is None:
-                retry = _FIRST_RETRY
+                    break  # what waits is in the journal or still in the inbox; the next start goes on
+                if due or again == float("inf"):
+                    again = clock() + retry
+                    retry = min(_LONGEST_RETRY, retry * 2)
+            elif not waiting:
+                retry, again = _FIRST_RETRY, float("inf")
                 self._heal()
-                continue
-            self._report(trouble, waiting)
-            self._ready.extend(waiting)
-            if self._closing:
-                break  # what waits is in the journal or still in the inbox; the next start goes on
-            await asyncio.sleep(retry)
-            retry = min(_LONGEST_RETRY, retry * 2)
         await self._threads.run(self._forget)
+
+    async def _arrival(self, until: float) -> None:
+        """Wait for the next operation, or for the moment `until` on the loop's clock."""
+        self._arrived.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(None if until == float("inf") else until):
+                await self._arrived.wait()
 
     def close(self) -> None:
         """Let `run` end once all that is ready is written."""

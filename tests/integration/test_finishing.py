@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.folders import Folders, MeddledFinisher
+from tests.support.samples import fingerprint_at
 
 from hotfolder.adapters import finishing
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition
 from hotfolder.core.routing import clash_name
-from tests.support.folders import Folders, MeddledFinisher
-from tests.support.samples import fingerprint_at
+
+OTHER_DISK = Path("/dev/shm")  # noqa: S108 - the one second file system that Linux always has
 
 
 @pytest.fixture
@@ -307,9 +309,9 @@ def test_a_file_in_the_place_of_a_target_folder_is_trouble_of_the_disk(folders: 
     assert (folders.inbox / "reels/clip.mp4").exists()
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs a second file system")
+@pytest.mark.skipif(not OTHER_DISK.is_dir(), reason="needs a second file system")
 def test_a_target_on_another_file_system_is_refused_and_named(folders: Folders) -> None:
-    elsewhere = Path("/dev/shm") / f"hotfolder-test-{os.getpid()}"  # noqa: S108 - a second file system
+    elsewhere = OTHER_DISK / f"hotfolder-test-{os.getpid()}"
     elsewhere.mkdir()
     try:
         if elsewhere.stat().st_dev == folders.inbox.stat().st_dev:

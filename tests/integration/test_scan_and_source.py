@@ -12,6 +12,8 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 from structlog.testing import capture_logs
+from tests.support.samples import job_at
+from tests.support.unprivileged import permissions_hold
 
 from hotfolder.adapters.filters import JUNK, ignore_filter
 from hotfolder.adapters.scan import walk
@@ -21,8 +23,6 @@ from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.finding import Finder, Search
 from hotfolder.threads import Threads
-from tests.support.samples import job_at
-from tests.support.unprivileged import permissions_hold
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,9 +87,7 @@ def test_the_inbox_itself_may_be_a_symlink(inbox: Path, tmp_path: Path) -> None:
     assert found(tmp_path / "link") == ["a"]
 
 
-def test_what_is_no_regular_file_is_passed_over(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_regular_file_is_passed_over(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(inbox, "a")
     os.mkfifo(inbox / "fifo")
     monkeypatch.chdir(inbox)  # a socket's path is short
@@ -104,9 +102,7 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_found(inbox: Pat
     with permissions_hold(), capture_logs() as logs:
         assert found(inbox) == ["a", "open/c"]
     (inbox / "closed").chmod(0o755)
-    assert [(line["event"], line["path"]) for line in logs] == [
-        ("scan.unreadable", f"{inbox}/closed")
-    ]
+    assert [(line["event"], line["path"]) for line in logs] == [("scan.unreadable", f"{inbox}/closed")]
     assert logs[0]["hint"]
 
 
@@ -471,9 +467,7 @@ class Bound(Threads):
             return work(*args, **kwargs)
 
 
-async def test_a_look_that_takes_long_does_not_make_a_file_look_quiet(
-    inbox: Path, watch: Watch
-) -> None:
+async def test_a_look_that_takes_long_does_not_make_a_file_look_quiet(inbox: Path, watch: Watch) -> None:
     slow = watch.use(SlowDisk(watch, 30.0))
     drop(inbox, "a")
     await watch.turns(1)  # the walk sees it at the end of half a minute
@@ -518,11 +512,11 @@ async def test_an_inbox_that_cannot_be_looked_into_is_trouble_and_loses_no_file(
     await watch.turns()
     watch.use(Bound())
     watch.now += 5.0
-    inbox.chmod(0)
+    os.chmod(inbox, 0)
     for _ in range(3):
         with pytest.raises(LocalError):
             await watch.turns()
-    inbox.chmod(0o755)
+    os.chmod(inbox, 0o700)
     assert sorted(path for path, _ in await watch.turns()) == ["a", "b"]
 
 

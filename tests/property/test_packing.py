@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,11 +17,12 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
-from hotfolder.core.errors import SourceChanged
-from hotfolder.core.segments import read_seal
 from tests.support.packing_line import Line, Meddled, PackingLine, form, packing_line, write
 from tests.support.samples import job_at
+
+from hotfolder.core.errors import SourceChanged
+from hotfolder.core.records import Job
+from hotfolder.core.segments import read_seal
 
 Test = TypeVar("Test", bound=Callable[..., None])
 Meddling = Callable[[Path], None]
@@ -91,10 +93,10 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def packed(line: PackingLine, inbox: Path, data: bytes, name: str, **options: int) -> Line:
+def packed(line: PackingLine, inbox: Path, data: bytes, name: str) -> Line:
     """`data` as a file, packed in the format `name`."""
     write(inbox / "clip.bin", data)
-    return asyncio.run(line.pack(job_at(inbox, "clip.bin"), form(name), part=PART, **options))
+    return asyncio.run(line.pack(job_at(inbox, "clip.bin"), form(name), part=PART))
 
 
 def check(made: Line, data: bytes) -> None:
@@ -341,7 +343,7 @@ def test_the_systems_tar_restores_name_mode_and_time_to_the_nanosecond(
     restored.mkdir()
     path = os.path.join(os.fsencode(inbox), name)
     write(path, b"data")
-    os.chmod(path, 0o751)
+    os.chmod(path, 0o640)
     os.utime(path, ns=(mtime_ns, mtime_ns))
     made = asyncio.run(line.pack(job_at(inbox, os.fsdecode(name)), form("tar.gz")))
     subprocess.run(
@@ -350,7 +352,7 @@ def test_the_systems_tar_restores_name_mode_and_time_to_the_nanosecond(
     (found,) = os.listdir(os.fsencode(restored))
     assert found == name
     status = os.stat(os.path.join(os.fsencode(restored), found))
-    assert (status.st_mode & 0o7777, status.st_mtime_ns) == (0o751, mtime_ns)
+    assert (status.st_mode & 0o7777, status.st_mtime_ns) == (0o640, mtime_ns)
 
 
 # -- somebody else at work ---------------------------------------------------------------------
@@ -388,6 +390,11 @@ def rewrite_and_hide_it(path: Path) -> None:
 MEDDLING = [grow, shrink, cut_short, rewrite, touch, rewrite_and_hide_it]
 
 
+def handed(original: Meddled, _: Job) -> Meddled:
+    """An opener that gives what was opened before."""
+    return original
+
+
 def at_read(moment: int, meddle: Meddling, path: Path) -> Callable[[int], None]:
     """Meddle with `path` just before read number `moment`."""
 
@@ -412,13 +419,11 @@ def test_a_file_that_changes_before_any_of_its_reads_is_never_packed(
         job = job_at(inbox, "clip.bin")
         original = Meddled(job, at_read(moment, meddle, path))
         with pytest.raises(SourceChanged):
-            asyncio.run(line.pack(job, form(name), opener=lambda _: original))
+            asyncio.run(line.pack(job, form(name), opener=partial(handed, original)))
         assert original.is_closed
 
 
-def test_a_file_that_is_replaced_by_rename_is_not_packed(
-    line: PackingLine, inbox: Path
-) -> None:
+def test_a_file_that_is_replaced_by_rename_is_not_packed(line: PackingLine, inbox: Path) -> None:
     data = content("random", 3 * SEGMENT)
     path = inbox / "clip.bin"
     write(path, data)

@@ -5,17 +5,18 @@ import re
 
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from tests.support.samples import job, operation_id
 
 from hotfolder.core.errors import FileRejected
 from hotfolder.core.routing import (
     MAX_KEY_BYTES,
+    MAX_SEGMENT_BYTES,
     Route,
     clash_name,
     encode_path,
     name_metadata,
     parse_template,
 )
-from tests.support.samples import job, operation_id
 
 settings.register_profile("routing", deadline=None, max_examples=400)
 THOROUGH = settings.get_profile("routing")
@@ -51,7 +52,9 @@ prefixes = st.sampled_from(["", "nas1", "a/b"])
 exts = st.sampled_from(["", ".gz", ".tar.zst"])
 
 
-def route(template: str = "{prefix}/{relpath}{ext}", prefix: str = "nas1", ext: str = ".tar.gz") -> Route:
+def route(
+    template: str = "{prefix}/{relpath}{ext}", prefix: str = "nas1", ext: str = ".tar.gz"
+) -> Route:
     return Route(folder="media", template=parse_template(template), prefix=prefix, ext=ext, host="nas")
 
 
@@ -109,6 +112,7 @@ def test_no_name_makes_a_key_that_stores_refuse(
         assert not key.startswith("/")
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]", key)
         assert not {"", ".", ".."} & set(key.split("/"))
+        assert all(len(segment.encode()) <= MAX_SEGMENT_BYTES for segment in key.split("/"))
     assert keys[0] != keys[1]
 
 

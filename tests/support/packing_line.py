@@ -11,8 +11,8 @@ from hotfolder.adapters.source import open_original
 from hotfolder.core.ports import Original
 from hotfolder.core.records import Digests, Job
 from hotfolder.packing import Format, Packer
+from hotfolder.parts import cut
 from hotfolder.threads import Threads
-from hotfolder.transfer import cut
 
 _EXTENSIONS = {"tar.gz": ".tar.gz", "gz": ".gz", "tar.zst": ".tar.zst", "zst": ".zst", "none": ""}
 Opener = Callable[[Job], Original]

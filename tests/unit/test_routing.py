@@ -1,10 +1,12 @@
 """Keys from templates, and the names of what finds its place taken."""
 
 import pytest
+from tests.support.samples import job, operation_id
 
 from hotfolder.core.errors import FileRejected
 from hotfolder.core.routing import (
     MAX_KEY_BYTES,
+    MAX_SEGMENT_BYTES,
     Route,
     clash_name,
     could_collide,
@@ -14,12 +16,14 @@ from hotfolder.core.routing import (
     name_metadata,
     parse_template,
 )
-from tests.support.samples import job, operation_id
 
 DEFAULT = "{prefix}/{relpath}{ext}"
+DEEP = "/".join(["d" * 200] * 5) + "/"  # 1,005 bytes, 19 below the limit of a key
 
 
-def route(key: str = DEFAULT, *, folder: str = "media", prefix: str = "nas1", ext: str = ".tar.gz") -> Route:
+def route(
+    key: str = DEFAULT, *, folder: str = "media", prefix: str = "nas1", ext: str = ".tar.gz"
+) -> Route:
     return Route(folder=folder, template=parse_template(key), prefix=prefix, ext=ext, host="nas")
 
 
@@ -99,7 +103,7 @@ def test_a_template_that_cannot_work_is_refused_with_a_sentence(template: str, w
 
 def test_a_key_of_just_the_limit_is_taken_and_one_byte_more_is_rejected() -> None:
     bare = route("{relpath}", ext="")
-    fits = "d" * 200 + "/" + "é" * ((MAX_KEY_BYTES - 201) // 2) + "x" * ((MAX_KEY_BYTES - 201) % 2)
+    fits = DEEP + "é" * 9 + "x"
     assert len(bare.key(job(fits)).encode()) == MAX_KEY_BYTES
     with pytest.raises(FileRejected, match="1025 bytes"):
         bare.key(job(fits + "x"))
@@ -107,7 +111,38 @@ def test_a_key_of_just_the_limit_is_taken_and_one_byte_more_is_rejected() -> Non
 
 def test_bytes_that_are_encoded_count_as_they_are_sent() -> None:
     with pytest.raises(FileRejected):
-        route("{relpath}", ext="").key(job("\udcff" * (MAX_KEY_BYTES // 3 + 1)))
+        route("{relpath}", ext="").key(job("/".join(["\udcff" * 80] * 5)))
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127 + "x", "\udcff" * 255, "x" * 248 + ".tar.gz"])
+def test_a_name_that_only_the_suffix_makes_too_long_keeps_it_and_fits_255_bytes(name: str) -> None:
+    keys = {route().key(job(other)) for other in (name, name[:-1], f"y{name[1:]}")}
+    assert len(keys) == 3, "their digests tell them apart"
+    for key in keys:
+        assert key.startswith("nas1/")
+        assert key.endswith(".tar.gz")
+        assert len(key.removeprefix("nas1/").encode()) <= MAX_SEGMENT_BYTES
+
+
+def test_a_folder_name_that_its_encoding_makes_too_long_fits_255_bytes() -> None:
+    one, other = (route().key(job("\udcff" * length + "/clip.mp4")) for length in (254, 255))
+    assert one != other
+    assert all(len(segment.encode()) <= MAX_SEGMENT_BYTES for segment in one.split("/"))
+
+
+def test_a_name_of_255_bytes_with_its_suffix_is_not_touched() -> None:
+    assert route().key(job("x" * 248)) == "nas1/" + "x" * 248 + ".tar.gz"
+    assert route().key(job("x" * 249)) != "nas1/" + "x" * 249 + ".tar.gz"
+
+
+def test_an_alternative_of_a_shortened_key_is_one_of_its_own() -> None:
+    name = "x" * 255
+    one, other = job(name, number=1), job(name, number=2)
+    keys = {route().alternative(route().key(each), each) for each in (one, other)}
+    assert len(keys | {route().key(one)}) == 3
+    for key in keys:
+        assert len(key.removeprefix("nas1/").encode()) <= MAX_SEGMENT_BYTES
+        assert key.endswith(".tar.gz")
 
 
 def test_an_alternative_key_stands_before_the_suffix_and_names_the_operation() -> None:
@@ -118,7 +153,7 @@ def test_an_alternative_key_stands_before_the_suffix_and_names_the_operation() -
 
 def test_an_alternative_key_keeps_to_the_limit_too() -> None:
     bare = route("{relpath}", ext="")
-    long = job("x" * MAX_KEY_BYTES)
+    long = job(DEEP + "x" * 19)
     with pytest.raises(FileRejected):
         bare.alternative(bare.key(long), long)
 

@@ -77,16 +77,14 @@ def test_the_size_in_the_trailer_is_modulo_four_gibibytes(size: int) -> None:
 
 
 def test_the_header_names_no_time_and_no_system() -> None:
-    assert GZIP_HEADER == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF])
+    assert bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF]) == GZIP_HEADER
 
 
 # -- the seal ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 2**32, 2**63])
-@pytest.mark.parametrize(
-    ("make", "length"), [(gzip_seal, GZIP_SEAL_SIZE), (zstd_seal, ZSTD_SEAL_SIZE)]
-)
+@pytest.mark.parametrize(("make", "length"), [(gzip_seal, GZIP_SEAL_SIZE), (zstd_seal, ZSTD_SEAL_SIZE)])
 def test_a_seal_is_read_back_from_the_last_80_bytes(make: Seal, length: int, size: int) -> None:
     seal = make(SHA, size)
     assert len(seal) == length <= 80
@@ -126,7 +124,9 @@ def test_a_damaged_or_missing_seal_is_none(make: Seal) -> None:
 
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("part_size", [None, MIN_PART, 5_500_000, 8 * MIB, 64 * MIB, 5 * GIB])
-def test_every_plan_keeps_to_the_limits_of_s3_and_of_the_memory(memory: int, part_size: int | None) -> None:
+def test_every_plan_keeps_to_the_limits_of_s3_and_of_the_memory(
+    memory: int, part_size: int | None
+) -> None:
     for size in SIZES:
         worst = worst_case(size, segment_size(memory))
         plan = plan_parts(worst, memory=memory, part_size=part_size)
@@ -189,7 +189,9 @@ def test_what_a_grant_allows_never_costs_more_than_the_grant(memory: int, packer
         assert need.least <= need.most
         assert need.within(need.least) == (1, 1)
         assert need.within(need.most) == (need.most_segments, need.most_parts)
-        for granted in range(need.least, need.most + MIB, max(256 * KIB, (need.most - need.least) // 50)):
+        for granted in range(
+            need.least, need.most + MIB, max(256 * KIB, (need.most - need.least) // 50)
+        ):
             segments, parts = need.within(granted)
             assert 1 <= segments <= max(1, packers)
             assert 1 <= parts <= plan.in_flight

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from hotfolder.core.settle import SettleTracker
 from tests.support.samples import fingerprint
+
+from hotfolder.core.settle import SettleTracker
 
 SEEN = fingerprint(size=10)
 GROWN = replace(SEEN, size=25)

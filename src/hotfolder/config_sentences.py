@@ -1,0 +1,51 @@
+"""What is wrong with a configuration, in sentences that name the key and the fix."""
+
+import difflib
+from collections.abc import Iterator
+from typing import get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+
+def sentences(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
+    for fault in error.errors():
+        where = ".".join(str(step) for step in fault["loc"])
+        match fault["type"]:
+            case "extra_forbidden":
+                yield _unknown_key(fault["loc"], root)
+            case "missing":
+                table, _, key = where.rpartition(".")
+                yield (
+                    f'{where} is missing; add {key} = "…" under [{table}]'
+                    if table
+                    else (f"the table [{where}] is missing; `hotfolder config init` shows one")
+                )
+            case "value_error":
+                yield f"{where}: {fault['ctx']['error']}" if where else str(fault["ctx"]["error"])
+            case _:
+                given = fault["input"]
+                shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
+                yield f"{where}: {fault['msg'][:1].lower()}{fault['msg'][1:]}{shown}"
+
+
+def _unknown_key(where: tuple[int | str, ...], root: type[BaseModel]) -> str:
+    *parents, key = (str(step) for step in where)
+    known = list(_model_at(parents, root).model_fields)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    meant = f"did you mean {near[0]}?" if near else "known here are " + ", ".join(sorted(known))
+    table = f" in [{'.'.join(parents)}]" if parents else ""
+    return f"there is no key {key}{table}; {meant}"
+
+
+def _model_at(parents: list[str], root: type[BaseModel]) -> type[BaseModel]:
+    """The model of the table that `parents` lead to; a table of tables is passed by its names."""
+    model, inside_names = root, False
+    for name in parents:
+        if inside_names:
+            inside_names = False
+            continue
+        annotation = model.model_fields[name].annotation
+        choices = (annotation, *get_args(annotation))
+        models = [a for a in choices if isinstance(a, type) and issubclass(a, BaseModel)]
+        model, inside_names = models[-1], get_origin(annotation) is dict
+    return model

@@ -1,0 +1,60 @@
+"""The way to one store: its port behind the request budget, and the threads that hash for it."""
+
+import asyncio
+from collections.abc import Sequence
+
+from hotfolder.core.errors import VerificationFailed
+from hotfolder.core.ports import Body, ObjectStore
+from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.parts import md5_of, sha256_of
+from hotfolder.threads import Threads
+
+
+class Wire:
+    """At most `requests` calls of the store are under way at once. Raises what `ObjectStore` raises."""
+
+    def __init__(self, store: ObjectStore, *, requests: int, threads: Threads) -> None:
+        self._store = store
+        self._free = asyncio.Semaphore(requests)
+        self._threads = threads
+
+    async def put(self, draft: ObjectDraft, body: Body, *, sha256: bytes) -> Receipt:
+        """Store a whole object where none stands; `KeyTaken` otherwise."""
+        async with self._free:
+            return await self._store.put(draft, body, sha256=sha256, unless_exists=True)
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        async with self._free:
+            return await self._store.head(key)
+
+    async def existing(self, key: str) -> ObjectInfo:
+        """`head` of an object that was just made; raises `VerificationFailed` if it is not there."""
+        info = await self.head(key)
+        if info is None:
+            raise VerificationFailed(f"the store confirmed {key} and then did not have it")
+        return info
+
+    async def create_multipart(self, draft: ObjectDraft) -> str:
+        async with self._free:
+            return await self._store.create_multipart(draft)
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+    ) -> PartReceipt:
+        async with self._free:
+            return await self._store.upload_part(key, upload_id, number, body, sha256=sha256)
+
+    async def complete(self, key: str, upload_id: str, parts: Sequence[PartReceipt]) -> Receipt:
+        """Make the object of its parts where none stands; `KeyTaken` otherwise."""
+        async with self._free:
+            return await self._store.complete(key, upload_id, parts, unless_exists=True)
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        async with self._free:
+            await self._store.abort(key, upload_id)
+
+    async def sha256(self, body: Body) -> bytes:
+        return await self._threads.run(sha256_of, body)
+
+    async def md5(self, body: Body) -> bytes:
+        return await self._threads.run(md5_of, body)

@@ -1,0 +1,123 @@
+"""The settings: what they accept, what they say, and that examples and template keep up with them."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from hotfolder.config import Destination, Folder, FolderKeys, Log, Settings, StatusKeys, Transfer, load
+from hotfolder.config_template import TEMPLATE
+from hotfolder.core.errors import ConfigError
+from hotfolder.core.segments import MIB
+
+MINIMAL = "[destination]\nbucket = 'b'\n[folders.media]\ninbox = 'inbox'\n"
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/nonexistent/state")
+
+
+def loaded(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "hotfolder.toml"
+    path.write_text(text)
+    return load(path)
+
+
+def complaint(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text)
+    return caught.value.sentence
+
+
+def test_the_least_configuration_gets_siblings_of_the_inbox_and_defaults(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, MINIMAL)
+    folder = settings.folders["media"]
+    assert (folder.inbox, folder.completed, folder.failed) == (
+        tmp_path / "inbox",
+        tmp_path / "completed",
+        tmp_path / "failed",
+    )
+    assert folder.settle == 5.0
+    assert settings.transfer.memory == 256 * MIB
+    assert settings.status_file == Path("/nonexistent/state/status.json")
+
+
+def test_a_folder_overrides_the_defaults(tmp_path: Path) -> None:
+    text = MINIMAL + "settle = '1m30s'\n[defaults]\nsettle = '250ms'\ncompression = 'zst'\n"
+    folder = loaded(tmp_path, text).folders["media"]
+    assert folder.settle == 90.0
+    assert folder.compression == "zst"
+
+
+def test_the_environment_goes_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOTFOLDER_DESTINATION__BUCKET", "other")
+    monkeypatch.setenv("HOTFOLDER_TRANSFER__MEMORY", "1GiB")
+    settings = loaded(tmp_path, MINIMAL)
+    assert settings.destination.bucket == "other"
+    assert settings.transfer.memory == 1024 * MIB
+
+
+def test_two_folders_need_keys_that_stay_apart(tmp_path: Path) -> None:
+    two = MINIMAL + "[folders.office]\ninbox = 'office/inbox'\n"
+    assert "same key" in complaint(tmp_path, two)
+    apart = two + "[defaults]\nkey = '{prefix}/{folder}/{relpath}{ext}'\n"
+    assert set(loaded(tmp_path, apart).folders) == {"media", "office"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MINIMAL + "colour = 'red'\n", "known here are"),
+        (MINIMAL + "[tranfser]\n", "did you mean transfer?"),
+        (MINIMAL + "[transfer]\nmemry = '1GiB'\n", "did you mean memory?"),
+        (MINIMAL + "[transfer]\nmemory = '1MiB'\n", "64MiB"),
+        (MINIMAL + "[transfer]\npart_size = '1MiB'\n", "5MiB"),
+        (MINIMAL + "[transfer]\nworkers = 'many'\n", "cpu*4"),
+        (MINIMAL + "[transfer]\nrequests = 0\n", "transfer.requests"),
+        (MINIMAL + "compression = 'rar'\n", "tar.zst"),
+        (MINIMAL + "level = 'warp'\n", "balanced"),
+        (MINIMAL + "level = 12\n", "1 to 9"),
+        (MINIMAL + "failed = 'completed'\n", "give each its own folder"),
+        (MINIMAL + "completed = 'inbox/done'\n", "must not lie in each other"),
+        (MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nendpoint_url = 'localhost:9000'"), "https://"),
+        (MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nauth = 'config'"), "credentials_file"),
+        (MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nauth = 'magic'"), "'default' or 'config'"),
+    ],
+)
+def test_a_fault_is_a_sentence_with_the_fix(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in complaint(tmp_path, text)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    told = complaint(tmp_path, "[destination]\nbukket = 'b'\n[folders.media]\nsettle = 'soon'\n")
+    assert "did you mean bucket?" in told
+    assert "no duration" in told
+    assert "folders.media.inbox is missing" in told
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_loads(path: Path) -> None:
+    assert load(path).folders
+
+
+def test_the_template_loads_and_shows_every_key_and_no_other(tmp_path: Path) -> None:
+    assert loaded(tmp_path, TEMPLATE).destination.bucket == "my-bucket"
+    everything = re.sub(r"^# (\w+ = )", r"\1", TEMPLATE, flags=re.MULTILINE)
+    tables = tomllib.loads(everything)
+    shown = {name: set(table) for name, table in tables.items() if isinstance(table, dict)}
+    models: dict[str, type[BaseModel]] = {
+        "destination": Destination,
+        "defaults": FolderKeys,
+        "transfer": Transfer,
+        "status": StatusKeys,
+        "log": Log,
+    }
+    assert {name: shown[name] for name in models} == {
+        name: set(model.model_fields) for name, model in models.items()
+    }
+    assert set(tables["folders"]["media"]) == set(Folder.model_fields) - set(FolderKeys.model_fields)
+    assert set(tables) == set(Settings.model_fields)
