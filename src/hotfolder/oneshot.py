@@ -63,6 +63,7 @@ class OneShot:
         path, restless, attempt = f"{root}/{relpath}", 0, 1
         operation_id = self._new_operation_id()
         while self._trouble is None:
+            # One id for one content: by it a later try tells an object of its own.
             job = await self._job(root, relpath, operation_id)
             if job is None:
                 self.left[path] = "there is no such file, or it is no regular file"
@@ -73,6 +74,7 @@ class OneShot:
             match ending.decision:
                 case Resettle(reason):
                     restless += 1
+                    operation_id = self._new_operation_id()
                     if restless >= _RESTLESS_TRIES:
                         self.left[path] = reason
                         return

@@ -11,29 +11,20 @@ import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from hotfolder.core.entries import finished, timestamp
+from hotfolder.core.entries import recorded
 from hotfolder.core.errors import HotfolderError, LocalError, SourceChanged
-from hotfolder.core.ports import Journal, Ledger
+from hotfolder.core.ports import Journal, Ledger, Mover
 from hotfolder.core.records import Disposition, JournalRow
-from hotfolder.core.recovery import Forget, Found, MoveAndRecord, Record, plan
+from hotfolder.restart import Restart
 from hotfolder.threads import Threads
 
 log = structlog.get_logger()
 
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0  # seconds
-_CLOCK_SET_BACK = 86_400.0  # seconds by which a clock may be set back and no line be overlooked
-
-
-class Mover(Protocol):
-    """Moves originals. Blocking; see `adapters.finishing.Finisher`."""
-
-    def move(self, row: JournalRow) -> str: ...
-    def sync(self) -> None: ...
-    def find(self, row: JournalRow) -> Found: ...
 
 
 class _Step(IntEnum):
@@ -78,8 +69,7 @@ class Recorder:
         self._arrived = asyncio.Event()
         self._closing = False
         self._forgettable: list[str] = []
-        self._recovered = False
-        self.put_off: set[str] = set()  # operations of a former run, to be recovered later
+        self._restart = Restart(journal=journal, ledger=ledger, mover=mover, clock=clock)
         self.trouble: LocalError | None = None
 
     async def finish(self, row: JournalRow, on_wait: Callable[[str], None]) -> dict[str, Any]:
@@ -219,105 +209,21 @@ class Recorder:
     async def recover(self) -> int:
         """Finish what a former run decided and did not end; returns how many rows there were.
 
-        What cannot be told yet (its volume is not mounted) stays in the journal and in `put_off`:
-        call again when it can. What cannot move yet is left to `run`, which waits for its target.
+        Call it again later where `put_off` names some. What cannot move yet is left to `run`, which
+        waits for its target.
         """
-        count, unmoved = await self._threads.run(self._recover)
-        for row in unmoved:
+        finished = await self._threads.run(self._restart.finish)
+        for row in finished.unmoved:
             done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
             done.add_done_callback(_heard)
             self._ready.append(_Ending(row, done, lambda _: None, step=_Step.JOURNALED))
             self._arrived.set()
-        return count
+        return finished.rows
 
-    def _recover(self) -> tuple[int, list[JournalRow]]:
-        rows = self._journal.rows()
-        if self._recovered:
-            rows = [row for row in rows if row.operation_id in self.put_off]
-        self._recovered = True
-        facts = self._facts(rows)
-        if not facts:
-            return len(rows), []
-        recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
-        entries: list[dict[str, Any]] = []
-        unmoved: list[JournalRow] = []
-        for step in plan(facts, recorded_ids):
-            try:
-                entry = self._act(step)
-            except LocalError as error:
-                log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
-                unmoved.append(step.row)
-                continue
-            if entry is not None:
-                entries.append(entry)
-        self._mover.sync()
-        if entries:
-            self._ledger.append(entries)
-        done = {row.operation_id for row, _ in facts} - {row.operation_id for row in unmoved}
-        self._journal.commit([], forget=done)
-        log.info("recovery.done", rows=len(rows), recorded=len(entries))
-        return len(rows), unmoved
-
-    def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
-        """What stands on disk for each row of which that can be told; the others are put off."""
-        facts: list[tuple[JournalRow, Found]] = []
-        self.put_off = set()
-        for row in rows:
-            try:
-                facts.append((row, self._mover.find(row)))
-            except LocalError as error:
-                log.warning("recovery.put_off", file=row.relpath, reason=str(error), hint=error.hint)
-                self.put_off.add(row.operation_id)
-        return facts
-
-    def _act(self, step: Forget | Record | MoveAndRecord) -> dict[str, Any] | None:
-        match step:
-            case Forget(row, reason):
-                log.info("recovery.forgotten", file=row.relpath, reason=reason)
-                return None
-            case Record(row, moved_to):
-                return recorded(row, moved_to, self._clock())
-            case MoveAndRecord(row):
-                try:
-                    return recorded(row, self._mover.move(row), self._clock())
-                except SourceChanged as error:
-                    log.info("recovery.forgotten", file=row.relpath, reason=str(error))
-                    return None
-
-    def _recorded_ids(self, wanted: set[str]) -> frozenset[str]:
-        """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.
-
-        Well before, because the clock may have been set back since the ids were made.
-        """
-        begun = _begun(min(wanted)) - _CLOCK_SET_BACK
-        horizon = timestamp(max(0.0, begun))
-        found: set[str] = set()
-        for line in self._ledger.newest_first():
-            operation_id = str(line["operation_id"])
-            if operation_id in wanted:
-                found.add(operation_id)
-            if found == wanted or line["completed_at"] < horizon:
-                break
-        return frozenset(found)
-
-
-def recorded(row: JournalRow, moved_to: str | None, now: float) -> dict[str, Any]:
-    """The ledger line of an operation whose original now is at `moved_to` (None: left, or gone)."""
-    entry = row.entry
-    failed = row.disposition is Disposition.FAILED
-    key = entry["s3_object_key"]
-    stored = f"s3://{entry['s3_bucket']}/{key}" if key and not failed else None
-    return finished(
-        entry,
-        completed_at=now,
-        result_path=moved_to if failed else stored,
-        completed_dir_path=None if failed else moved_to,
-    )
-
-
-def _begun(operation_id: str) -> float:
-    """When the operation with this UUIDv7 began, in seconds since the epoch."""
-    return int(operation_id.replace("-", "")[:12], 16) / 1000
+    @property
+    def put_off(self) -> frozenset[str]:
+        """Operations of a former run of which nothing can be told yet; `recover` again, later."""
+        return self._restart.put_off
 
 
 def _heard(done: "asyncio.Future[dict[str, Any]]") -> None:

@@ -17,10 +17,11 @@ from tests.support.samples import MOMENT, job, operation_id, row
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.journal import SqliteJournal
 from hotfolder.adapters.ledger import FileLedger, verify_chain
+from hotfolder.core.entries import recorded
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.routing import clash_name
-from hotfolder.recorder import Recorder, recorded
+from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
 
 

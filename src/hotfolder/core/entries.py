@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hotfolder.core.records import Digests, Job, Status, Verification
+from hotfolder.core.records import Digests, Disposition, Job, JournalRow, Status, Verification
 
 SCHEMA = 1
 
@@ -141,6 +141,20 @@ def finished(
     if error_message is not None:
         done["error_message"] = error_message
     return done
+
+
+def recorded(row: JournalRow, moved_to: str | None, now: float) -> dict[str, Any]:
+    """The ledger line of an operation whose original now is at `moved_to` (None: left, or gone)."""
+    entry = row.entry
+    failed = row.disposition is Disposition.FAILED
+    key = entry["s3_object_key"]
+    stored = f"s3://{entry['s3_bucket']}/{key}" if key and not failed else None
+    return finished(
+        entry,
+        completed_at=now,
+        result_path=moved_to if failed else stored,
+        completed_dir_path=None if failed else moved_to,
+    )
 
 
 def _checksum(sha256: bytes | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from hotfolder.core.answers import Answer
 from hotfolder.core.records import JournalRow, ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.recovery import Found
 
 Body = bytes | memoryview
 
@@ -192,3 +193,11 @@ class PutEngine(Protocol):
         Whatever happens on the wire is an `Answer`; cancelling the caller cancels the request.
         """
         ...
+
+
+class Mover(Protocol):
+    """Moves originals, and finds what it moved. Blocking; used by one thread at a time."""
+
+    def move(self, row: JournalRow) -> str: ...
+    def sync(self) -> None: ...
+    def find(self, row: JournalRow) -> Found: ...

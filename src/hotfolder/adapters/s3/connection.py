@@ -1,0 +1,177 @@
+"""The boto3 client: how it is set up, whose credentials it has, and how it signs."""
+
+import base64
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+import botocore.auth
+import botocore.exceptions as boto_errors
+from botocore.config import Config
+from botocore.credentials import SharedCredentialProvider
+
+from hotfolder.core import s3_words as words
+from hotfolder.core.errors import ConfigError
+from hotfolder.core.ports import SigningKeys
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+_RENEW_INTERVAL = 5.0  # seconds between two readings of credentials that were refused
+_KEYS_LIFETIME = 30.0  # seconds; botocore refreshes credentials many minutes before they expire
+_SIGNER = "hotfolder-s3v4"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Where the bucket is and how to talk to it. Times in seconds.
+
+    `credentials_file` is an AWS shared-credentials file whose profile "default" is used and nothing
+    else; None leaves it to boto3's own resolution. `attempts` counts requests, the first included.
+    """
+
+    bucket: str
+    region: str = "us-east-1"
+    endpoint_url: str = ""
+    addressing_style: str = "auto"
+    credentials_file: Path | None = None
+    storage_class: str = words.DEFAULT_CLASS
+    connect_timeout: float = 20.0
+    read_timeout: float = 300.0
+    attempts: int = 12
+    max_pool_connections: int = 64
+
+
+class S3Connection:
+    """The boto3 client and its credentials, made on first use and anew after a refusal.
+
+    Thread-safe. `client`, `keys` and `base_url` may block (files, instance metadata): they belong in
+    the executor. They raise ConfigError, or botocore's errors where there are no credentials.
+    """
+
+    def __init__(self, settings: S3Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._session: boto3.Session | None = None
+        self._client: S3Client | None = None
+        self._made_at = 0.0
+        self._refused = False
+        self._keys: SigningKeys | None = None
+        self._keys_at = 0.0
+
+    def client(self) -> "S3Client":
+        """The one client, made anew where its credentials were refused."""
+        with self._lock:
+            stale = self._refused and time.monotonic() - self._made_at >= _RENEW_INTERVAL
+            if self._client is None or stale:
+                self._session = _open_session(self.settings)
+                self._client = _open_client(self._session, self.settings)
+                self._made_at = time.monotonic()
+                self._refused = False
+            return self._client
+
+    def keys(self) -> SigningKeys:
+        """What is valid now, refreshed by botocore as needed."""
+        self.client()
+        credentials = self._session.get_credentials() if self._session else None
+        if credentials is None:
+            raise boto_errors.NoCredentialsError
+        frozen = credentials.get_frozen_credentials()
+        self._keys = SigningKeys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
+        self._keys_at = time.monotonic()
+        return self._keys
+
+    def recent_keys(self) -> SigningKeys | None:
+        """What `keys` said, unless that is long ago or was refused; never blocks."""
+        aged = time.monotonic() - self._keys_at > _KEYS_LIFETIME
+        return None if aged or self._refused else self._keys
+
+    def base_url(self) -> str:
+        """The bucket's URL with a final slash, addressed as botocore decides for these settings.
+
+        Asked of a request that is made and not sent: a presigned URL may name another endpoint.
+        """
+        client = _open_client(_open_session(self.settings), self.settings)
+        client.meta.events.register("before-send.s3", cast(Any, _reveal_address))
+        try:
+            client.put_object(Bucket=self.settings.bucket, Key="k", Body=b"")
+        except _Addressed as address:
+            return address.url.removesuffix("k")
+        raise RuntimeError("botocore sent a request past its before-send event")
+
+    def close(self) -> None:
+        """Close the idle connections; the next use opens new ones."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+    def renew(self) -> None:
+        """The credentials were refused: read them anew on the next use, as they may have rotated."""
+        self._refused = True
+
+
+class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
+    """SigV4 over the SHA-256 that the checksum header already holds: the body is hashed once, by us.
+
+    botocore would hash it again over http, and over https sign "UNSIGNED-PAYLOAD".
+    """
+
+    def payload(self, request: Any) -> str:
+        checksum = request.headers.get("x-amz-checksum-sha256")
+        return base64.b64decode(checksum).hex() if checksum else super().payload(request)
+
+
+def _open_session(settings: S3Settings) -> boto3.Session:
+    if settings.credentials_file is None:
+        return boto3.Session(region_name=settings.region)
+    credentials = SharedCredentialProvider(str(settings.credentials_file), "default").load()
+    if credentials is None:
+        raise boto_errors.NoCredentialsError
+    return boto3.Session(
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.token,
+        region_name=settings.region,
+    )
+
+
+def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
+    config = Config(
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        max_pool_connections=settings.max_pool_connections,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        s3={"addressing_style": cast(Any, settings.addressing_style)},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        parameter_validation=False,  # it knows no body but bytes and files; keys are checked here
+        tcp_keepalive=True,
+    )
+    try:
+        client = session.client("s3", endpoint_url=settings.endpoint_url or None, config=config)
+    except ValueError as error:  # botocore's word for an endpoint_url that is none
+        raise ConfigError(str(error), hint="correct endpoint_url in [destination]") from error
+    botocore.auth.AUTH_TYPE_MAPS[_SIGNER] = _BoundBodyAuth
+    for operation in ("PutObject", "UploadPart"):
+        client.meta.events.register_first(f"choose-signer.s3.{operation}", cast(Any, _choose_signer))
+    return client
+
+
+class _Addressed(Exception):
+    """Carries a request's URL out of botocore before anything is sent."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+def _reveal_address(*, request: Any, **_: object) -> None:
+    raise _Addressed(request.url)
+
+
+def _choose_signer(*, signature_version: object, **_: object) -> str | None:
+    # Presigned URLs, directory buckets and unsigned requests keep botocore's own.
+    return _SIGNER if signature_version in {"s3v4", "v4"} else None

@@ -1,0 +1,68 @@
+"""What botocore's errors are in the words of `core.answers`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import botocore.exceptions as boto_errors
+
+from hotfolder.core.answers import Fault, Refusal
+
+_FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
+    (
+        (
+            boto_errors.NoCredentialsError,
+            boto_errors.PartialCredentialsError,
+            boto_errors.CredentialRetrievalError,
+            boto_errors.ConfigParseError,
+            boto_errors.ProfileNotFound,
+        ),
+        Fault.NO_CREDENTIALS,
+    ),
+    (
+        (boto_errors.SSOError, boto_errors.TokenRetrievalError, boto_errors.UnauthorizedSSOTokenError),
+        Fault.EXPIRED_LOGIN,
+    ),
+    ((boto_errors.SSLError,), Fault.TLS),
+    (
+        (
+            boto_errors.EndpointConnectionError,
+            boto_errors.ConnectTimeoutError,
+            boto_errors.ProxyConnectionError,
+        ),
+        Fault.NO_CONNECTION,
+    ),
+    ((boto_errors.ReadTimeoutError,), Fault.TIMEOUT),
+    (
+        (
+            boto_errors.ConnectionClosedError,
+            boto_errors.ResponseStreamingError,
+            boto_errors.IncompleteReadError,
+        ),
+        Fault.CUT,
+    ),
+)
+
+
+def fault(error: Exception) -> Fault:
+    inner = getattr(error, "kwargs", {}).get("error")
+    if any(isinstance(cause, TimeoutError) for cause in getattr(inner, "args", ())):
+        return Fault.TIMEOUT  # while sending: urllib3 words it "connection aborted"
+    return next((meant for kinds, meant in _FAULTS if isinstance(error, kinds)), Fault.OTHER)
+
+
+def detail(error: Exception) -> str:
+    """What botocore says, unless it merely repeats another's words, which may quote a header."""
+    if type(error) is boto_errors.HTTPClientError:
+        return type(getattr(error, "kwargs", {}).get("error")).__name__
+    return str(error)
+
+
+def refusal(error: boto_errors.ClientError) -> Refusal:
+    said: Mapping[str, Any] = error.response.get("Error", {})
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = said.get("Region") or headers.get("x-amz-bucket-region", "")
+    return Refusal(status(error), str(said.get("Code", "")), str(said.get("Message", "")), region)
+
+
+def status(error: boto_errors.ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

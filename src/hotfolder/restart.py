@@ -1,0 +1,113 @@
+"""What a former run decided and did not finish: `core.recovery` plans it, this acts it out."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from hotfolder.core.entries import recorded, timestamp
+from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.ports import Journal, Ledger, Mover
+from hotfolder.core.records import JournalRow
+from hotfolder.core.recovery import Forget, Found, MoveAndRecord, Record, plan
+
+log = structlog.get_logger()
+
+_CLOCK_SET_BACK = 86_400.0  # seconds by which a clock may be set back and no line be overlooked
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How many journal rows there were, and those whose target refuses: they are still to be moved."""
+
+    rows: int
+    unmoved: list[JournalRow]
+
+
+class Restart:
+    """Finishes journal rows. What cannot be told yet (its volume is not mounted) is in `put_off`."""
+
+    def __init__(
+        self, *, journal: Journal, ledger: Ledger, mover: Mover, clock: Callable[[], float]
+    ) -> None:
+        self._journal, self._ledger, self._mover, self._clock = journal, ledger, mover, clock
+        self._began = False
+        self.put_off: frozenset[str] = frozenset()
+
+    def finish(self) -> Finished:
+        """Plan and act out what is left to do. Blocking; raises `LocalError`."""
+        rows = self._journal.rows()
+        if self._began:
+            rows = [row for row in rows if row.operation_id in self.put_off]
+        self._began = True
+        facts = self._facts(rows)
+        if not facts:
+            return Finished(len(rows), [])
+        recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
+        entries: list[dict[str, Any]] = []
+        unmoved: list[JournalRow] = []
+        for step in plan(facts, recorded_ids):
+            try:
+                entry = self._act(step)
+            except LocalError as error:
+                log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
+                unmoved.append(step.row)
+                continue
+            if entry is not None:
+                entries.append(entry)
+        self._mover.sync()
+        if entries:
+            self._ledger.append(entries)
+        done = {row.operation_id for row, _ in facts} - {row.operation_id for row in unmoved}
+        self._journal.commit([], forget=done)
+        log.info("recovery.done", rows=len(rows), recorded=len(entries))
+        return Finished(len(rows), unmoved)
+
+    def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
+        """What stands on disk for each row of which that can be told; the others are put off."""
+        facts: list[tuple[JournalRow, Found]] = []
+        put_off: set[str] = set()
+        for row in rows:
+            try:
+                facts.append((row, self._mover.find(row)))
+            except LocalError as error:
+                log.warning("recovery.put_off", file=row.relpath, reason=str(error), hint=error.hint)
+                put_off.add(row.operation_id)
+        self.put_off = frozenset(put_off)
+        return facts
+
+    def _act(self, step: Forget | Record | MoveAndRecord) -> dict[str, Any] | None:
+        match step:
+            case Forget(row, reason):
+                log.info("recovery.forgotten", file=row.relpath, reason=reason)
+                return None
+            case Record(row, moved_to):
+                return recorded(row, moved_to, self._clock())
+            case MoveAndRecord(row):
+                try:
+                    return recorded(row, self._mover.move(row), self._clock())
+                except SourceChanged as error:
+                    log.info("recovery.forgotten", file=row.relpath, reason=str(error))
+                    return None
+
+    def _recorded_ids(self, wanted: set[str]) -> frozenset[str]:
+        """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.
+
+        Well before, because the clock may have been set back since the ids were made.
+        """
+        begun = _begun(min(wanted)) - _CLOCK_SET_BACK
+        horizon = timestamp(max(0.0, begun))
+        found: set[str] = set()
+        for line in self._ledger.newest_first():
+            operation_id = str(line["operation_id"])
+            if operation_id in wanted:
+                found.add(operation_id)
+            if found == wanted or line["completed_at"] < horizon:
+                break
+        return frozenset(found)
+
+
+def _begun(operation_id: str) -> float:
+    """When the operation with this UUIDv7 began, in seconds since the epoch."""
+    return int(operation_id.replace("-", "")[:12], 16) / 1000
