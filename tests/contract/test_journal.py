@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.memory_journal import MemoryJournal
 
 from hotfolder.adapters.journal import SqliteJournal
 from hotfolder.core.ports import Journal
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
+from tests.support.memory_journal import MemoryJournal
 
 
 def row(operation_id: str, relpath: str = "reels/clip.mp4") -> JournalRow:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.memory_ledger import MemoryLedger
 
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.core import jsonline
 from hotfolder.core.ports import Ledger
+from tests.support.memory_ledger import MemoryLedger
 
 
 @pytest.fixture(params=["file", "memory"])

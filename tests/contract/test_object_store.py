@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.memory_store import MemoryStore
-from tests.support.s3_stores import Naps, opened, write_credentials
 
 from hotfolder.adapters.s3 import SINGLE_PUT_LIMIT, S3Settings, S3Store
 from hotfolder.core.errors import (
@@ -28,6 +26,8 @@ from hotfolder.core.errors import (
 from hotfolder.core.ports import ObjectStore
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt
 from hotfolder.seaweed import SeaweedFS
+from tests.support.memory_store import MemoryStore
+from tests.support.s3_stores import Naps, opened, write_credentials
 
 MIB = 1024 * 1024
 PART = bytes(range(256)) * (5 * MIB // 256)  # the smallest that S3 takes before the last

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.box import Box
 
 from hotfolder.seaweed import SeaweedFS
+from tests.support.box import Box
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+
 from tests.support.box import Box, files_below
 
 ODD_NAMES = [

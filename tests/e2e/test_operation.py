@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.box import HOTFOLDER, Box
 
 from hotfolder.seaweed import SeaweedFS
+from tests.support.box import HOTFOLDER, Box
 
 
 def test_systemd_hears_ready_status_watchdog_and_stopping(box: Box) -> None:

@@ -14,12 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.support.folders import Folders
-from tests.support.memory_journal import MemoryJournal
-from tests.support.memory_ledger import MemoryLedger
-from tests.support.memory_store import MemoryStore
-from tests.support.packing_line import Meddled, form, write
-from tests.support.samples import MOMENT, job_at
 
 from hotfolder.adapters.source import open_original
 from hotfolder.budget import ByteBudget
@@ -43,6 +37,12 @@ from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
 from hotfolder.wire import Wire
+from tests.support.folders import Folders
+from tests.support.memory_journal import MemoryJournal
+from tests.support.memory_ledger import MemoryLedger
+from tests.support.memory_store import MemoryStore
+from tests.support.packing_line import Meddled, form, write
+from tests.support.samples import MOMENT, job_at
 
 MEMORY = 64 * MIB
 SMALL = b"a line of text\n" * 1000

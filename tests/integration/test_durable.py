@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.small_disk import small_disk
 
 from hotfolder import durable
 from hotfolder.core.errors import LocalError
+from tests.support.small_disk import small_disk
 
 __all__ = ["small_disk"]
 

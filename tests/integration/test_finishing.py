@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.folders import Folders, MeddledFinisher
-from tests.support.samples import fingerprint_at
 
 from hotfolder.adapters import finishing
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition
 from hotfolder.core.routing import clash_name
+from tests.support.folders import Folders, MeddledFinisher
+from tests.support.samples import fingerprint_at
 
 OTHER_DISK = Path("/dev/shm")  # noqa: S108 - the one second file system that Linux always has
 

@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.support.small_disk import small_disk
 
 from hotfolder.adapters.journal import SCHEMA_VERSION, SqliteJournal
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
+from tests.support.small_disk import small_disk
 
 __all__ = ["small_disk"]
 

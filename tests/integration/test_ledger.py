@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.support.small_disk import small_disk
 
 from hotfolder.adapters.ledger import ChainBroken, FileLedger, verify_chain
 from hotfolder.core.errors import LocalError
+from tests.support.small_disk import small_disk
 
 __all__ = ["small_disk"]
 

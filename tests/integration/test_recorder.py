@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.support.folders import Folders, MeddledFinisher
-from tests.support.samples import MOMENT, job, operation_id, row
 
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.journal import SqliteJournal
@@ -23,6 +21,8 @@ from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.routing import clash_name
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
+from tests.support.folders import Folders, MeddledFinisher
+from tests.support.samples import MOMENT, job, operation_id, row
 
 
 class SeenJournal(SqliteJournal):

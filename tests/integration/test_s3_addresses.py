@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.support.s3_stores import write_credentials
 
 from hotfolder.adapters.s3 import S3Connection, S3Settings
+from tests.support.s3_stores import write_credentials
 
 
 class Seen(Exception):

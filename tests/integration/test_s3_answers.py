@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tests.support.s3_stores import Naps, opened, write_credentials
-from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
 from hotfolder.adapters.s3 import S3Settings, S3Store
 from hotfolder.core.errors import (
@@ -20,6 +18,8 @@ from hotfolder.core.errors import (
     ObjectRefused,
 )
 from hotfolder.core.records import ObjectDraft, Receipt
+from tests.support.s3_stores import Naps, opened, write_credentials
+from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
 BODY = b"0123456789" * 400
 OK = Reply(200)

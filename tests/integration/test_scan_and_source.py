@@ -12,8 +12,6 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 from structlog.testing import capture_logs
-from tests.support.samples import job_at
-from tests.support.unprivileged import permissions_hold
 
 from hotfolder.adapters.filters import JUNK, ignore_filter
 from hotfolder.adapters.scan import walk
@@ -23,6 +21,8 @@ from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.finding import Finder, Search
 from hotfolder.threads import Threads
+from tests.support.samples import job_at
+from tests.support.unprivileged import permissions_hold
 
 P = ParamSpec("P")
 T = TypeVar("T")

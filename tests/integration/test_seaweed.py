@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.s3_stores import write_credentials
 
 from hotfolder import seaweed as module
 from hotfolder.adapters.s3 import S3Connection, S3Settings
 from hotfolder.core.errors import ConfigError, LocalError
 from hotfolder.seaweed import SeaweedFS, find_weed
+from tests.support.s3_stores import write_credentials
 
 _LISTEN = "0A"
 _ORPHAN = """
@@ -38,7 +38,10 @@ def listeners(pid: int) -> Iterator[tuple[str, int]]:
     """(address, port) of every TCP socket that the process listens on."""
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        target = os.readlink(descriptor)
+        try:
+            target = os.readlink(descriptor)
+        except FileNotFoundError:
+            continue  # closed since it was listed
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     for table in ("tcp", "tcp6"):
@@ -54,8 +57,10 @@ def test_opens_loopback_ports_of_its_own_and_keeps_its_data(tmp_path: Path) -> N
     credentials = write_credentials(tmp_path / "credentials", "KEY", "SECRET")
     with store:
         assert store.pid is not None
-        time.sleep(1)  # its last servers open about half a second after S3
-        opened = set(listeners(store.pid))
+        deadline = time.monotonic() + 30  # its last servers open some time after S3
+        while len(opened := set(listeners(store.pid))) < 10:
+            assert time.monotonic() < deadline, opened
+            time.sleep(0.1)
         assert len(opened) == 10
         assert {address for address, _ in opened} == {"0100007F"}
         assert not {port for _, port in opened} & {9333, 19333, 9340, 8080, 8888, 18888, 8333, 8181}

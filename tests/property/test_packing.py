@@ -17,12 +17,12 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.support.packing_line import Line, Meddled, PackingLine, form, packing_line, write
-from tests.support.samples import job_at
 
 from hotfolder.core.errors import SourceChanged
 from hotfolder.core.records import Job
 from hotfolder.core.segments import read_seal
+from tests.support.packing_line import Line, Meddled, PackingLine, form, packing_line, write
+from tests.support.samples import job_at
 
 Test = TypeVar("Test", bound=Callable[..., None])
 Meddling = Callable[[Path], None]

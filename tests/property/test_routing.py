@@ -5,7 +5,6 @@ import re
 
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from tests.support.samples import job, operation_id
 
 from hotfolder.core.errors import FileRejected
 from hotfolder.core.routing import (
@@ -17,6 +16,7 @@ from hotfolder.core.routing import (
     name_metadata,
     parse_template,
 )
+from tests.support.samples import job, operation_id
 
 settings.register_profile("routing", deadline=None, max_examples=400)
 THOROUGH = settings.get_profile("routing")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.support.samples import fingerprint
 
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import SettleTracker
+from tests.support.samples import fingerprint
 
 PATHS = st.sampled_from(["a", "b", "sub/c"])
 DELAYS = st.sampled_from([0.0, 0.0, 3.0, 7.0])  # seconds that a look takes

@@ -2,12 +2,12 @@
 
 import pytest
 from structlog.testing import capture_logs
-from tests.support.refusing_store import RefusingStore
 
 from hotfolder.activity import Activity
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
 from hotfolder.core.retry import Policy
 from hotfolder.gate import Gate
+from tests.support.refusing_store import RefusingStore
 
 POLICY = Policy(first_hold=1.0, longest_hold=8.0)
 

@@ -4,10 +4,10 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.support.samples import fingerprint, job, row
 
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Forget, Found, MoveAndRecord, Record, Step, plan, plan_row
+from tests.support.samples import fingerprint, job, row
 
 PROVEN = fingerprint()
 TOUCHED = replace(PROVEN, ctime_ns=PROVEN.ctime_ns + 1)  # as after a rename to and fro

@@ -1,7 +1,6 @@
 """Keys from templates, and the names of what finds its place taken."""
 
 import pytest
-from tests.support.samples import job, operation_id
 
 from hotfolder.core.errors import FileRejected
 from hotfolder.core.routing import (
@@ -16,6 +15,7 @@ from hotfolder.core.routing import (
     name_metadata,
     parse_template,
 )
+from tests.support.samples import job, operation_id
 
 DEFAULT = "{prefix}/{relpath}{ext}"
 DEEP = "/".join(["d" * 200] * 5) + "/"  # 1,005 bytes, 19 below the limit of a key

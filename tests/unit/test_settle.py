@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from tests.support.samples import fingerprint
-
 from hotfolder.core.settle import SettleTracker
+from tests.support.samples import fingerprint
 
 SEEN = fingerprint(size=10)
 GROWN = replace(SEEN, size=25)
