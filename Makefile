@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANDBOX ?= ./sandbox
 
-.PHONY: run test lint types format bench clean
+.PHONY: run test lint types format bench bench-large clean
 .DEFAULT_GOAL := test
 
 run: $(VENV)/installed
@@ -25,7 +25,10 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m tests.bench.journey
+	@$(BIN)/python -m tests.bench.journey
+
+bench-large: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.bench.journey --large
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -58,9 +58,10 @@ def _template(text: str) -> str:
 
 
 def _workers(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    factor = re.fullmatch(r"cpu(?:\*(\d+))?", str(value).replace(" ", ""))
+    text = str(value).replace(" ", "")  # the environment gives numbers as text
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    factor = re.fullmatch(r"cpu(?:\*([1-9]\d*))?", text)
     if factor is None:
         raise ValueError(f'{value!r} is no number of threads; write a number, "cpu" or "cpu*4"')
     return (os.cpu_count() or 1) * int(factor[1] or 1)
@@ -71,6 +72,8 @@ def _part_size(value: object) -> object:
 
 
 def _level(value: str | int) -> str | int:
+    if isinstance(value, str) and value.isdigit():
+        return int(value)  # the environment gives numbers as text
     if isinstance(value, str) and value not in {"fast", "balanced", "small"}:
         raise ValueError(f'{value!r} is no level; write "fast", "balanced", "small" or a number')
     return value

@@ -56,7 +56,11 @@ def test_a_folder_overrides_the_defaults(tmp_path: Path) -> None:
 def test_the_environment_goes_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOTFOLDER_DESTINATION__BUCKET", "other")
     monkeypatch.setenv("HOTFOLDER_TRANSFER__MEMORY", "1GiB")
+    monkeypatch.setenv("HOTFOLDER_TRANSFER__WORKERS", "3")
+    monkeypatch.setenv("HOTFOLDER_FOLDERS__MEDIA__LEVEL", "7")
     settings = loaded(tmp_path, MINIMAL)
+    assert settings.transfer.workers == 3
+    assert settings.folders["media"].level == 7
     assert settings.destination.bucket == "other"
     assert settings.transfer.memory == 1024 * MIB
 
