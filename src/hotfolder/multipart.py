@@ -72,9 +72,9 @@ class Upload:
             receipt = await self._wire.upload_part(self._key, upload_id, number, body, sha256=sha256)
             ours = PartDigest(number, len(body), sha256)
             if digest.prove_part(receipt, ours) is None:
-                ours = PartDigest(number, len(body), sha256, await self._wire.md5(body))
-                if digest.prove_part(receipt, ours) is None:
-                    log.debug("part.unproven", key=self._key, number=number, etag=receipt.etag)
+                ours = replace(ours, md5=await self._wire.md5(body))
+                if digest.prove_part(receipt, ours) is None and ours.md5 is not None:
+                    digest.refuse_other_md5(receipt.etag, ours.md5, f"part {number} of {self._key}")
             self._ours[number], self._received[number] = ours, receipt
         finally:
             self._slots.release()

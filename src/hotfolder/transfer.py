@@ -133,7 +133,10 @@ class Sender:
             return proof
         info = await self._wire.existing(key)
         digest.check_size(info, digests.packed_size)
-        return digest.prove_whole(info, sha256=digests.packed_sha256, md5=md5) or Verification.HEAD
+        proof = digest.prove_whole(info, sha256=digests.packed_sha256, md5=md5)
+        if proof is None:
+            digest.refuse_other_md5(info.etag, md5, key)
+        return proof or Verification.HEAD
 
     async def _same_whole(self, taken: ObjectInfo, body: Body, digests: Digests) -> Verification | None:
         """The proof that `taken` holds exactly `body`, or None: then it holds something else."""

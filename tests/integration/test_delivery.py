@@ -499,6 +499,20 @@ async def test_another_checksum_is_a_failure_and_the_file_stays(works_over: Maki
     works.nothing_ended(data)
 
 
+def other_md5(said: Any) -> Any:
+    return replace(said, checksum_sha256=None, etag="d41d8cd98f00b204e9800998ecf8427e")
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+async def test_the_md5_of_other_bytes_is_a_failure_where_no_checksum_says_otherwise(
+    works_over: Making, data: bytes
+) -> None:
+    works = works_over(Forgetful(other_md5))
+    with pytest.raises(VerificationFailed, match="MD5"):
+        await works.deliver(works.drop(data))
+    works.nothing_ended(data)
+
+
 @pytest.mark.parametrize("data", [SMALL, LARGE])
 async def test_an_object_of_another_size_is_a_failure_and_the_file_stays(
     works_over: Making, data: bytes

@@ -37,7 +37,7 @@ def prove_whole(
     """Which proof a single PUT's receipt (or HEAD) gives of our bytes; None where it gives none.
 
     Raises `VerificationFailed` where the store names a SHA-256 that is not ours. An ETag that
-    differs proves nothing either way: under SSE-KMS and on some stores it is no MD5.
+    differs proves nothing by itself: it may be no MD5 (see `refuse_other_md5`).
     """
     if receipt.checksum_sha256 is not None:
         if receipt.checksum_sha256 == b64(sha256):
@@ -48,6 +48,20 @@ def prove_whole(
     if md5 is not None and receipt.etag.lower() == md5.hex():
         return Verification.ETAG
     return None
+
+
+def refuse_other_md5(etag: str, md5: bytes, what: str) -> None:
+    """Raise `VerificationFailed` where an ETag that looks like an MD5 is not that of our bytes.
+
+    Asked only where the store names no checksum: then this is the one thing it says of the content,
+    and moving the only copy on the strength of its size alone would be a guess.
+    """
+    if is_md5(etag) and etag.lower() != md5.hex():
+        raise VerificationFailed(
+            f"the store says MD5 {etag} of {what}, sent was {md5.hex()}, and it names no SHA-256",
+            hint=f"{_HINT}; where the store encrypts with keys of its own its ETags prove nothing, "
+            "and it has to support checksums",
+        )
 
 
 def prove_part(receipt: PartReceipt, ours: PartDigest) -> Verification | None:
