@@ -28,6 +28,7 @@ class Watcher(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def take(self) -> list[tuple[str, bool]]: ...
+    def lost_some(self) -> bool: ...
 
 
 class Notifier(Protocol):
@@ -48,6 +49,15 @@ class Watched:
     identity: tuple[int, int] | None = None
     watcher: Watcher | None = None
     complained: bool = False
+
+    def pass_hints(self) -> None:
+        """Hand what the watcher heard to the intake."""
+        if self.watcher is None:
+            return
+        for relpath, is_directory in self.watcher.take():
+            self.intake.hint(relpath, is_directory)
+        if self.watcher.lost_some():
+            self.intake.finder.walk_now()
 
 
 @dataclass(slots=True)
@@ -120,8 +130,7 @@ class Daemon:
                 await self._visit_inboxes()
             for folder in parts.folders:
                 if folder.identity is not None:
-                    for relpath, is_directory in folder.watcher.take() if folder.watcher else ():
-                        folder.intake.hint(relpath, is_directory)
+                    folder.pass_hints()
                     await folder.intake.turn(parts.most_flights // len(parts.folders) or 1)
             if self._probe is not None and self._probe.done():
                 self._probe.result()  # what no waiting can cure, such as a faulty configuration

@@ -5,7 +5,7 @@ that mark. Whatever a hint or a crash loses, the next scan finds.
 """
 
 import asyncio
-from collections import deque
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 WINDOW = 20_000  # files known at a time
 _BATCH = 2_000  # files looked at in one hop to a thread
+_MOST_WALKS = 200  # walks of new directories waiting; beyond that one walk of the whole is cheaper
 _NEW_TREE_AGAIN = 2.0  # seconds after which a new directory is scanned a second time
 _LEAST_REST = 1.0  # seconds before a file that was busy at the last moment is looked at again
 
@@ -61,8 +62,9 @@ class Finder:
         self._claimed, self._news, self._has_room, self._wake = claimed, news, has_room, wake
         self.tracker = SettleTracker(search.settle)
         self._hinted: set[str] = set()
+        self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
-        self._walks: deque[tuple[float, str]] = deque([(search.clock(), "")])
+        self._walks: list[tuple[float, str]] = [(search.clock(), "")]  # a heap: (when, from where)
         self._walking: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self.last_walk: float | None = None  # when the whole inbox was last walked through
@@ -70,11 +72,23 @@ class Finder:
     def hint(self, relpath: str, is_directory: bool = False) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
         if is_directory:
-            now = self._search.clock()
-            if not self._search.ignored(f"{relpath}/"):
-                self._walks.extend([(now, relpath), (now + _NEW_TREE_AGAIN, relpath)])
-        elif len(self._hinted) < WINDOW and not self._search.ignored(relpath):
+            self._hint_directory(relpath)
+        elif len(self._hinted) >= WINDOW:
+            self._missed = True
+        elif not self._search.ignored(relpath):
             self._hinted.add(relpath)
+
+    def _hint_directory(self, relpath: str) -> None:
+        """Walk a new directory, and again in a moment: its first files may come before its watch."""
+        if self._search.ignored(f"{relpath}/"):
+            return
+        if len(self._walks) >= _MOST_WALKS:
+            self._missed = True
+            return
+        now = self._search.clock()
+        for moment in (now, now + _NEW_TREE_AGAIN):
+            if (moment, relpath) not in self._walks:
+                heapq.heappush(self._walks, (moment, relpath))
 
     def rest(self, relpath: str) -> None:
         """Look at a file that was changed or busy once more, but not at once."""
@@ -82,13 +96,16 @@ class Finder:
 
     def walk_now(self) -> None:
         """Walk the whole inbox at the next turn."""
-        self._walks.appendleft((self._search.clock(), ""))
+        heapq.heappush(self._walks, (self._search.clock(), ""))
 
     async def turn(self) -> list[tuple[str, Fingerprint]]:
         """Look at what was hinted and what is due; returns the files that have settled."""
         now = self._search.clock()
+        if self._missed and len(self._hinted) < WINDOW // 2:
+            self._missed = False
+            self.walk_now()
         if self._walking is None and self._walks and self._walks[0][0] <= now:
-            _, start = self._walks.popleft()
+            _, start = heapq.heappop(self._walks)
             self._walking = asyncio.create_task(self._walk(start))
         rested = [path for path, until in self._resting.items() if until <= now]
         for path in rested:
@@ -140,9 +157,14 @@ class Finder:
             if not start:
                 self.last_walk = search.wall()
                 if search.rescan is not None:
-                    self._walks.append((search.clock() + search.rescan, ""))
+                    self._plan_rescan(search.rescan)
             self._walking = None
             self._wake()
+
+    def _plan_rescan(self, seconds: float) -> None:
+        """Set the next walk of the whole, unless one is set already."""
+        if not any(start == "" for _, start in self._walks):
+            heapq.heappush(self._walks, (self._search.clock() + seconds, ""))
 
     def _is_known(self, path: str) -> bool:
         return path in self.tracker or self._claimed(path)

@@ -19,7 +19,7 @@ from hotfolder.adapters.source import open_original, user_name
 from hotfolder.beneath import look_at_all
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.records import Fingerprint, Job
-from hotfolder.finding import Finder, Search
+from hotfolder.finding import WINDOW, Finder, Search
 from hotfolder.threads import Threads
 from tests.support.samples import job_at
 from tests.support.unprivileged import permissions_hold
@@ -530,3 +530,43 @@ async def test_new_folders_are_walked_at_once_and_once_more(inbox: Path, watch: 
     await watch.turns()
     watch.now += 5.0
     assert sorted(path for path, _ in await watch.turns()) == ["new/early", "new/late"]
+
+
+async def test_a_new_folder_does_not_wait_for_the_next_scan_of_the_whole(inbox: Path) -> None:
+    watch = Watch(inbox, settle=0.0, rescan=300.0)
+    try:
+        await watch.turns()  # the first scan is done, the next one is five minutes away
+        drop(inbox, "new/file")
+        watch.finder.hint("new", is_directory=True)
+        assert [path for path, _ in await watch.turns()] == ["new/file"]
+    finally:
+        watch.threads.close()
+
+
+async def test_more_new_folders_than_can_be_walked_one_by_one_are_found_by_one_scan(inbox: Path) -> None:
+    watch = Watch(inbox, settle=0.0, rescan=300.0)
+    try:
+        await watch.turns()
+        names = [f"new{number}/file" for number in range(250)]
+        drop(inbox, *names)
+        for name in names:
+            watch.finder.hint(name.partition("/")[0], is_directory=True)
+        found = [path for path, _ in await watch.turns(3)]  # one scan of the whole comes first
+        watch.now += 10.0
+        found += [path for path, _ in await watch.turns(500)]
+        assert sorted(set(found)) == sorted(names)
+    finally:
+        watch.threads.close()
+
+
+async def test_hints_beyond_the_window_are_made_up_for_by_a_scan(inbox: Path) -> None:
+    watch = Watch(inbox, settle=0.0, rescan=300.0)
+    try:
+        await watch.turns()
+        for number in range(WINDOW + 1):
+            watch.finder.hint(f"ghost{number}")
+        drop(inbox, "unheard")
+        watch.finder.hint("unheard")
+        assert [path for path, _ in await watch.turns(WINDOW // 1000)] == ["unheard"]
+    finally:
+        watch.threads.close()

@@ -1,5 +1,6 @@
 """watchdog: hints that something happened in an inbox. Hints may be lost; the scan is the truth."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,14 @@ _EVENTS: list[type[FileSystemEvent]] = [
 _MOST_HINTS = 100_000  # more than this between two turns of the loop, and a scan is cheaper
 
 
+def _is_no_stop(record: logging.LogRecord) -> bool:
+    # watchdog calls it an error when it is stopped while an event is on its way.
+    return "called when the thread is inactive" not in record.getMessage()
+
+
+logging.getLogger("watchdog.observers.inotify").addFilter(_is_no_stop)
+
+
 class _Handler(FileSystemEventHandler):
     def __init__(self, root: str, take: Callable[[str, bool], None]) -> None:
         self._root = root
@@ -47,7 +56,8 @@ class Watcher:
     def __init__(self, root: str, wake: Callable[[], object]) -> None:
         self._root = root
         self._wake = wake
-        self._hints: deque[tuple[str, bool]] = deque(maxlen=_MOST_HINTS)
+        self._hints: deque[tuple[str, bool]] = deque()
+        self._lost_some = False
         self._observer: BaseObserver | None = None
 
     def start(self) -> None:
@@ -76,8 +86,16 @@ class Watcher:
         """The hints since the last call: path relative to the root, and whether it is a directory."""
         return [self._hints.popleft() for _ in range(len(self._hints))]
 
+    def lost_some(self) -> bool:
+        """Whether more happened since the last call than is kept, so that only a scan can tell."""
+        lost, self._lost_some = self._lost_some, False
+        return lost
+
     def _add(self, relpath: str, is_directory: bool) -> None:
         was_empty = not self._hints
-        self._hints.append((relpath, is_directory))
+        if len(self._hints) < _MOST_HINTS:
+            self._hints.append((relpath, is_directory))
+        else:
+            self._lost_some = True
         if was_empty:
             self._wake()
