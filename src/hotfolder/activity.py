@@ -6,8 +6,9 @@ of originals throughout; times are seconds since the epoch except where the word
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from hotfolder.core.records import Job
@@ -77,6 +78,9 @@ class Waiting:
     oldest: str | None = None
     since: float | None = None
     why: str | None = None
+
+
+_MOST_LEFT = 20  # of what is left in the inboxes; the count is whole
 
 
 class Activity:
@@ -155,13 +159,13 @@ class Activity:
         (then, before), (now, after) = self._samples[0], self._samples[-1]
         return (after - before) / (now - then) if now > then else 0.0
 
-    def snapshot(self, waiting: Waiting) -> dict[str, Any]:
-        """The heartbeat's content, field for field as docs/operations.md lists it."""
+    def snapshot(self, waiting: Waiting, left: Mapping[str, str]) -> dict[str, Any]:
+        """The heartbeat's content (DESIGN 3.5). `left`: path -> why it stays in the inbox for good."""
         now = self._clock()
         flights = sorted(self.flights.values(), key=lambda flight: flight.started)
         oldest = flights[0] if flights else None
         rate = self.bytes_per_second()
-        left = waiting.bytes + sum(f.job.fingerprint.size - f.bytes_done for f in flights)
+        to_do = waiting.bytes + sum(f.job.fingerprint.size - f.bytes_done for f in flights)
         totals = asdict(self.totals)
         totals["files"] = (
             self.totals.uploaded
@@ -185,11 +189,15 @@ class Activity:
             "groups": {name: asdict(group) for name, group in self.groups.items()},
             "active": [_active(flight, now) for flight in flights],
             "waiting": asdict(waiting),
+            "left": {
+                "count": len(left),
+                "first": [{"path": path, "why": why} for path, why in islice(left.items(), _MOST_LEFT)],
+            },
             "destination": asdict(self.destination),
             "hold": self.hold,
             "last_scan": self.last_scan,
             "bytes_per_second": round(rate, 1),
-            "eta_seconds": round(left / rate, 1) if rate > 0 else None,
+            "eta_seconds": round(to_do / rate, 1) if flights and rate > 0 else None,
             "last_update": now,
         }
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.budget import ByteBudget
 from hotfolder.config import EXTENSIONS, Folder, Settings
-from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
+from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
-from hotfolder.core.records import Disposition
+from hotfolder.core.records import Disposition, PassedOver
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
@@ -90,22 +91,26 @@ def open_ledger(settings: Settings) -> FileLedger:
     return FileLedger(settings.state_dir / "ledger.jsonl")
 
 
-def prepare_folders(settings: Settings) -> None:
-    """Make completed/ and failed/ where missing; never the inbox, which may be a mount yet to come."""
-    for name, folder in settings.folders.items():
-        for place in (folder.completed, folder.failed):
-            try:
-                place.mkdir(mode=0o755, parents=True, exist_ok=True)
-            except OSError as error:
-                raise ConfigError(
-                    f"folder {name!r}: cannot make {place}: {error.strerror}",
-                    hint="make it by hand, or let the user that runs hotfolder write there",
-                ) from error
-            if folder.inbox.is_dir() and folder.inbox.stat().st_dev != place.stat().st_dev:
-                raise ConfigError(
-                    f"folder {name!r}: {place} is on another file system than {folder.inbox}",
-                    hint="put both on one file system: moving between two is not supported yet",
-                )
+def prepare_outputs(name: str, folder: Folder) -> None:
+    """Make completed/ and failed/ where missing. Raises `ConfigError`.
+
+    Only beside an inbox that is there: all three may stand on a volume that is yet to be mounted.
+    """
+    if not folder.inbox.is_dir():
+        return
+    for place in (folder.completed, folder.failed):
+        try:
+            place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"folder {name!r}: cannot make {place}: {error.strerror}",
+                hint="make it by hand, or let the user that runs hotfolder write there",
+            ) from error
+        if folder.inbox.stat().st_dev != place.stat().st_dev:
+            raise ConfigError(
+                f"folder {name!r}: {place} is on another file system than {folder.inbox}",
+                hint="put both on one file system: moving between two is not supported yet",
+            )
 
 
 class Engine:
@@ -216,17 +221,12 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
 async def run(settings: Settings, *, once: bool = False, display: Display | None = None) -> RunSummary:
     """Run the daemon until it is stopped, or with `once` until the inboxes are done."""
     prepare_state(settings)
-    prepare_folders(settings)
     with StateLock(settings.state_dir / "lock"):
         async with engine(settings) as made, _shown(made.activity, display):
             parts = _parts(made, once=once)
-            await Daemon(parts, once=once).run()
-            left = {
-                f"{folder.intake.inbox}/{relpath}": reason
-                for folder in parts.folders
-                for relpath, reason in folder.intake.left.items()
-            }
-            return RunSummary(made.activity, left, trouble_of(parts) if once else None)
+            daemon = Daemon(parts, once=once)
+            await daemon.run()
+            return RunSummary(made.activity, daemon.left(), trouble_of(parts) if once else None)
 
 
 async def upload(
@@ -235,6 +235,10 @@ async def upload(
     """Deliver `paths` with the settings of the first folder; the originals stay where they are."""
     prepare_state(settings)
     name = next(iter(settings.folders))
+    task = asyncio.current_task()
+    if task is not None:  # as Ctrl-C does: requests are cut, multipart uploads aborted
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with engine(settings) as made, _shown(made.activity, display):
         recording = asyncio.create_task(made.recorder.run())
         shot = OneShot(
@@ -311,7 +315,13 @@ def _parts(made: Engine, *, once: bool) -> Parts:
             threads=made.io,
             wake=wake.set,
         )
-        folders.append(Watched(intake, _watcher_maker(str(folder.inbox), loop, wake)))
+        folders.append(
+            Watched(
+                intake,
+                _watcher_maker(str(folder.inbox), loop, wake),
+                prepare=partial(prepare_outputs, name, folder),
+            )
+        )
     return Parts(
         folders=folders,
         gate=made.gate,
@@ -338,13 +348,13 @@ def _places(folder: Folder) -> Places:
     return Places(str(folder.inbox), str(folder.completed), str(folder.failed))
 
 
-def _files_of(paths: list[Path], ignored: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+def _files_of(
+    paths: list[Path], ignored: Callable[[str], bool]
+) -> Iterator[tuple[str, str | PassedOver]]:
     """(root, relative path) of every file that is named, or lies below a folder that is."""
     for path in paths:
         whole = Path(os.path.abspath(path))
-        if whole.is_symlink():
-            raise LocalError(f"{whole} is a symbolic link", hint="name the file that it leads to")
-        if whole.is_dir():
+        if whole.is_dir() and not whole.is_symlink():
             found = walk(str(whole.parent), whole.name, ignored)
             yield from ((str(whole.parent), relpath) for relpath in found)
         else:

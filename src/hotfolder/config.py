@@ -3,6 +3,8 @@
 This is the only module that reads the environment. A key is here only if something obeys it.
 """
 
+import difflib
+import itertools
 import os
 import re
 import socket
@@ -81,6 +83,10 @@ def _level(value: str | int) -> str | int:
 
 def _endpoint(url: str) -> str:
     parts = urlsplit(url)
+    if "@" in parts.netloc or "@" in url:
+        raise ValueError(
+            "an address holds no user and no password; give keys with `auth` and `credentials_file`"
+        )
     if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
         raise ValueError(f'{url!r} is no address of a store; write "https://s3.example.com"')
     return url.rstrip("/")
@@ -156,12 +162,16 @@ class Folder(FolderKeys):
 
     @model_validator(mode="after")
     def _apart(self) -> "Folder":
-        for name, path in (("completed", self.completed), ("failed", self.failed)):
+        for name, path in _outputs(self):
             if path == self.inbox or self.inbox in path.parents or path in self.inbox.parents:
                 raise ValueError(f"{name} ({path}) and inbox ({self.inbox}) must not lie in each other")
         if self.completed == self.failed:
             raise ValueError(f"completed and failed are both {self.completed}; give each its own folder")
         return self
+
+
+def _outputs(folder: Folder) -> tuple[tuple[str, Path], tuple[str, Path]]:
+    return ("completed", folder.completed), ("failed", folder.failed)
 
 
 class Transfer(_Table):
@@ -226,6 +236,19 @@ class Settings(BaseSettings):
         return raw
 
     @model_validator(mode="after")
+    def _folders_stay_apart(self) -> "Settings":
+        for one, other in itertools.permutations(self.folders, 2):
+            inbox = self.folders[one].inbox
+            theirs = self.folders[other]
+            for role, path in (("inbox", theirs.inbox), *_outputs(theirs)):
+                if path == inbox or inbox in path.parents or (role != "inbox" and path in inbox.parents):
+                    raise ValueError(
+                        f"the inbox of {one!r} ({inbox}) and the {role} folder of {other!r} ({path}) "
+                        "must not be the same nor lie in each other; give each its own"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _keys_stay_apart(self) -> "Settings":
         routes = [self.route(name) for name in self.folders]
         for i, one in enumerate(routes):
@@ -262,10 +285,9 @@ def _filled(folder: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(folder, Mapping):
         return folder
     filled = {**defaults, **folder}
-    if isinstance(filled.get("inbox"), str | Path):
-        parent = Path(filled["inbox"]).parent
-        filled.setdefault("completed", parent / "completed")
-        filled.setdefault("failed", parent / "failed")
+    parent = Path(str(filled.get("inbox", ""))).parent
+    filled.setdefault("completed", parent / "completed")
+    filled.setdefault("failed", parent / "failed")
     return filled
 
 
@@ -275,6 +297,10 @@ def find_file(explicit: Path | None = None) -> Path:
     if named is not None:
         if named.is_file():
             return named.absolute()
+        if named.is_dir():
+            raise ConfigError(
+                f"{named} is a folder, no configuration file", hint=f"name the file: {named / FILE_NAME}"
+            )
         raise ConfigError(
             f"there is no configuration file {named}", hint="write one with `hotfolder config init`"
         )
@@ -311,13 +337,40 @@ def load(path: Path) -> Settings:
         ) from error
     raw["state_dir"] = raw.get("state_dir") or _default_state_dir()
     _make_absolute(raw, path.parent)
+    _refuse_unknown_variables()
     try:
-        return Settings(**raw)
+        settings = Settings(**raw)
     except ValidationError as error:
         faults = sentences(error, Settings)
         raise ConfigError(
             "\n".join([f"{path} cannot be used:", *(f"  - {fault}" for fault in faults)])
         ) from error
+    _require_absolute(settings)
+    return settings
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be obeyed by nobody. Raises `ConfigError`."""
+    known = ["CONFIG", *(name.upper() for name in Settings.model_fields)]
+    for variable in os.environ:
+        table = variable.removeprefix("HOTFOLDER_").partition("__")[0]
+        if variable.startswith("HOTFOLDER_") and table not in known:
+            near = difflib.get_close_matches(table, known, n=1)
+            meant = f"did you mean HOTFOLDER_{near[0]}…?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"the environment variable {variable} means nothing", hint=meant)
+
+
+def _require_absolute(settings: Settings) -> None:
+    """Paths from the file were made absolute; one from the environment has nothing to start from."""
+    paths = [("state_dir", settings.state_dir)]
+    for name, folder in settings.folders.items():
+        paths += [(f"folders.{name}.inbox", folder.inbox)]
+        paths += [(f"folders.{name}.{role}", path) for role, path in _outputs(folder)]
+    for key, path in paths:
+        if not path.is_absolute():
+            raise ConfigError(
+                f"{key} is the relative path {path}", hint="in the environment write an absolute one"
+            )
 
 
 def _default_state_dir() -> str:

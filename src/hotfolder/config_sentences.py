@@ -6,6 +6,21 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+#: pydantic's kinds of faults, where its own words are a programmer's.
+_IN_WORDS = {
+    "path_type": "write a path in quotes",
+    "string_type": "write text in quotes",
+    "string_too_short": "must not be empty",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "byte_size": 'write a size such as "256MiB"',
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "tuple_type": 'must be a list, as in ["*.bak"]',
+}
+
 
 def sentences(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
     for fault in error.errors():
@@ -22,10 +37,11 @@ def sentences(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
                 )
             case "value_error":
                 yield f"{where}: {fault['ctx']['error']}" if where else str(fault["ctx"]["error"])
-            case _:
+            case kind:
                 given = fault["input"]
                 shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
-                yield f"{where}: {fault['msg'][:1].lower()}{fault['msg'][1:]}{shown}"
+                said = _IN_WORDS.get(kind) or f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
+                yield f"{where}: {said}{shown}"
 
 
 def _unknown_key(where: tuple[int | str, ...], root: type[BaseModel]) -> str:

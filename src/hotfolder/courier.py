@@ -52,12 +52,16 @@ class Courier:
         self._policy = policy
         self._clock, self._jitter = clock, jitter
 
-    async def carry(self, job: Job) -> Ended | NotNow:
-        """Deliver one file, or give it up, or say when to try again. Raises nothing but cancellation."""
+    async def carry(self, job: Job, *, denial_is_its_own: bool = False) -> Ended | NotNow:
+        """Deliver one file, or give it up, or say when to try again. Raises nothing but cancellation.
+
+        `denial_is_its_own`: the store denied this file before and took others since, so that another
+        denial is a fault of this file (a policy on its key) and not of the destination.
+        """
         flight = self._activity.begin(job)
         status: str | None = None
         try:
-            ending = await self._attempt(job, flight)
+            ending = await self._attempt(job, flight, denial_is_its_own)
             if isinstance(ending, Ended):
                 status = str(ending.entry["status"])
             return ending
@@ -67,24 +71,32 @@ class Courier:
         finally:
             self._activity.end(job, status)
 
-    async def _attempt(self, job: Job, flight: InFlight) -> Ended | NotNow:
+    async def _attempt(self, job: Job, flight: InFlight, denial_is_its_own: bool) -> Ended | NotNow:
         try:
             entry = await deliver(job, self._tools, flight)
         except Exception as error:  # noqa: BLE001 - every error becomes a decision, none is dropped
-            decision = self._decide(error, job)
+            decision = self._decide(error, job, denial_is_its_own)
             if not isinstance(decision, Quarantined):
                 return self._not_now(job, error, decision)
             try:
                 entry = await quarantine(job, decision.reason, self._tools, flight)
-            except HotfolderError as refused:
+            except Exception as refused:  # noqa: BLE001 - as above
                 again = self._decide(refused, job)
-                reason = decision.reason if isinstance(again, Quarantined) else again.reason
-                return self._not_now(job, refused, Resettle(reason))
+                if isinstance(again, Quarantined):  # it cannot be moved either: from the start, later
+                    again = Resettle(again.reason)
+                return self._not_now(job, refused, again)
         _log_end(entry)
         return Ended(entry)
 
-    def _decide(self, error: Exception, job: Job) -> Decision:
-        return decide(error, job.attempt, now=self._clock(), policy=self._policy, jitter=self._jitter())
+    def _decide(self, error: Exception, job: Job, denial_is_its_own: bool = False) -> Decision:
+        return decide(
+            error,
+            job.attempt,
+            now=self._clock(),
+            policy=self._policy,
+            jitter=self._jitter(),
+            denial_is_its_own=denial_is_its_own,
+        )
 
     @staticmethod
     def _not_now(job: Job, error: Exception, decision: Resettle | Deferred | Hold) -> NotNow:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from hotfolder.activity import Activity, Waiting
-from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
+from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
 from hotfolder.gate import Gate
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
@@ -17,8 +17,10 @@ from hotfolder.threads import Threads
 
 log = structlog.get_logger()
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST_TURN = 1.0  # seconds between two looks at everything
 _DRAIN = 20.0  # seconds that flights get to land when asked to stop
+_INBOX_HINT = "make it, mount it, or let this user read it"
 _STUCK = 900.0  # seconds without any progress of the files in flight
 
 
@@ -46,6 +48,7 @@ class Watched:
 
     intake: Intake
     make_watcher: Callable[[], Watcher]
+    prepare: Callable[[], None]  # makes the outputs of an inbox that is there; raises ConfigError
     identity: tuple[int, int] | None = None
     watcher: Watcher | None = None
     complained: bool = False
@@ -99,7 +102,7 @@ class Daemon:
     async def run(self) -> None:
         """The whole life: recover, watch, deliver, drain. Raises what no waiting can cure."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPS:
             loop.add_signal_handler(number, self.stop)
         try:
             await self._parts.recorder.recover()
@@ -111,7 +114,7 @@ class Daemon:
                     await self._wind_down()
                     self._parts.recorder.close()
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _STOPS:
                 loop.remove_signal_handler(number)
         self._parts.activity.phase = "stopped"
         self._write_heartbeat()
@@ -146,7 +149,8 @@ class Daemon:
         parts = self._parts
         gone = any(folder.identity is None for folder in parts.folders)
         held = parts.gate.held is not None and not parts.activity.flights
-        return gone or held or all(folder.intake.is_empty() for folder in parts.folders)
+        stuck = parts.recorder.trouble or any(folder.intake.hold for folder in parts.folders)
+        return gone or held or bool(stuck) or all(folder.intake.is_empty() for folder in parts.folders)
 
     async def _rest(self) -> None:
         """Sleep until something happens, or may."""
@@ -182,9 +186,10 @@ class Daemon:
                 log.error(
                     "inbox.missing",
                     path=folder.intake.inbox,
-                    hint="make it, mount it, or let this user read it; hotfolder waits for it",
+                    hint=f"{_INBOX_HINT}; hotfolder waits for it",
                 )
                 continue
+            await self._prepare(folder)
             await self._recover_rest()
             if folder.complained:
                 folder.complained = False
@@ -192,6 +197,15 @@ class Daemon:
                 folder.intake.finder.walk_now()
             if not self._once:
                 await self._watch(folder)
+
+    async def _prepare(self, folder: Watched) -> None:
+        """Make completed/ and failed/: only now, as they may stand on the volume of the inbox."""
+        try:
+            await self._parts.threads.run(folder.prepare)
+        except ConfigError as error:
+            if not folder.complained:
+                raise  # the operator is looking: it was just started
+            log.error("folder.unprepared", path=folder.intake.inbox, reason=error.sentence)
 
     async def _recover_rest(self) -> None:
         """Finish what could not be told at the start, before a scan takes its files for new ones."""
@@ -241,7 +255,7 @@ class Daemon:
 
     def _write_heartbeat(self) -> None:
         try:
-            self._parts.beat(self._parts.activity.snapshot(self._waiting()))
+            self._parts.beat(self._parts.activity.snapshot(self._waiting(), self.left()))
         except LocalError as error:
             log.error("heartbeat.unwritable", reason=str(error), hint=error.hint)
 
@@ -249,10 +263,13 @@ class Daemon:
         parts = self._parts
         holds = [folder.intake.hold for folder in parts.folders if folder.intake.hold]
         trouble = parts.recorder.trouble or next(iter(holds), None)
+        gone = [folder.intake.inbox for folder in parts.folders if folder.identity is None]
         parts.activity.hold = trouble.sentence if trouble else None
+        if gone:
+            parts.activity.hold = f"{', '.join(gone)} is not there or not readable; {_INBOX_HINT}"
         if self._stop.is_set():
             return "draining"
-        if any(folder.identity is None for folder in parts.folders):
+        if gone:
             return "inbox-missing"
         if parts.gate.held is not None:
             return "destination-unreachable"
@@ -260,6 +277,14 @@ class Daemon:
             return "uploading"
         walked = all(folder.intake.finder.last_walk for folder in parts.folders)
         return "idle" if walked else "scanning"
+
+    def left(self) -> dict[str, str]:
+        """Path -> why it stays in the inbox for good."""
+        return {
+            f"{folder.intake.inbox}/{relpath}": why
+            for folder in self._parts.folders
+            for relpath, why in folder.intake.left_behind().items()
+        }
 
     def _waiting(self) -> Waiting:
         """The sum over all folders; the oldest of the first folder that has one."""
@@ -282,7 +307,9 @@ class Daemon:
         for folder in parts.folders:
             if folder.watcher is not None:
                 await parts.threads.run(folder.watcher.stop)
-        drains = [folder.intake.drain(_DRAIN, self._hurry) for folder in parts.folders]
+        # What waits for its move waits in the journal just as well.
+        grace = _DRAIN if parts.recorder.trouble is None else 1.0
+        drains = [folder.intake.drain(grace, self._hurry) for folder in parts.folders]
         await self._beating(asyncio.gather(*drains))
 
     async def _beating(self, work: Awaitable[Any]) -> None:
@@ -307,8 +334,10 @@ def trouble_of(parts: Parts) -> HotfolderError | None:
     """Why a `once` run could not do its work at all, or None."""
     for folder in parts.folders:
         if folder.identity is None:
-            return LocalError(f"the inbox {folder.intake.inbox} is not there or not readable")
-        error: DestinationError | None = folder.intake.destination_error
-        if error is not None:
-            return error
-    return parts.gate.held
+            return LocalError(
+                f"the inbox {folder.intake.inbox} is not there or not readable",
+                hint=_INBOX_HINT,
+            )
+        if folder.intake.hold is not None:
+            return folder.intake.hold
+    return parts.recorder.trouble or parts.gate.held

@@ -13,7 +13,7 @@ from hotfolder.core.errors import LocalError
 Place = str | os.PathLike[str]
 
 _HINTS = {
-    errno.ENOSPC: "free space on this file system; work resumes by itself",
+    errno.ENOSPC: "free space on this file system; the daemon goes on by itself",
     errno.EDQUOT: "the disk quota is used up: free space or raise the quota",
     errno.EFBIG: "the file reached the size limit of the process or file system",
     errno.EROFS: "the file system is mounted read-only: look into the kernel log, then remount it",
@@ -62,8 +62,10 @@ def append(descriptor: int, data: bytes | memoryview, *, path: Place = "") -> No
         raise local_error("append to", path or f"descriptor {descriptor}", error) from error
 
 
-def sync_directory(directory: Place | int) -> None:
+def sync_directory(directory: Place | int, *, named: Place = "") -> None:
     """Make names made, moved or removed in `directory` (path or descriptor) survive a power cut.
+
+    `named` stands for a descriptor in errors.
 
     Some network file systems know no fsync of a directory (EINVAL): they order names themselves, and
     it counts as done. Raises `LocalError`.
@@ -78,8 +80,7 @@ def sync_directory(directory: Place | int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        place = f"descriptor {directory}" if isinstance(directory, int) else directory
-        raise local_error("sync the folder", place, error) from error
+        raise local_error("sync the folder", named or str(directory), error) from error
 
 
 def replace_file(path: Place, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from hotfolder.beneath import look_at_all
 from hotfolder.core.errors import LocalError
-from hotfolder.core.records import Fingerprint
+from hotfolder.core.records import Fingerprint, PassedOver
 from hotfolder.core.settle import SettleTracker
 from hotfolder.threads import Threads
 
@@ -24,6 +24,7 @@ WINDOW = 20_000  # files known at a time
 _BATCH = 2_000  # files looked at in one hop to a thread
 _MOST_WALKS = 200  # walks of new directories waiting; beyond that one walk of the whole is cheaper
 _NEW_TREE_AGAIN = 2.0  # seconds after which a new directory is scanned a second time
+_MOST_NOTED = 1_000  # entries that are passed over, kept to be shown
 _LEAST_REST = 1.0  # seconds before a file that was busy at the last moment is looked at again
 
 
@@ -35,7 +36,7 @@ class Search:
     settle: float
     rescan: float | None
     ignored: Callable[[str], bool]
-    walk: Callable[[str, str, Callable[[str], bool]], Iterator[str]]
+    walk: Callable[[str, str, Callable[[str], bool]], Iterator[str | PassedOver]]
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # since the epoch
 
@@ -67,6 +68,7 @@ class Finder:
         self._walks: list[tuple[float, str]] = [(search.clock(), "")]  # a heap: (when, from where)
         self._walking: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
+        self.passed_over: dict[str, str] = {}  # path -> why it is never opened; the first few
         self.last_walk: float | None = None  # when the whole inbox was last walked through
 
     def hint(self, relpath: str, is_directory: bool = False) -> None:
@@ -142,14 +144,18 @@ class Finder:
     async def _walk(self, start: str) -> None:
         """Walk the inbox below `start`, and set the next walk if it was the whole."""
         search = self._search
+        passed_over: set[str] = set()
         try:
-            paths = search.walk(search.inbox, start, search.ignored)
-            while batch := await self._threads.run(lambda: list(islice(paths, _BATCH))):
-                await self._look([path for path in batch if not self._is_known(path)])
+            entries = search.walk(search.inbox, start, search.ignored)
+            while batch := await self._threads.run(lambda: list(islice(entries, _BATCH))):
+                passed_over |= self._note([entry for entry in batch if isinstance(entry, PassedOver)])
+                paths = [entry for entry in batch if isinstance(entry, str)]
+                await self._look([path for path in paths if not self._is_known(path)])
                 self._wake()
                 while not self._has_room():
                     self._room.clear()
                     await self._room.wait()
+            self._forget_gone(start, passed_over)
         except (OSError, LocalError) as error:
             # The folder itself: the daemon sees that it is gone and says so; the next walk tries again.
             log.warning("scan.failed", path=f"{search.inbox}/{start}", reason=str(error))
@@ -160,6 +166,22 @@ class Finder:
                     self._plan_rescan(search.rescan)
             self._walking = None
             self._wake()
+
+    def _note(self, entries: list[PassedOver]) -> set[str]:
+        """Keep what is passed over, tell of each once, and return the paths."""
+        for entry in entries:
+            if entry.relpath not in self.passed_over and len(self.passed_over) < _MOST_NOTED:
+                self.passed_over[entry.relpath] = entry.why
+                log.warning(
+                    "scan.passed_over", path=f"{self._search.inbox}/{entry.relpath}", reason=entry.why
+                )
+        return {entry.relpath for entry in entries}
+
+    def _forget_gone(self, start: str, seen: set[str]) -> None:
+        """Forget what was passed over once and is not there any more."""
+        below = f"{start}/" if start else ""
+        for path in [p for p in self.passed_over if p.startswith(below) and p not in seen]:
+            del self.passed_over[path]
 
     def _plan_rescan(self, seconds: float) -> None:
         """Set the next walk of the whole, unless one is set already."""

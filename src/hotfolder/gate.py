@@ -34,6 +34,8 @@ class Gate:
         self._policy = policy
         self._clock, self._wall, self._jitter = clock, wall, jitter
         self._probes = 0
+        self._deliveries_at_hold = -1
+        self.deliveries = 0  # files that the store took; counted by the intakes
         self.held: DestinationError | None = None
         self.next_probe = 0.0
 
@@ -43,7 +45,9 @@ class Gate:
             log.warning(
                 "destination.held", trouble=error.trouble.value, reason=str(error), hint=error.hint
             )
-            self._probes = 0
+            if self.deliveries > self._deliveries_at_hold:
+                self._probes = 0  # it truly worked in between
+            self._deliveries_at_hold = self.deliveries
             self._wait()
         self.held = error
         self._show()

@@ -63,12 +63,11 @@ class Intake:
         self._deferred: dict[str, tuple[Job, Deferred]] = {}
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._stirred: set[str] = set()  # hinted at while in flight
+        self._refused: dict[str, int] = {}  # path -> how much was delivered when the store refused it
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
         self._held_until = 0.0
         self.hold: LocalError | None = None
-        self.destination_error: DestinationError | None = None
         self.left: dict[str, str] = {}  # path -> why it was left for good
-        self.failed = 0
 
     def hint(self, relpath: str, is_directory: bool) -> None:
         """Something happened at `relpath`."""
@@ -108,6 +107,10 @@ class Intake:
         """Whether every file that was found has come to its end or is left."""
         return not (self._ready or self._flying or self._deferred) and self.finder.is_empty()
 
+    def left_behind(self) -> dict[str, str]:
+        """Path below the inbox -> why it stays there for good."""
+        return {**self.finder.passed_over, **self.left}
+
     def waiting(self) -> Waiting:
         """What is not in flight: settling, queued, or put off, with the oldest and its reason."""
         tracker = self.finder.tracker
@@ -119,7 +122,8 @@ class Intake:
         settling = tracker.oldest()
         if self._ready:
             job = next(iter(self._ready.values()))
-            why = self._gate.held.sentence if self._gate.held else "waiting for a free place"
+            held = self._gate.held
+            why = f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
             return replace(summary, oldest=job.path, since=job.made_at, why=why)
         if settling is not None:
             relpath, since = settling
@@ -175,7 +179,8 @@ class Intake:
 
     async def _carry(self, job: Job) -> None:
         try:
-            self._after(job, await self._courier.carry(job))
+            own_fault = self._gate.deliveries > self._refused.get(job.relpath, self._gate.deliveries)
+            self._after(job, await self._courier.carry(job, denial_is_its_own=own_fault))
         finally:
             del self._flying[job.relpath]
             if job.relpath in self._stirred:
@@ -185,8 +190,9 @@ class Intake:
 
     def _after(self, job: Job, ending: Ended | NotNow) -> None:
         if isinstance(ending, Ended):
-            self.failed += ending.failed
             self._restless.pop(job.relpath, None)
+            self._refused.pop(job.relpath, None)
+            self._gate.deliveries += not ending.failed
             return
         match ending.decision:
             case Resettle(reason):
@@ -195,11 +201,11 @@ class Intake:
                 self.left[job.relpath] = reason
             case Deferred() as put_off:
                 self._deferred[job.relpath] = (job, put_off)
-            case Hold(_, until):
+            case Hold(until):
+                # To the back: whatever is special about this file, the others come first.
                 self._ready[job.relpath] = job
-                self._ready.move_to_end(job.relpath, last=False)
                 if isinstance(ending.error, DestinationError):
-                    self.destination_error = ending.error
+                    self._refused[job.relpath] = self._gate.deliveries
                     self._gate.hold(ending.error)
                 elif isinstance(ending.error, LocalError):
                     self._hold_folder(ending.error, until)

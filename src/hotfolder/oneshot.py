@@ -7,7 +7,7 @@ from itertools import islice
 
 from hotfolder.beneath import look
 from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
-from hotfolder.core.records import Job
+from hotfolder.core.records import Job, PassedOver
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.core.routing import group_of
 from hotfolder.courier import Courier, Ended
@@ -41,17 +41,29 @@ class OneShot:
         self._trouble: HotfolderError | None = None
         self.left: dict[str, str] = {}
 
-    async def deliver(self, files: Iterator[tuple[str, str]]) -> HotfolderError | None:
+    async def deliver(self, files: Iterator[tuple[str, str | PassedOver]]) -> HotfolderError | None:
         """Deliver every (root, relative path); returns what made all further tries pointless, if so."""
         async with asyncio.TaskGroup() as group:
-            while batch := await self._threads.run(lambda: list(islice(files, _BATCH))):
+            while batch := await self._listed(files):
                 for root, relpath in batch:
+                    if isinstance(relpath, PassedOver):
+                        self.left[f"{root}/{relpath.relpath}"] = relpath.why
+                        continue
                     await self._free.acquire()
                     if self._trouble is not None:
                         self._free.release()
                         return self._trouble
                     group.create_task(self._carry(root, relpath))
         return self._trouble
+
+    async def _listed(
+        self, files: Iterator[tuple[str, str | PassedOver]]
+    ) -> list[tuple[str, str | PassedOver]]:
+        try:
+            return await self._threads.run(lambda: list(islice(files, _BATCH)))
+        except OSError as error:  # a folder that was named may not be read
+            self.left[str(error.filename or "")] = f"cannot be listed: {error.strerror}"
+            return []
 
     async def _carry(self, root: str, relpath: str) -> None:
         try:
@@ -66,7 +78,9 @@ class OneShot:
             # One id for one content: by it a later try tells an object of its own.
             job = await self._job(root, relpath, operation_id)
             if job is None:
-                self.left[path] = "there is no such file, or it is no regular file"
+                self.left[path] = (
+                    "there is no such file, or it is a link or a device: name a regular file"
+                )
                 return
             ending = await self._courier.carry(replace(job, attempt=attempt))
             if isinstance(ending, Ended):
@@ -82,7 +96,7 @@ class OneShot:
                 case Deferred(_, next_attempt, _):
                     attempt = next_attempt
                     await asyncio.sleep(_RESTLESS_WAIT)
-                case Hold(_, _, reason):
+                case Hold(_, reason):
                     self.left[path] = reason
                     if isinstance(ending.error, DestinationError | LocalError):
                         self._trouble = ending.error

@@ -16,6 +16,11 @@ log = structlog.get_logger()
 
 _CLOCK_SET_BACK = 86_400.0  # seconds by which a clock may be set back and no line be overlooked
 
+_LOST = (
+    "the object is proven, but the original was taken away before hotfolder could move it: "
+    "it is neither where it was dropped nor in completed/"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -82,8 +87,11 @@ class Restart:
             case Forget(row, reason):
                 log.info("recovery.forgotten", file=row.relpath, reason=reason)
                 return None
-            case Record(row, moved_to):
-                return recorded(row, moved_to, self._clock())
+            case Record(row, moved_to, lost):
+                entry = recorded(row, moved_to, self._clock())
+                if lost and entry["error_message"] is None:
+                    entry["error_message"] = _LOST
+                return entry
             case MoveAndRecord(row):
                 try:
                     return recorded(row, self._mover.move(row), self._clock())
@@ -100,10 +108,10 @@ class Restart:
         horizon = timestamp(max(0.0, begun))
         found: set[str] = set()
         for line in self._ledger.newest_first():
-            operation_id = str(line["operation_id"])
+            operation_id = str(line.get("operation_id"))  # a line may have come by another hand
             if operation_id in wanted:
                 found.add(operation_id)
-            if found == wanted or line["completed_at"] < horizon:
+            if found == wanted or str(line.get("completed_at") or horizon) < horizon:
                 break
         return frozenset(found)
 

@@ -4,6 +4,7 @@ import configparser
 import io
 import re
 import secrets
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +28,8 @@ class Sandbox:
         self._credentials = directory / "credentials"
         self._endpoint = ""
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """The store runs, with bucket and configuration in place, while this is open."""
+    def make(self) -> None:
+        """Make the folders. Raises `ConfigError`."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             for name in ("inbox", "completed", "failed", "state"):
@@ -39,6 +39,13 @@ class Sandbox:
                 f"cannot make the sandbox {self.directory}: {error.strerror}",
                 hint="name a folder that you may write to",
             ) from error
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The store runs, with bucket and configuration in place, while this is open.
+
+        Only for whoever holds the lock of the sandbox: a second store would take the first one's files.
+        """
         access_key, secret_key = self._keys()
         store = SeaweedFS(
             self.directory / "store", access_key=access_key, secret_key=secret_key, bucket=BUCKET
@@ -48,14 +55,17 @@ class Sandbox:
             self._write_config()
             yield
 
-    def welcome(self) -> list[str]:
-        """Four lines: where to drop files, and where to look."""
-        here, config = self.directory, self.config_file
+    def welcome(self, program: str) -> list[str]:
+        """Four lines: where to drop files, and where to look. `program` is how hotfolder was called."""
+        look = f"{program} status --config {_near(self.config_file)}"
         return [
-            f"Drop files into     {here / 'inbox'}",
-            f"They end up in      {here / 'completed'}  (or failed/: see the history)",
-            f"Look with           hotfolder status --config {config}  (and history, upload)",
-            f"The store is at     {self._endpoint}/{BUCKET}  (keys: ./credentials); Ctrl-C ends all",
+            f"Drop files into  {_near(self.directory / 'inbox')}",
+            f"They end up in   {_near(self.directory / 'completed')} (or failed, with a reason)",
+            f"Look with        {look} (or history)",
+            (
+                f"The store is at  {self._endpoint}/{BUCKET} (keys: {_near(self._credentials)}); "
+                "Ctrl-C ends all"
+            ),
         ]
 
     def _keys(self) -> tuple[str, str]:
@@ -100,3 +110,10 @@ class Sandbox:
             },
         }
         durable.replace_file(self.config_file, tomli_w.dumps(table).encode())
+
+
+def _near(path: Path) -> str:
+    """`path` as a person in the current directory would type it."""
+    here = Path.cwd()
+    near = path.relative_to(here) if path.is_relative_to(here) else path
+    return shlex.quote(str(near))

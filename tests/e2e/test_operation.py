@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -67,6 +68,48 @@ def test_an_inbox_that_is_remade_is_watched_again(box: Box) -> None:
     box.wait(lambda: box.phase() == "idle")
     (box.inbox / "again").write_bytes(b"again")
     box.wait_recorded(1, timeout=20)  # by a hint: the next scan is five minutes away
+
+
+def test_an_inbox_that_comes_late_gets_its_outputs_then_and_not_before(box: Box) -> None:
+    box.inbox.rmdir()  # as a volume that is not mounted yet
+    box.start(wait=False)
+    assert not box.completed.exists()
+    told = box.command("status").stdout
+    assert f"{box.inbox} is not there or not readable" in told
+    box.inbox.mkdir()
+    (box.inbox / "a").write_bytes(b"data")
+    box.wait(lambda: (box.completed / "a").exists())
+
+
+def test_once_ends_and_says_69_where_completed_refuses(box: Box) -> None:
+    (box.inbox / "x").mkdir()
+    (box.inbox / "x/file").write_bytes(b"data")
+    box.completed.mkdir()
+    for name in ("x", "x~folder"):
+        (box.completed / name).write_bytes(b"in the way")
+    done = box.command("once", timeout=60)
+    assert done.returncode == 69, done.stderr
+    assert "cannot move x/file" in done.stderr
+    assert (box.inbox / "x/file").exists()
+
+
+def test_once_says_what_it_left_and_exits_with_1(box: Box) -> None:
+    (box.inbox / "link").symlink_to("/etc/hostname")
+    (box.inbox / "good").write_bytes(b"data")
+    done = box.command("once")
+    assert done.returncode == 1
+    assert f"left {box.inbox}/link: a symbolic link" in done.stderr
+    assert "1 uploaded" in done.stdout
+
+
+def test_upload_of_a_link_or_of_nothing_is_said_and_the_rest_goes_on(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    (tmp_path / "good").write_bytes(b"data")
+    done = box.command("upload", "link", "nothing", "good")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "1 uploaded" in done.stdout
+    assert "2 left" in done.stdout
 
 
 def test_run_waits_for_an_absent_store_and_delivers_when_it_comes(tmp_path: Path) -> None:
@@ -198,6 +241,22 @@ def test_a_faulty_configuration_is_a_sentence_and_exit_78(
     assert "Traceback" not in done.stderr
 
 
+def test_an_output_that_cannot_be_written_is_a_sentence(box: Box) -> None:
+    (box.inbox / "a").write_bytes(b"data")
+    assert box.command("once").returncode == 0
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*HOTFOLDER, "history", "--config", str(box.config)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "hotfolder: cannot write the output: No space left on device\n"
+
+
 def test_an_absent_configuration_says_how_to_write_one(tmp_path: Path) -> None:
     config = tmp_path / "hotfolder.toml"
     absent = subprocess.run(
@@ -243,6 +302,13 @@ def test_the_sandbox_starts_delivers_stops_all_and_finds_its_data_again(tmp_path
         while not ledger.exists() or ledger.read_text().count("\n") < round_number:
             assert process.poll() is None
         stop.cancel()
+        look = lines[2].removeprefix("Look with").partition("(")[0]
+        told = subprocess.run(shlex.split(look), capture_output=True, text=True, timeout=30, check=True)
+        assert "delivered" in told.stdout
+        second = subprocess.run(
+            [*HOTFOLDER, "sandbox", str(box)], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert second.returncode == 75, second.stderr
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=40)
         assert process.returncode == 0, errors

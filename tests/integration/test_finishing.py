@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters import finishing
+from hotfolder.beneath import fingerprint_of
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition
 from hotfolder.core.routing import clash_name
@@ -265,10 +266,13 @@ def test_no_symlinked_directory_leads_out_of_a_folder(folders: Folders, side: st
     else:
         outside.mkdir()
         (folders.completed / "reels").symlink_to(outside)
-    with pytest.raises((SourceChanged, LocalError)):
+    if side == "inbox":
+        with pytest.raises((SourceChanged, LocalError)):
+            folders.finisher().move(row)
+        assert folders.files() == {"outside/clip.mp4": b"data"}
+    else:
         folders.finisher().move(row)
-    where = "outside/clip.mp4" if side == "inbox" else "inbox/reels/clip.mp4"
-    assert folders.files() == {where: b"data"}
+        assert folders.files() == {"completed/reels~folder/clip.mp4": b"data"}
 
 
 @pytest.mark.parametrize("relpath", ["../secret", "reels/../../secret", "..", "reels/.."])
@@ -301,9 +305,10 @@ def test_a_missing_target_is_trouble_of_the_disk_and_passes(folders: Folders) ->
     assert folders.files() == {"completed/clip.mp4": b"data"}
 
 
-def test_a_file_in_the_place_of_a_target_folder_is_trouble_of_the_disk(folders: Folders) -> None:
+def test_a_place_that_is_blocked_twice_is_trouble_of_the_disk(folders: Folders) -> None:
     folders.drop("reels/clip.mp4")
-    (folders.completed / "reels").write_bytes(b"a file")
+    for name in ("reels", "reels~folder"):
+        (folders.completed / name).write_bytes(b"a file")
     with pytest.raises(LocalError):
         folders.finisher().move(folders.proven("reels/clip.mp4"))
     assert (folders.inbox / "reels/clip.mp4").exists()
@@ -342,6 +347,55 @@ def test_a_folder_that_goes_between_move_and_sync_does_not_hold_all_others(
         shutil.rmtree(gone)
     finisher.sync()
     finisher.sync()
+
+
+@pytest.mark.parametrize("blocker", ["file", "symlink"])
+def test_a_file_that_stands_where_a_folder_must_be_is_gone_round(folders: Folders, blocker: str) -> None:
+    # `reel` came as a file; on another day a folder of that name comes.
+    (folders.completed / "june").mkdir()
+    blocked = folders.completed / "june/reel"
+    if blocker == "file":
+        blocked.write_bytes(b"old")
+    else:
+        blocked.symlink_to(folders.root)
+    finisher = folders.finisher()
+    for number, name in enumerate(("1.mp4", "2.mp4"), start=1):
+        folders.drop(f"june/reel/day/{name}")
+        row = folders.proven(f"june/reel/day/{name}", number=number)
+        moved_to = finisher.move(row)
+        assert moved_to == str(folders.completed / "june/reel~folder/day" / name)
+        assert finisher.find(row).moved_to == moved_to
+    finisher.sync()
+    assert blocked.is_symlink() or blocked.read_bytes() == b"old"
+    assert not list(folders.inbox.rglob("*.mp4"))
+
+
+def test_a_file_deeper_than_any_path_may_be_long_holds_no_other(folders: Folders) -> None:
+    # PATH_MAX bounds what one call may name, not how deep a tree can be made step by step.
+    steps = ["d" * 200] * 25
+    descriptor = os.open(folders.inbox, os.O_RDONLY)
+    for step in steps:
+        os.mkdir(step, dir_fd=descriptor)
+        below = os.open(step, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    with open(os.open("deep", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor), "wb") as file:
+        file.write(b"data")
+    status = os.stat("deep", dir_fd=descriptor)
+    os.close(descriptor)
+    folders.drop("other")
+    finisher = folders.finisher()
+    deep = folders.proven("other")
+    finisher.move(
+        replace(
+            deep,
+            relpath="/".join([*steps, "deep"]),
+            target="/".join([*steps, "deep"]),
+            fingerprint=fingerprint_of(status),
+        )
+    )
+    finisher.sync()
+    assert not finisher._touched
 
 
 def test_a_sync_that_the_disk_refuses_is_told_and_tried_again(folders: Folders) -> None:

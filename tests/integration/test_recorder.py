@@ -273,8 +273,7 @@ async def test_one_file_that_cannot_move_does_not_hold_the_others(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 1000.0)  # longer than the test may take
-    in_the_way = desk.folders.completed / "reels"
-    in_the_way.write_bytes(b"a file where a folder should be")
+    unblock = desk.folders.block("reels")
     for name in ("reels/stuck", "a", "b"):
         desk.folders.drop(name)
     async with desk.at_work() as recorder:
@@ -285,7 +284,7 @@ async def test_one_file_that_cannot_move_does_not_hold_the_others(
             await recorder.finish(desk.folders.proven(name, number=number), desk.waits.append)
         assert recorder.trouble is not None, "the one still waits, and that is said"
         assert not stuck.done()
-        in_the_way.unlink()
+        unblock()
     assert [line["target_name"] for line in desk.lines()] == ["a", "b", "stuck"]
     assert (await stuck)["target_name"] == "stuck"
     assert set(desk.waits) == {"proven, waiting to move"}
@@ -295,14 +294,13 @@ async def test_files_that_keep_coming_do_not_put_the_retry_off(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.01)
-    in_the_way = desk.folders.completed / "reels"
-    in_the_way.write_bytes(b"a file where a folder should be")
+    unblock = desk.folders.block("reels")
     desk.folders.drop("reels/stuck")
     async with desk.at_work() as recorder:
         row = desk.folders.proven("reels/stuck", number=1)
         stuck = asyncio.create_task(recorder.finish(row, desk.waits.append))
         await until(lambda: desk.waits)
-        in_the_way.unlink()
+        unblock()
         number = 2
         while not stuck.done():
             desk.folders.drop(str(number))
@@ -530,13 +528,12 @@ async def test_a_target_that_refuses_at_the_start_is_waited_for_like_any_other(
         desk.folders.drop(name)
     one, two = desk.folders.proven("a", number=1), desk.folders.proven("reels/b", number=2)
     desk.journal.commit([one, two])
-    in_the_way = desk.folders.completed / "reels"
-    in_the_way.write_bytes(b"a file where a folder should be")
+    unblock = desk.folders.block("reels")
     async with desk.at_work() as recorder:
         await recorder.recover()
         assert [line["operation_id"] for line in desk.lines()] == [one.operation_id]
         await until(lambda: recorder.trouble is not None)
-        in_the_way.unlink()
+        unblock()
         await until(lambda: recorder.trouble is None)
     assert [line["operation_id"] for line in desk.lines()] == [one.operation_id, two.operation_id]
     assert desk.journal.rows() == []

@@ -18,7 +18,7 @@ from hotfolder.adapters.scan import walk
 from hotfolder.adapters.source import open_original, user_name
 from hotfolder.beneath import look_at_all
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
-from hotfolder.core.records import Fingerprint, Job
+from hotfolder.core.records import Fingerprint, Job, PassedOver
 from hotfolder.finding import WINDOW, Finder, Search
 from hotfolder.threads import Threads
 from tests.support.samples import job_at
@@ -48,7 +48,12 @@ def drop(inbox: Path, *relpaths: str) -> None:
 
 
 def found(inbox: Path, start: str = "", ignored: Callable[[str], bool] = keep_all) -> list[str]:
-    return sorted(walk(str(inbox), start, ignored))
+    return sorted(entry for entry in walk(str(inbox), start, ignored) if isinstance(entry, str))
+
+
+def passed_over(inbox: Path) -> dict[str, str]:
+    entries = walk(str(inbox), "", keep_all)
+    return {entry.relpath: entry.why for entry in entries if isinstance(entry, PassedOver)}
 
 
 # -- the walk ----------------------------------------------------------------------------------
@@ -77,6 +82,10 @@ def test_no_symlink_is_followed_nor_found(inbox: Path, tmp_path: Path) -> None:
     (inbox / "reels/loop").symlink_to(inbox)
     (inbox / "dangling").symlink_to("nowhere")
     assert found(inbox) == ["a", "reels/b"]
+    links = {"to_file", "to_folder", "to_itself", "reels/loop", "dangling"}
+    assert passed_over(inbox) == dict.fromkeys(
+        links, "a symbolic link: only regular files are delivered"
+    )
     assert found(inbox, "to_folder") == []
     assert found(inbox, "reels/loop") == []
 
@@ -94,16 +103,17 @@ def test_what_is_no_regular_file_is_passed_over(inbox: Path, monkeypatch: pytest
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket")
         assert found(inbox) == ["a"]
+        assert set(passed_over(inbox)) == {"fifo", "socket"}
 
 
 def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_found(inbox: Path) -> None:
     drop(inbox, "a", "closed/b", "open/c")
     (inbox / "closed").chmod(0)
-    with permissions_hold(), capture_logs() as logs:
+    with permissions_hold():
         assert found(inbox) == ["a", "open/c"]
+        (why,) = passed_over(inbox).values()
     (inbox / "closed").chmod(0o755)
-    assert [(line["event"], line["path"]) for line in logs] == [("scan.unreadable", f"{inbox}/closed")]
-    assert logs[0]["hint"]
+    assert why.startswith("cannot be read: Permission denied")
 
 
 def test_an_inbox_that_is_gone_or_closed_is_an_error_and_not_an_empty_inbox(inbox: Path) -> None:
@@ -126,6 +136,7 @@ def test_a_folder_that_vanishes_under_the_walk_is_no_trouble(inbox: Path) -> Non
     drop(inbox, "one/a", "two/b")
     steps = walk(str(inbox), "", keep_all)
     first = next(steps)
+    assert isinstance(first, str)
     other = inbox / ("two" if first.startswith("one") else "one")
     next(other.iterdir()).unlink()
     other.rmdir()

@@ -32,6 +32,18 @@ class Folders:
         """The decided end of the file that stands at `relpath` now."""
         return row(job_at(self.inbox, relpath, number=number), disposition=disposition)
 
+    def block(self, name: str) -> Callable[[], None]:
+        """Let nothing move into completed/`name`, until the returned function is called."""
+        in_the_way = [self.completed / name, self.completed / f"{name}~folder"]
+        for path in in_the_way:
+            path.write_bytes(b"a file where a folder should be")
+
+        def unblock() -> None:
+            for path in in_the_way:
+                path.unlink()
+
+        return unblock
+
     def finisher(self) -> Finisher:
         return Finisher({"media": self.places})
 

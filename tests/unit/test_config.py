@@ -65,6 +65,41 @@ def test_the_environment_goes_over_the_file(tmp_path: Path, monkeypatch: pytest.
     assert settings.transfer.memory == 1024 * MIB
 
 
+@pytest.mark.parametrize("variable", ["HOTFOLDER_DESTINATON__BUCKET", "HOTFOLDER_BUCKET"])
+def test_a_variable_that_nobody_obeys_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "other")
+    assert variable in complaint(tmp_path, MINIMAL)
+
+
+def test_a_relative_path_in_the_environment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOTFOLDER_FOLDERS__MEDIA__INBOX", "inbox")
+    assert "absolute" in complaint(tmp_path, MINIMAL)
+
+
+def test_an_address_with_a_password_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    text = MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nendpoint_url = 'https://me:s3cret@host'")
+    assert "no password" in complaint(tmp_path, text)
+    assert "s3cret" not in complaint(tmp_path, text)
+
+
+def test_a_faulty_inbox_is_the_only_complaint_about_its_folder(tmp_path: Path) -> None:
+    text = "[destination]\nbucket = 'b'\n[folders.media]\ninbox = 5\n"
+    assert complaint(tmp_path, text).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "office", ["inbox", "inbox/office", "completed", "completed/office", "failed", "."]
+)
+def test_two_folders_share_no_file(tmp_path: Path, office: str) -> None:
+    two = MINIMAL + f"[folders.office]\ninbox = '{office}'\ncompleted = 'x'\nfailed = 'y'\n"
+    two += "[defaults]\nkey = '{prefix}/{folder}/{relpath}{ext}'\n"
+    assert "must not" in complaint(tmp_path, two)
+
+
 def test_two_folders_need_keys_that_stay_apart(tmp_path: Path) -> None:
     two = MINIMAL + "[folders.office]\ninbox = 'office/inbox'\n"
     assert "same key" in complaint(tmp_path, two)

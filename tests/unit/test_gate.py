@@ -103,6 +103,7 @@ async def test_the_next_outage_begins_with_short_waits_again() -> None:
     way.gate.hold(trouble())
     for _ in range(3):
         await way.gate.probe()
+    way.gate.deliveries += 1
     way.gate.hold(trouble())
     assert way.gate.next_probe - way.clock.now == 1.0
 
@@ -139,3 +140,17 @@ async def test_an_error_that_is_no_trouble_of_the_store_is_not_swallowed() -> No
     way = Way(LocalError("too many open files"))
     with pytest.raises(LocalError):
         await way.gate.probe()
+
+
+async def test_a_store_that_answers_and_takes_nothing_is_asked_less_and_less_often() -> None:
+    # A policy may allow to list and deny to put: every probe gets through, and no file does.
+    way = Way(None, None, None, None)
+    waits = []
+    for delivered in (0, 0, 0, 1):
+        way.gate.deliveries += delivered
+        way.gate.hold(trouble(DestinationTrouble.DENIED))
+        waits.append(way.gate.next_probe - way.clock.now)
+        way.clock.now = way.gate.next_probe
+        await way.gate.probe()
+        assert way.gate.held is None
+    assert waits == [1.0, 2.0, 4.0, 1.0]

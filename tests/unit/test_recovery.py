@@ -37,7 +37,7 @@ def test_every_state_has_its_one_step(
     elif moved_to is not None:
         assert step == Record(ended, moved_to), "whatever stands in the inbox is another file"
     elif source is None:
-        assert step == Record(ended, None)
+        assert step == Record(ended, None, lost=disposition is not Disposition.LEAVE)
     elif source not in {PROVEN, TOUCHED}:
         assert isinstance(step, Forget), "a new version is delivered anew"
     elif disposition is Disposition.LEAVE:

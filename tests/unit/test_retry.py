@@ -29,8 +29,12 @@ POLICY = Policy(file_attempts=3, first_delay=2.0, longest_delay=60.0, first_hold
 NOW = 1000.0
 
 
-def decided(error: BaseException, attempt: int = 1, *, holds: int = 0, jitter: float = 1.0) -> Decision:
-    return decide(error, attempt, now=NOW, policy=POLICY, jitter=jitter, holds=holds)
+def decided(
+    error: BaseException, attempt: int = 1, *, jitter: float = 1.0, denial_is_its_own: bool = False
+) -> Decision:
+    return decide(
+        error, attempt, now=NOW, policy=POLICY, jitter=jitter, denial_is_its_own=denial_is_its_own
+    )
 
 
 @pytest.mark.parametrize("trouble", DestinationTrouble)
@@ -39,12 +43,12 @@ def test_trouble_with_the_store_holds_the_destination_and_costs_no_attempt(
     trouble: DestinationTrouble, attempt: int
 ) -> None:
     error = DestinationError(trouble, "no answer", hint="wait")
-    assert decided(error, attempt) == Hold("destination", NOW + 1.0, "no answer; wait")
+    assert decided(error, attempt) == Hold(NOW + 1.0, "no answer; wait")
 
 
 @pytest.mark.parametrize("attempt", [1, 3, 100])
 def test_trouble_with_the_disk_holds_the_folder_and_costs_no_attempt(attempt: int) -> None:
-    assert decided(LocalError("disk full"), attempt) == Hold("folder", NOW + 1.0, "disk full")
+    assert decided(LocalError("disk full"), attempt) == Hold(NOW + 1.0, "disk full")
 
 
 @pytest.mark.parametrize("attempt", [1, 3, 100])
@@ -91,13 +95,12 @@ def test_a_single_attempt_means_no_second_one() -> None:
     assert isinstance(found, Quarantined)
 
 
-def test_holds_double_up_to_their_limit() -> None:
-    def held(times: int) -> float:
-        found = decided(LocalError("full"), holds=times)
-        assert isinstance(found, Hold)
-        return found.until - NOW
-
-    assert [held(times) for times in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+def test_a_denial_is_the_files_own_once_the_store_took_others_since() -> None:
+    denied = DestinationError(DestinationTrouble.DENIED, "AccessDenied")
+    assert isinstance(decided(denied, denial_is_its_own=True), Deferred)
+    assert isinstance(decided(denied, 3, denial_is_its_own=True), Quarantined)
+    gone = DestinationError(DestinationTrouble.UNREACHABLE, "no answer")
+    assert isinstance(decided(gone, 3, denial_is_its_own=True), Hold)
 
 
 @pytest.mark.parametrize("tries", [1, 2, 33, 34, 1_000_000])

@@ -62,6 +62,7 @@ class CrtPutEngine:
         group = EventLoopGroup(threads)
         self._bootstrap = ClientBootstrap(group, DefaultHostResolver(group))
         self._clients: dict[str, Any] = {}
+        self._signers: list[_Signer] = []  # those that no request uses now
 
     async def put(
         self,
@@ -75,12 +76,14 @@ class CrtPutEngine:
     ) -> Answer:
         """See `PutEngine`. The signature binds the body: it covers `sha256`."""
         parts = urlsplit(url)
-        flight = _Flight(keys)
+        signer = self._signers.pop() if self._signers else _Signer()
+        signer.begin(keys)
+        flight = _Flight(signer)
         request = self._client(parts.scheme).make_request(
             type=S3RequestType.DEFAULT,
             operation_name="PutObject",
             request=_http_request(parts.netloc, parts.path, headers, body),
-            signing_config=self._signing(flight, sha256),
+            signing_config=self._signing(signer, sha256),
             on_headers=flight.on_headers,
             on_done=flight.on_done,
         )
@@ -94,6 +97,8 @@ class CrtPutEngine:
         except asyncio.CancelledError:
             request.cancel()
             raise
+        finally:
+            self._signers.append(signer)
 
     def _client(self, scheme: str) -> Any:
         if scheme not in self._clients:
@@ -115,13 +120,13 @@ class CrtPutEngine:
             )
         return self._clients[scheme]
 
-    def _signing(self, flight: "_Flight", sha256: bytes) -> Any:
+    def _signing(self, signer: "_Signer", sha256: bytes) -> Any:
         return AwsSigningConfig(
             algorithm=AwsSigningAlgorithm.V4,
             signature_type=AwsSignatureType.HTTP_REQUEST_HEADERS,
             service="s3",
             region=self._region,
-            credentials_provider=AwsCredentialsProvider.new_delegate(flight.sign),
+            credentials_provider=signer.provider,
             signed_body_header_type=AwsSignedBodyHeaderType.X_AMZ_CONTENT_SHA_256,
             signed_body_value=sha256.hex(),
             use_double_uri_encode=False,
@@ -129,14 +134,34 @@ class CrtPutEngine:
         )
 
 
+class _Signer:
+    """Gives the engine the keys of one request at a time, and counts how often it asked.
+
+    Never thrown away but used again: the engine drops its last reference to a delegate from a thread
+    of its own and without the GIL (awscrt 0.38, `s_credentials_provider_binding_clean_up`), which
+    ends the process sooner or later. The reference here is always one more.
+    """
+
+    def __init__(self) -> None:
+        self._keys = SigningKeys("", "", None)
+        self.signed = 0
+        self.provider = AwsCredentialsProvider.new_delegate(self._sign)
+
+    def begin(self, keys: SigningKeys) -> None:
+        self._keys, self.signed = keys, 0
+
+    def _sign(self) -> Any:
+        self.signed += 1
+        return AwsCredentials(self._keys.access_key, self._keys.secret_key, self._keys.token)
+
+
 class _Flight:
     """One request under way: carries the engine's callbacks from its threads to the event loop."""
 
-    def __init__(self, keys: SigningKeys) -> None:
+    def __init__(self, signer: _Signer) -> None:
         self._loop = asyncio.get_running_loop()
-        self._keys = keys
+        self._signer = signer
         self._headers: list[tuple[str, str]] = []
-        self._signed = 0
         self.landed: asyncio.Future[Answer] = self._loop.create_future()
 
     @property
@@ -145,11 +170,7 @@ class _Flight:
 
         A request that was signed and then found no connection counts as well.
         """
-        return max(1, self._signed)
-
-    def sign(self) -> Any:
-        self._signed += 1
-        return AwsCredentials(self._keys.access_key, self._keys.secret_key, self._keys.token)
+        return max(1, self._signer.signed)
 
     def on_headers(self, *, headers: list[tuple[str, str]], **_: object) -> None:
         self._headers = headers

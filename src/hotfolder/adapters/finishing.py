@@ -4,19 +4,20 @@ Rename comes first and the check after, because only the other way round leaves 
 different file could be moved unseen. What should not have moved is put back, without clobbering.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hotfolder import durable
-from hotfolder.beneath import NOT_THERE, fingerprint_of, look, parent_of
+from hotfolder.beneath import NOT_THERE, directory_at, fingerprint_of, look, parent_of
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
-from hotfolder.core.routing import clash_name
+from hotfolder.core.routing import clash_name, detours
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -36,7 +37,8 @@ class Finisher:
 
     def __init__(self, places: Mapping[str, Places]) -> None:
         self._places = places
-        self._touched: set[str] = set()  # directories whose names changed and are not synced yet
+        # (root, directory below it) whose names changed and are not synced yet
+        self._touched: set[tuple[str, str]] = set()
 
     def move(self, row: JournalRow) -> str:
         """Move the row's original to its target and return where it is now.
@@ -48,7 +50,7 @@ class Finisher:
         try:
             with parent_of(inbox, row.relpath) as (source, name):
                 self._check_source(row, _stat(source, name))
-                with parent_of(target_root, row.target, make=True) as (target, wanted):
+                with _target_directory(target_root, row.target) as (target, wanted, above):
                     moved_as = self._rename(row, source, name, target, wanted)
                     self._check_moved(row, source, name, target, moved_as)
         except OSError as error:
@@ -56,22 +58,14 @@ class Finisher:
             if error.errno in NOT_THERE and is_gone:
                 raise SourceChanged(f"{inbox}/{row.relpath} is gone") from error
             raise _refused(row, target_root, error) from error
-        moved_to = os.path.join(target_root, os.path.dirname(row.target), moved_as)
-        self._touched |= {os.path.dirname(f"{inbox}/{row.relpath}"), os.path.dirname(moved_to)}
-        return moved_to
+        self._touched |= {(inbox, os.path.dirname(row.relpath)), (target_root, above)}
+        return os.path.join(target_root, above, moved_as)
 
     def sync(self) -> None:
         """Make every move since the last call durable. Raises `LocalError`."""
-        for directory in sorted(self._touched):
-            try:
-                durable.sync_directory(directory)
-            except LocalError as error:
-                if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in NOT_THERE:
-                    raise
-                # Somebody renamed or removed it since. Its name leads there no more, and to wait for
-                # it would hold every other file: make everything durable instead.
-                os.sync()
-            self._touched.discard(directory)
+        for root, relpath in sorted(self._touched):
+            _sync(root, relpath)
+            self._touched.discard((root, relpath))
 
     def find(self, row: JournalRow) -> Found:
         """What stands at the row's source, and where its very inode moved to, if it did.
@@ -135,6 +129,19 @@ class Finisher:
         raise SourceChanged(f"{row.relpath} was replaced while it moved; it was put back")
 
 
+def _sync(root: str, relpath: str) -> None:
+    """Make the names in one directory durable. Raises `LocalError`."""
+    try:
+        with directory_at(root, relpath) as directory:
+            durable.sync_directory(directory, named=f"{root}/{relpath}")
+    except OSError as error:
+        if error.errno not in NOT_THERE | {errno.EACCES}:
+            raise durable.local_error("sync the folder", f"{root}/{relpath}", error) from error
+        # Somebody renamed, removed or shut it since. Its name leads there no more, and to wait for it
+        # would hold every other file: make everything durable instead.
+        os.sync()
+
+
 def rename_without_clobbering(source: int, name: str, target: int, new_name: str) -> None:
     """Rename between two open directories. Raises FileExistsError where the new name is taken."""
     done = _libc.renameat2(
@@ -151,9 +158,36 @@ def rename_without_clobbering(source: int, name: str, target: int, new_name: str
     os.unlink(name, dir_fd=source)
 
 
-def _candidates(row: JournalRow) -> tuple[str, str]:
-    parent, slash, name = row.target.rpartition("/")
-    return row.target, f"{parent}{slash}{clash_name(name, row.operation_id)}"
+@contextlib.contextmanager
+def _target_directory(root: str, target: str) -> Iterator[tuple[int, str, str]]:
+    """The directory for `target`, made where missing, the name in it, and its path below `root`.
+
+    Raises OSError.
+    """
+    above, name = os.path.split(target)
+    with contextlib.ExitStack() as stack:
+        blocked = None
+        for relpath in detours(above):
+            whole = os.path.join(relpath, name)
+            try:
+                descriptor, _ = stack.enter_context(parent_of(root, whole, make=True))
+            except OSError as error:
+                if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
+                    raise
+                blocked = blocked or error
+                continue
+            yield descriptor, name, relpath
+            return
+        if blocked is not None:
+            raise blocked
+
+
+def _candidates(row: JournalRow) -> Iterator[str]:
+    """Every path at which `move` may have put the row's original."""
+    directory, name = os.path.split(row.target)
+    for place in detours(directory):
+        yield os.path.join(place, name)
+        yield os.path.join(place, clash_name(name, row.operation_id))
 
 
 def _as_then(row: JournalRow, there: Fingerprint | None, device: int) -> Fingerprint | None:

@@ -50,7 +50,7 @@ _DELETING_IS_SAFE = (
 )
 
 _HINTS = {
-    sqlite3.SQLITE_FULL: "free space on this file system; work resumes by itself",
+    sqlite3.SQLITE_FULL: "free space on this file system; the daemon goes on by itself",
     sqlite3.SQLITE_IOERR: "look into the kernel log and check the disk",
     sqlite3.SQLITE_READONLY: "give the user that runs hotfolder permission to write the state folder",
     sqlite3.SQLITE_PERM: "give the user that runs hotfolder permission to write the state folder",

@@ -3,18 +3,15 @@
 import os
 from collections.abc import Callable, Iterator
 
-import structlog
-
 from hotfolder.beneath import NOT_THERE, directory_at
+from hotfolder.core.records import PassedOver
 
-log = structlog.get_logger()
 
+def walk(root: str, start: str, ignored: Callable[[str], bool]) -> Iterator[str | PassedOver]:
+    """Every entry below `root`/`start` that is not ignored and no folder, relative to `root`.
 
-def walk(root: str, start: str, ignored: Callable[[str], bool]) -> Iterator[str]:
-    """Every regular file below `root`/`start` that is not ignored, relative to `root`.
-
-    Symlinks, devices, sockets and FIFOs are passed over. A directory that cannot be read is logged
-    and passed over; if it is the root itself, the OSError is raised.
+    A regular file is its path; whatever is never opened (links, devices, folders that may not be
+    read) comes with the reason. Where the root itself cannot be read, the OSError is raised.
     """
     pending = [start]
     while pending:
@@ -26,15 +23,16 @@ def walk(root: str, start: str, ignored: Callable[[str], bool]) -> Iterator[str]
                     if entry.is_dir(follow_symlinks=False):
                         if not ignored(f"{relpath}/"):
                             pending.append(relpath)
-                    elif entry.is_file(follow_symlinks=False) and not ignored(relpath):
-                        yield relpath
+                    elif not ignored(relpath):
+                        yield relpath if entry.is_file(follow_symlinks=False) else _odd(entry, relpath)
         except OSError as error:
             if not directory:
                 raise
             if error.errno not in NOT_THERE:
-                log.warning(
-                    "scan.unreadable",
-                    path=f"{root}/{directory}",
-                    reason=error.strerror,
-                    hint="let the user that runs hotfolder enter and read the folder",
-                )
+                why = f"cannot be read: {error.strerror}; let the user that runs hotfolder enter it"
+                yield PassedOver(directory, why)
+
+
+def _odd(entry: "os.DirEntry[str]", relpath: str) -> PassedOver:
+    what = "a symbolic link" if entry.is_symlink() else "a device, pipe or socket"
+    return PassedOver(relpath, f"{what}: only regular files are delivered")

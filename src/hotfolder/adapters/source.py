@@ -8,11 +8,15 @@ import pwd
 import stat
 
 from hotfolder.beneath import NOT_THERE, fingerprint_of, parent_of
-from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
+from hotfolder.core.errors import FileRejected, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Job
 
 #: O_NONBLOCK: a FIFO put in the place of a file must not block the open.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+#: Another program holds a lease (a Samba oplock, an NFS delegation) or runs it: it will let go.
+_BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class OpenOriginal:
@@ -46,10 +50,7 @@ class OpenOriginal:
             try:
                 piece = os.pread(self._descriptor, missing, offset)
             except OSError as error:
-                raise FileRejected(
-                    f"{self._job.path} cannot be read at byte {offset}: {error.strerror}",
-                    hint="check the disk; copy what can be read elsewhere before anything else",
-                ) from error
+                raise _unreadable(self._job, f"read (at byte {offset})", error) from error
             if not piece:
                 raise SourceChanged(f"{self._job.path} became shorter while it was read")
             pieces.append(piece)
@@ -78,14 +79,15 @@ def open_original(job: Job) -> OpenOriginal:
             descriptor = os.open(name, _FILE, dir_fd=directory)
     except PermissionError as error:
         raise FileRejected(
-            f"{job.path} may not be read by this user", hint="give it read permission and retry it"
+            f"{job.path} may not be read by this user",
+            hint="give it read permission, then put it back into the inbox",
         ) from error
     except OSError as error:
         if error.errno in NOT_THERE | {errno.ENXIO}:
             raise SourceChanged(f"{job.path} is gone, or no longer a regular file") from error
-        raise LocalError(
-            f"cannot open {job.path}: {error.strerror}", hint="see the system log"
-        ) from error
+        if error.errno in _BUSY:
+            raise SourceChanged(f"another program keeps {job.path} to itself") from error
+        raise _unreadable(job, "open", error) from error
     original = OpenOriginal(descriptor, job)
     try:
         original.unchanged()
@@ -94,6 +96,19 @@ def open_original(job: Job) -> OpenOriginal:
         original.close()
         raise
     return original
+
+
+def _unreadable(job: Job, doing: str, error: OSError) -> LocalError | SourceUnreadable:
+    """Whose trouble it is: the machine's and the volume's hold the folder, the file's do not."""
+    what = f"cannot {doing} {job.path}: {error.strerror}"
+    if error.errno in _EXHAUSTED:
+        return LocalError(what, hint="raise the limit of open files (LimitNOFILE), or free memory")
+    try:
+        with os.scandir(job.root):
+            pass
+    except OSError:
+        return LocalError(what, hint=f"{job.root} cannot be read: mount its volume")
+    return SourceUnreadable(what, hint="check the disk; first copy elsewhere what can be read")
 
 
 def refuse_open_writer(descriptor: int, path: str) -> None:

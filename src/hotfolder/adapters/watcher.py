@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable
 
@@ -35,6 +36,8 @@ def _is_no_stop(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("watchdog.observers.inotify").addFilter(_is_no_stop)
+# watchdog reaches a new directory by its event and by its parent's walk, and warns that it did.
+warnings.filterwarnings("ignore", r"Callback with id .* already exists for watch", RuntimeWarning)
 
 
 class _Handler(FileSystemEventHandler):

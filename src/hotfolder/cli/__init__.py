@@ -1,11 +1,14 @@
 """The command line: one module a family of commands. Exit codes are decided here and nowhere else."""
 
+import asyncio
 import sys
+from typing import Annotated
 
 import typer
 
+from hotfolder import __version__
 from hotfolder.cli import configuration, delivering, queries
-from hotfolder.cli.output import say_error
+from hotfolder.cli.output import say, say_error
 from hotfolder.core.errors import (
     AlreadyRunning,
     ConfigError,
@@ -14,13 +17,32 @@ from hotfolder.core.errors import (
     LocalError,
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"hotfolder {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="hotfolder",
-    help="The watch-folder daemon to trust with your only copy.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """The watch-folder daemon to trust with your only copy."""
+
+
 delivering.register(app)
 queries.register(app)
 app.add_typer(configuration.app, name="config")
@@ -55,3 +77,9 @@ def main() -> None:
         # The reader of our output went away (`hotfolder history | head`): not an error of ours.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # files of ours raise typed errors: this is the terminal or a pipe
+        say_error(LocalError(f"cannot write the output: {error.strerror}"))
+        sys.exit(EXIT_FAILED)
+    except asyncio.CancelledError:
+        say_error(LocalError("stopped before the end; what was not delivered is where it was"))
+        sys.exit(EXIT_FAILED)

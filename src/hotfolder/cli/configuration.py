@@ -22,7 +22,10 @@ def init(
         FILE_NAME
     ),
 ) -> None:
-    """Write a commented configuration to start from; an existing file is never touched."""
+    """Write a commented configuration to start from.
+
+    An existing file is never touched.
+    """
     try:
         with config.open("x", encoding="utf-8") as file:
             file.write(TEMPLATE)
@@ -41,7 +44,10 @@ def init(
 def show(
     config: ConfigFile = None, as_json: Json = False, debug: Debug = False, log_level: LogLevel = None
 ) -> None:
-    """Print the effective configuration: file, environment and defaults together."""
+    """Print the configuration in effect.
+
+    File, environment and defaults together.
+    """
     settings = settings_of(config, debug=debug, log_level=log_level)
     table = settings.as_toml_table()
     text = json.dumps(table, indent=2) + "\n" if as_json else tomli_w.dumps(table)

@@ -1,6 +1,7 @@
 """Commands that deliver: run, once, sandbox, upload."""
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hotfolder import app as application
+from hotfolder.adapters.lock import StateLock
 from hotfolder.app import RunSummary
 from hotfolder.cli.options import ConfigFile, Debug, LogLevel, set_up_logs, settings_of
 from hotfolder.cli.output import err, is_terminal, say, say_error, shown, size
@@ -24,32 +26,37 @@ def register(app: typer.Typer) -> None:
 
 
 def run(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
-    """Run the daemon in the foreground, until SIGTERM or Ctrl-C."""
+    """Run the daemon in the foreground, until Ctrl-C."""
     settings = settings_of(config, debug=debug, log_level=log_level)
     shown_live = display() if is_terminal() else None
     asyncio.run(application.run(settings, display=shown_live))
 
 
 def once(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
-    """Deliver what is in the inboxes now, then exit: 0 only if nothing failed or was left."""
+    """Deliver what is in the inboxes now, then exit.
+
+    Exits with 0 only if nothing failed or was left.
+    """
     settings = settings_of(config, debug=debug, log_level=log_level)
     _finish(asyncio.run(application.run(settings, once=True, display=display())))
 
 
 def sandbox(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("sandbox"),
+    directory: Annotated[Path, typer.Argument(metavar="DIR")] = Path("sandbox"),
     debug: Debug = False,
     log_level: LogLevel = None,
 ) -> None:
-    """Try hotfolder: an S3 store, bucket, inbox and configuration in DIR, and the daemon on them.
+    """Try hotfolder with a store of its own, in DIR.
 
-    Ctrl-C stops all of it; the next start with the same DIR finds all data again.
+    Makes an S3 store, bucket, inbox and configuration there and runs the daemon on them. Ctrl-C stops
+    all of it; the next start with the same DIR finds all data again.
     """
     box = Sandbox(directory.absolute())
-    with box.running():
+    box.make()
+    with StateLock(box.directory / "lock"), box.running():
         settings = load(box.config_file)
         set_up_logs(settings, debug=debug, log_level=log_level)
-        for line in box.welcome():
+        for line in box.welcome(_program()):
             say(line)
         sys.stdout.flush()
         asyncio.run(application.run(settings, display=display() if is_terminal() else None))
@@ -57,25 +64,38 @@ def sandbox(
 
 def upload(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files, or folders with all below them.")
+        list[Path], typer.Argument(metavar="PATH", help="Files, or folders with all below them.")
     ],
     config: ConfigFile = None,
     debug: Debug = False,
     log_level: LogLevel = None,
 ) -> None:
-    """Deliver files from anywhere, once; the originals stay where they are."""
+    """Deliver files from anywhere, once; originals stay."""
     settings = settings_of(config, debug=debug, log_level=log_level)
     _finish(asyncio.run(application.upload(settings, paths, command=sys.argv[1:], display=display())))
+
+
+def _program() -> str:
+    """How the person can call hotfolder again: its name if PATH has it, else the path just used."""
+    called, on_path = Path(sys.argv[0]).absolute(), shutil.which("hotfolder")
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m hotfolder"
+    if on_path is not None and Path(on_path).samefile(called):
+        return "hotfolder"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def _finish(summary: RunSummary) -> None:
     """Say how a one-shot run ended, and exit accordingly."""
     totals = summary.activity.totals
     for path, reason in summary.left.items():
+        if summary.trouble is not None and reason == summary.trouble.sentence:
+            continue  # said once, below
         err.print(f"left {shown(path)}: {shown(reason)}", markup=False)
+    rest = f"{len(summary.left)} left" if summary.trouble is None else "the rest was left"
     say(
         f"{totals.uploaded} uploaded ({size(totals.bytes_uploaded)}), {totals.skipped} skipped, "
-        f"{totals.failed} failed, {len(summary.left)} left"
+        f"{totals.failed} failed, {rest}"
     )
     if summary.trouble is not None:
         say_error(summary.trouble)

@@ -1,5 +1,6 @@
 """Options that every command takes, and what they lead to."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,27 +9,43 @@ import typer
 from hotfolder.adapters.logs import configure_logs
 from hotfolder.config import Settings, find_file, load
 
+
+class Level(StrEnum):
+    """What `--log-level` takes."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The configuration file.", show_default=False),
+    typer.Option(
+        "--config", metavar="FILE", help="The configuration file.", show_default=False, readable=False
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything, libraries too.")]
 LogLevel = Annotated[
-    str | None,
+    Level | None,
     typer.Option(
-        "--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False
+        "--log-level",
+        metavar="LEVEL",
+        help="debug, info, warning or error.",
+        show_default=False,
+        case_sensitive=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def settings_of(config: Path | None, *, debug: bool, log_level: str | None) -> Settings:
+def settings_of(config: Path | None, *, debug: bool, log_level: Level | None) -> Settings:
     """The settings that a command works with; logging is set up as they say."""
     settings = load(find_file(config))
     set_up_logs(settings, debug=debug, log_level=log_level)
     return settings
 
 
-def set_up_logs(settings: Settings, *, debug: bool, log_level: str | None) -> None:
-    level = "debug" if debug else log_level or settings.log.level
+def set_up_logs(settings: Settings, *, debug: bool, log_level: Level | None) -> None:
+    level = "debug" if debug else str(log_level or settings.log.level)
     configure_logs(level=level, format=settings.log.format)

@@ -2,12 +2,20 @@
 
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
 
 from rich.console import Console
 from rich.filesize import decimal
+from rich.table import Table
 from rich.text import Text
 
 from hotfolder.core.errors import HotfolderError
+
+Justify = Literal["left", "right"]
+LEFT: Justify = "left"
+RIGHT: Justify = "right"
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -29,6 +37,26 @@ def say_error(error: HotfolderError) -> None:
     err.print(Text(f"hotfolder: {error}", style="bold red" if err.is_terminal else ""))
     if error.hint:
         err.print(Text(f"  {error.hint}"))
+
+
+def print_table(headings: Mapping[str, Justify], rows: Iterable[Sequence[Text | str]]) -> None:
+    """A table that folds long cells on a terminal; elsewhere whole cells, separated by tabs."""
+    if not out.is_terminal:
+        for row in (tuple(headings), *rows):
+            out.file.write("\t".join(str(cell) for cell in row) + "\n")
+        return
+    rigid = set(headings) - {"file", "why"}  # the rest is short
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in headings.items():
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in rigid)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def local_time(moment: str) -> str:
+    """A ledger's timestamp (RFC 3339) in the time of this machine, to the second."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def size(count: float | None) -> str:

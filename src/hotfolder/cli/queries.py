@@ -6,13 +6,24 @@ from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from hotfolder.adapters import heartbeat
 from hotfolder.app import open_ledger
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
-from hotfolder.cli.output import ago, out, rate, say, shown, size, span
+from hotfolder.cli.output import (
+    LEFT,
+    RIGHT,
+    ago,
+    local_time,
+    out,
+    print_table,
+    rate,
+    say,
+    shown,
+    size,
+    span,
+)
 from hotfolder.config import Settings
 from hotfolder.core import jsonline
 from hotfolder.core.errors import LocalError
@@ -48,12 +59,12 @@ def status_lines(state: dict[str, Any], settings: Settings) -> list[str]:
     """The heartbeat in words."""
     totals, waiting, destination = state["totals"], state["waiting"], state["destination"]
     delivered = f"{totals['uploaded']} uploaded ({size(totals['bytes_uploaded'])})"
-    pace = f"{rate(state['bytes_per_second'])}, ETA {span(state['eta_seconds'])}"
+    ended = f", {ago(state['last_update'])}" if state["phase"] == "stopped" else ""
     lines = [
-        f"phase        {state['phase']}",
-        f"since        {ago(state['started_at'])} (process {state['pid']} on {state['host']})",
+        f"phase        {state['phase']}{ended}",
+        f"started      {ago(state['started_at'])} (process {state['pid']} on {state['host']})",
         f"delivered    {delivered}, {totals['skipped']} skipped, {totals['failed']} failed",
-        f"in flight    {len(state['active'])}, {pace}",
+        f"in flight    {_flying(state)}",
         f"waiting      {waiting['count']} ({size(waiting['bytes'])})",
         f"store        {destination['state']}, since {ago(destination['since'])}",
     ]
@@ -69,17 +80,26 @@ def status_lines(state: dict[str, Any], settings: Settings) -> list[str]:
     return lines
 
 
+def _flying(state: dict[str, Any]) -> str:
+    if not state["active"]:
+        return "0"
+    pace = f"{rate(state['bytes_per_second'])}, ETA {span(state['eta_seconds'])}"
+    return f"{len(state['active'])}, {pace}"
+
+
 def _print_active(active: list[dict[str, Any]]) -> None:
     if not active:
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("file", "stage", "done", "size", "rate", "ETA"):
-        table.add_column(heading, justify="left" if heading in {"file", "stage"} else "right")
-    for flight in active[:20]:
-        done = f"{100 * flight['bytes'] // max(flight['size'], 1)} %"
-        cells = (flight["stage"], done, size(flight["size"]), rate(flight["bytes_per_second"]))
-        table.add_row(Text(shown(flight["path"])), *cells, span(flight["eta_seconds"]))
-    out.print(table)
+    headings = dict.fromkeys(("file", "stage"), LEFT) | dict.fromkeys(
+        ("done", "size", "rate", "ETA"), RIGHT
+    )
+    print_table(headings, map(_active_row, active[:20]))
+
+
+def _active_row(flight: dict[str, Any]) -> tuple[str | Text, ...]:
+    done = f"{100 * flight['bytes'] // max(flight['size'], 1)} %"
+    pace = (rate(flight["bytes_per_second"]), span(flight["eta_seconds"]))
+    return Text(shown(flight["path"])), flight["stage"], done, size(flight["size"]), *pace
 
 
 def history(
@@ -99,24 +119,20 @@ def history(
     if not entries:
         say("nothing was recorded yet")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("when", "what", "status", "file", "size", "packed", "where, or why not"):
-        table.add_column(heading, justify="right" if heading in {"size", "packed"} else "left")
-    for entry in entries:
-        table.add_row(*_row(entry))
-    out.print(table)
+    headings = dict.fromkeys(("when", "what", "status"), LEFT)
+    headings |= dict.fromkeys(("size", "packed"), RIGHT) | dict.fromkeys(("file", "why"), LEFT)
+    inboxes = {name: f"{folder.inbox}/" for name, folder in settings.folders.items()}
+    print_table(headings, (_row(entry, inboxes.get(entry.get("folder", ""), "")) for entry in entries))
 
 
-def _row(entry: dict[str, Any]) -> tuple[str | Text, ...]:
-    where = entry["error_message"] or entry["result_path"] or "-"
+def _row(entry: dict[str, Any], inbox: str) -> tuple[str | Text, ...]:
+    style = {"success": "green", "failed": "red"}.get(entry["status"], "yellow")
     return (
-        str(entry["completed_at"])[:19].replace("T", " "),
+        local_time(entry["completed_at"]),
         str(entry["operation_type"]),
-        Text(
-            entry["status"], style={"success": "green", "failed": "red"}.get(entry["status"], "yellow")
-        ),
-        Text(shown(entry["target_name"])),
+        Text(entry["status"], style=style),
         size(entry.get("original_size")),
         size(entry.get("compressed_size")),
-        Text(shown(where)),
+        Text(shown(entry["target_path"].removeprefix(inbox))),
+        Text(shown(entry["error_message"] or "")),
     )

@@ -115,12 +115,12 @@ _HINTS = {
 }
 _TROUBLE_HINTS = {
     DestinationTrouble.UNREACHABLE: (
-        "check the network, the endpoint_url and the store; delivery resumes by itself"
+        "check the network, the endpoint_url and the store; the daemon goes on by itself"
     ),
     DestinationTrouble.DENIED: _POLICY,
     DestinationTrouble.NO_BUCKET: "create the bucket, or correct `bucket` in [destination]",
-    DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in again); delivery resumes by itself",
-    DestinationTrouble.THROTTLED: "the store asks for fewer requests; delivery resumes by itself",
+    DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in); the daemon goes on by itself",
+    DestinationTrouble.THROTTLED: "the store asks for fewer requests; the daemon goes on by itself",
 }
 
 _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {

@@ -17,7 +17,7 @@ class HotfolderError(Exception):
     @property
     def sentence(self) -> str:
         """Message and hint as one line for logs, the ledger and the terminal."""
-        return f"{self}; {self.hint}" if self.hint else str(self)
+        return f"{str(self).rstrip('.')}; {self.hint}" if self.hint else str(self)
 
 
 class ConfigError(HotfolderError):
@@ -52,6 +52,10 @@ class LocalError(HotfolderError):
 
 class SourceChanged(HotfolderError):
     """The original changed, vanished or is being written: back to settling, costs no attempt."""
+
+
+class SourceUnreadable(HotfolderError):
+    """The disk does not give this one original now: try again, bounded."""
 
 
 class VerificationFailed(HotfolderError):

@@ -36,6 +36,14 @@ def decimal_seconds(ns: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An entry of the inbox that is never opened; `relpath` is relative to the inbox."""
+
+    relpath: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One settled file on its journey. `relpath` is relative to `root`, surrogate-escaped."""
 

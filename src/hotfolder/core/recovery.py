@@ -32,10 +32,11 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Moved, but not recorded: write the ledger line."""
+    """Moved (or `lost`: taken away by somebody), but not recorded: write the ledger line."""
 
     row: JournalRow
     moved_to: str | None
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,9 @@ def plan_row(row: JournalRow, found: Found, *, recorded: bool) -> Step:
     if found.moved_to is not None:
         return Record(row, found.moved_to)
     if found.source is None:
-        # Somebody took the original away after the proof; the operation happened all the same.
-        return Record(row, None)
+        # Somebody took the original away after the proof; the operation happened all the same, and
+        # without a line nobody would know whose object that is.
+        return Record(row, None, lost=row.disposition is not Disposition.LEAVE)
     if not row.fingerprint.survived_move(found.source):
         return Forget(row, "the original changed after it was proven; it is delivered anew")
     if row.disposition is Disposition.LEAVE:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hotfolder.core.errors import (
     DestinationError,
+    DestinationTrouble,
     FileRejected,
     HotfolderError,
     LocalError,
@@ -51,9 +52,8 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Everything that goes to `scope` waits until `until`; no file uses up an attempt."""
+    """Everything that shares the trouble waits until `until`; no file uses up an attempt."""
 
-    scope: str
     until: float
     reason: str
 
@@ -67,23 +67,29 @@ def backoff(tries: int, *, first: float, longest: float, jitter: float) -> float
 
 
 def decide(
-    error: BaseException, attempt: int, *, now: float, policy: Policy, jitter: float, holds: int = 0
+    error: BaseException,
+    attempt: int,
+    *,
+    now: float,
+    policy: Policy,
+    jitter: float,
+    denial_is_its_own: bool = False,
 ) -> Decision:
     """What to do with a file whose delivery raised `error` on attempt number `attempt` (from 1).
 
-    `jitter` in [0, 1]; `holds` is how often in a row the same scope was held before. An error that
-    is not typed is a defect of ours: it is treated as the file's own, so that it cannot stop others.
+    `jitter` in [0, 1]. `denial_is_its_own`: the store denied this file before and took others since.
+    An error that is not typed is a defect of ours: it is treated as the file's own, so that it cannot
+    stop others.
     """
     reason = error.sentence if isinstance(error, HotfolderError) else f"{type(error).__name__}: {error}"
     match error:
         case SourceChanged():
             return Resettle(reason)
+        case DestinationError(trouble=DestinationTrouble.DENIED) if denial_is_its_own:
+            pass  # a policy on its key: it must not hold the others again and again
         case DestinationError() | LocalError():
-            scope = "destination" if isinstance(error, DestinationError) else "folder"
-            wait = backoff(
-                holds + 1, first=policy.first_hold, longest=policy.longest_hold, jitter=jitter
-            )
-            return Hold(scope, now + wait, reason)
+            wait = backoff(1, first=policy.first_hold, longest=policy.longest_hold, jitter=jitter)
+            return Hold(now + wait, reason)
         case FileRejected():
             return Quarantined(reason)
     if attempt >= policy.file_attempts:

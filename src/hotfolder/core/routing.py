@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import re
 import string
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -201,6 +202,21 @@ def name_metadata(relpath: str) -> str:
     """`hotfolder-name`: the path percent-encoded as ASCII, or its last part where that is too long."""
     encoded = quote(relpath.encode("utf-8", "surrogateescape"))
     return encoded if len(encoded) <= _MAX_NAME_METADATA else encoded.rpartition("/")[2]
+
+
+def detours(directory: str) -> Iterator[str]:
+    """`directory` (relative, "" for the root), then it with one step at a time under another name.
+
+    For a target tree in which a file has the name that a folder needs now: `reel` was delivered as a
+    file, and later `reel/1.mp4`. The deepest step comes first, because what stands above it is tried
+    as it is before it is given another name.
+    """
+    yield directory
+    steps = directory.split("/") if directory else []
+    if not {"", ".", ".."}.isdisjoint(steps):
+        return  # no scan gives such a path; a damaged journal must not lead anywhere with it
+    for i in reversed(range(len(steps))):
+        yield "/".join([*steps[:i], clash_name(steps[i], "folder"), *steps[i + 1 :]])
 
 
 def clash_name(name: str, operation_id: str) -> str:

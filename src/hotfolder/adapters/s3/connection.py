@@ -113,6 +113,12 @@ class S3Connection:
         self._refused = True
 
 
+class NoKeyPairError(boto_errors.NoCredentialsError):
+    """The configured credentials file is absent, or holds no whole key pair."""
+
+    fmt = "there is no key pair in the section [default] of {path}"
+
+
 class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
     """SigV4 over the SHA-256 that the checksum header already holds: the body is hashed once, by us.
 
@@ -127,9 +133,12 @@ class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
 def _open_session(settings: S3Settings) -> boto3.Session:
     if settings.credentials_file is None:
         return boto3.Session(region_name=settings.region)
-    credentials = SharedCredentialProvider(str(settings.credentials_file), "default").load()
+    try:
+        credentials = SharedCredentialProvider(str(settings.credentials_file), "default").load()
+    except boto_errors.PartialCredentialsError as error:
+        raise NoKeyPairError(path=settings.credentials_file) from error
     if credentials is None:
-        raise boto_errors.NoCredentialsError
+        raise NoKeyPairError(path=settings.credentials_file)
     return boto3.Session(
         aws_access_key_id=credentials.access_key,
         aws_secret_access_key=credentials.secret_key,

@@ -49,10 +49,7 @@ SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it the put engine's copies co
 _PIECE = 1024 * 1024  # bytes given to the socket, or read from it, at once
 _BRIEF_TRIES = 4
 _FIRST_WAIT, _LONGEST_WAIT = 0.4, 5.0  # seconds: upper bounds, each wait is drawn below its bound
-_RENEW_INTERVAL = 5.0  # seconds between two readings of credentials that were refused
-_KEYS_LIFETIME = 30.0  # seconds; botocore refreshes credentials many minutes before they expire
 _CREDENTIAL_TROUBLES = {DestinationTrouble.DENIED, DestinationTrouble.EXPIRED}
-_SIGNER = "hotfolder-s3v4"
 
 
 class S3Store:
