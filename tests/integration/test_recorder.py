@@ -473,6 +473,24 @@ def other(number: int) -> JournalRow:
     return row(job(number=number))
 
 
+async def test_a_ledger_line_by_another_hand_does_not_stop_the_restart(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    crash_after_move(desk, desk.folders.proven("clip.mp4"))
+    FileLedger(desk.ledger_path).append([{"note": "copied by hand"}])
+    await desk.recorder().recover()
+    assert [line.get("target_name") for line in desk.lines()] == [None, "clip.mp4"]
+
+
+async def test_an_original_that_was_taken_away_is_recorded_and_said(desk: Desk) -> None:
+    path = desk.folders.drop("clip.mp4")
+    crash_after_journal(desk, desk.folders.proven("clip.mp4"))
+    path.unlink()
+    await desk.recorder().recover()
+    (line,) = desk.lines()
+    assert line["completed_dir_path"] is None
+    assert "taken away" in line["error_message"]
+
+
 @pytest.mark.parametrize("crash", [crash_after_journal, crash_after_move])
 @pytest.mark.parametrize("how", ["gone", "another volume"])
 async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_known(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.s3 import S3Settings, S3Store
 from hotfolder.core.errors import (
     DestinationError,
@@ -17,6 +18,7 @@ from hotfolder.core.errors import (
     KeyTaken,
     ObjectRefused,
 )
+from hotfolder.core.ports import SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
 from tests.support.s3_stores import Naps, opened, write_credentials
 from tests.support.scripted_http import Reply, ScriptedServer, scripted
@@ -197,3 +199,22 @@ async def test_a_download_never_goes_on_in_another_object(bench: Bench) -> None:
     with pytest.raises(ObjectRefused):
         async for _chunk in store.get("k"):
             pass
+
+
+async def test_the_put_engine_uses_its_signers_again() -> None:
+    # A delegate whose last reference goes in a thread of awscrt is dropped without the GIL: after some
+    # ten thousand requests the process dies of it.
+    async with scripted(Reply(status=403, code="AccessDenied")) as server:
+        engine = CrtPutEngine(region="us-east-1", connect_timeout=5, connections=8)
+        keys, body = SigningKeys("AK", "SK", None), b"data"
+        url = f"{server.endpoint_url}/bucket/key"
+        sha256 = hashlib.sha256(body).digest()
+        known: set[int] = set()
+        for _ in range(3):
+            puts = [engine.put(url, {}, body, sha256=sha256, keys=keys, deadline=20) for _ in range(10)]
+            answers = await asyncio.gather(*puts)
+            assert {answer.status for answer in answers} == {403}
+            signers = {id(signer) for signer in engine._signers}
+            assert known <= signers
+            known = signers
+        assert len(known) <= 10

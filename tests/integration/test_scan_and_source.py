@@ -327,6 +327,31 @@ def ignored_sigio() -> Iterator[None]:
     signal.signal(signal.SIGIO, before)
 
 
+_HOLD_LEASE = """
+import fcntl, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = open(sys.argv[1], "rb")
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_server_leases_is_put_off_and_holds_no_other(inbox: Path, job: Job) -> None:
+    # As Samba does for an oplock, and nfsd for a delegation.
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD_LEASE, job.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdin is not None
+        assert server.stdout.readline() == b"held\n"
+        with pytest.raises(SourceChanged, match="another program"):
+            open_original(job)
+        server.stdin.close()
+        server.wait()
+    open_original(job).close()
+
+
 _HOLD_OPEN = """
 import mmap, sys
 file = open(sys.argv[1], sys.argv[2])
@@ -581,3 +606,20 @@ async def test_hints_beyond_the_window_are_made_up_for_by_a_scan(inbox: Path) ->
         assert [path for path, _ in await watch.turns(WINDOW // 1000)] == ["unheard"]
     finally:
         watch.threads.close()
+
+
+async def test_what_is_passed_over_is_told_once_and_forgotten_when_it_is_gone(inbox: Path) -> None:
+    (inbox / "link").symlink_to("nowhere")
+    (inbox / "sub").mkdir()
+    os.mkfifo(inbox / "sub/fifo")
+    watch = Watch(inbox, rescan=10.0)
+    with capture_logs() as logs:
+        for _ in range(3):
+            await watch.turns()
+            watch.now += 10.0
+        assert set(watch.finder.passed_over) == {"link", "sub/fifo"}
+        (inbox / "sub/fifo").unlink()
+        await watch.turns()
+    watch.threads.close()
+    assert list(watch.finder.passed_over) == ["link"]
+    assert sorted(line["path"] for line in logs) == [f"{inbox}/link", f"{inbox}/sub/fifo"]
