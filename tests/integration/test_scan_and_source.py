@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -332,23 +333,32 @@ import fcntl, signal, sys
 signal.signal(signal.SIGIO, signal.SIG_IGN)
 file = open(sys.argv[1], "rb")
 fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
+print("ready", flush=True)
 sys.stdin.read()
 """
 
 
+@contextmanager
+def another_program(code: str, *arguments: str) -> Iterator[None]:
+    """A process that runs `code` and has said that it is ready; it ends with its stdin."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield
+        process.stdin.close()
+        process.wait()
+
+
 def test_a_file_that_another_server_leases_is_put_off_and_holds_no_other(inbox: Path, job: Job) -> None:
     # As Samba does for an oplock, and nfsd for a delegation.
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLD_LEASE, job.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        assert server.stdout.readline() == b"held\n"
-        with pytest.raises(SourceChanged, match="another program"):
-            open_original(job)
-        server.stdin.close()
-        server.wait()
+    with (
+        another_program(_HOLD_LEASE, job.path),
+        pytest.raises(SourceChanged, match="another program"),
+    ):
+        open_original(job)
     open_original(job).close()
 
 
@@ -358,7 +368,7 @@ file = open(sys.argv[1], sys.argv[2])
 kept = mmap.mmap(file.fileno(), 0) if sys.argv[3] == "mapped" else file
 if kept is not file:
     file.close()
-print("open", flush=True)
+print("ready", flush=True)
 sys.stdin.read()
 """
 
@@ -368,18 +378,11 @@ sys.stdin.read()
 def test_a_file_that_another_program_has_open_for_writing_is_refused(
     inbox: Path, job: Job, mode: str, how: str
 ) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLD_OPEN, job.path, mode, how],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as writer:
-        assert writer.stdout is not None
-        assert writer.stdin is not None
-        assert writer.stdout.readline() == b"open\n"
-        with pytest.raises(SourceChanged, match="open for writing"):
-            open_original(job)
-        writer.stdin.close()
-        writer.wait()
+    with (
+        another_program(_HOLD_OPEN, job.path, mode, how),
+        pytest.raises(SourceChanged, match="open for writing"),
+    ):
+        open_original(job)
     open_original(job).close()
 
 
