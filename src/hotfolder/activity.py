@@ -28,7 +28,7 @@ class Totals:
 @dataclass(slots=True)
 class GroupTotals:
     started_at: float
-    planned_files: int = 0
+    in_flight: int = 0
     uploaded: int = 0
     skipped: int = 0
     failed: int = 0
@@ -93,7 +93,7 @@ class Activity:
         self.totals = Totals()
         self.groups: dict[str, GroupTotals] = {}
         self.flights: dict[str, InFlight] = {}
-        self.destination = DestinationState(since=self.started_at)
+        self.destinations: dict[str, DestinationState] = {}
         self.hold: str | None = None
         self.last_scan: float | None = None
         self.phase = "starting"
@@ -104,7 +104,7 @@ class Activity:
     def begin(self, job: Job) -> InFlight:
         now = self._clock()
         group = self.groups.setdefault(job.group, GroupTotals(started_at=now))
-        group.planned_files += 1
+        group.in_flight += 1
         group.completed_at = None
         flight = self.flights[job.operation_id] = InFlight(job, now, self)
         return flight
@@ -114,8 +114,8 @@ class Activity:
         del self.flights[job.operation_id]
         self.progressed()
         group = self.groups[job.group]
+        group.in_flight -= 1
         if status is None:
-            group.planned_files -= 1
             return
         for counted in (self.totals, group):
             if status == "success":
@@ -125,7 +125,7 @@ class Activity:
                 counted.skipped += 1
             else:
                 counted.failed += 1
-        if group.uploaded + group.skipped + group.failed >= group.planned_files:
+        if not group.in_flight:
             group.completed_at = self._clock()
 
     def progressed(self) -> None:
@@ -144,12 +144,21 @@ class Activity:
         self.progressed()
 
     def set_destination(
-        self, state: str, *, error: str | None = None, next_try: float | None = None
+        self, name: str, state: str, *, error: str | None = None, next_try: float | None = None
     ) -> None:
-        if state != self.destination.state:
-            self.destination.state, self.destination.since = state, self._clock()
-        self.destination.last_error = error
-        self.destination.next_try = next_try
+        """What is known of the destination `name`, its bucket."""
+        known = self.destinations.setdefault(name, DestinationState(since=self.started_at))
+        if state != known.state:
+            known.state, known.since = state, self._clock()
+        known.last_error = error
+        known.next_try = next_try
+
+    @property
+    def destination(self) -> DestinationState:
+        """The first that is in trouble, else the first."""
+        known = list(self.destinations.values())
+        troubled = (state for state in known if state.last_error is not None)
+        return next(troubled, known[0] if known else DestinationState(since=self.started_at))
 
     def bytes_per_second(self) -> float:
         now = time.monotonic()
@@ -159,8 +168,13 @@ class Activity:
         (then, before), (now, after) = self._samples[0], self._samples[-1]
         return (after - before) / (now - then) if now > then else 0.0
 
-    def snapshot(self, waiting: Waiting, left: Mapping[str, str]) -> dict[str, Any]:
-        """The heartbeat's content (DESIGN 3.5). `left`: path -> why it stays in the inbox for good."""
+    def snapshot(
+        self, waiting: Waiting, waiting_groups: Mapping[str, int], left: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The heartbeat's content (DESIGN 3.5).
+
+        `waiting_groups`: how many files of each group wait. `left`: path -> why it stays for good.
+        """
         now = self._clock()
         flights = sorted(self.flights.values(), key=lambda flight: flight.started)
         oldest = flights[0] if flights else None
@@ -186,7 +200,7 @@ class Activity:
             "current_file_bytes": oldest.bytes_done if oldest else 0,
             "current_file_size": oldest.job.fingerprint.size if oldest else 0,
             "totals": totals,
-            "groups": {name: asdict(group) for name, group in self.groups.items()},
+            "groups": self._groups(waiting_groups),
             "active": [_active(flight, now) for flight in flights],
             "waiting": asdict(waiting),
             "left": {
@@ -194,12 +208,27 @@ class Activity:
                 "first": [{"path": path, "why": why} for path, why in islice(left.items(), _MOST_LEFT)],
             },
             "destination": asdict(self.destination),
+            "destinations": {name: asdict(state) for name, state in self.destinations.items()},
             "hold": self.hold,
             "last_scan": self.last_scan,
             "bytes_per_second": round(rate, 1),
             "eta_seconds": round(to_do / rate, 1) if flights and rate > 0 else None,
             "last_update": now,
         }
+
+    def _groups(self, waiting: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """Counters of every group that has or had files; `planned_files` is what is known of today."""
+        now = self._clock()
+        told: dict[str, dict[str, Any]] = {}
+        for name in dict.fromkeys([*self.groups, *waiting]):
+            group = self.groups.get(name) or GroupTotals(started_at=now)
+            fields = asdict(group)
+            done = group.uploaded + group.skipped + group.failed
+            to_come = fields.pop("in_flight") + waiting.get(name, 0)
+            fields["planned_files"] = done + to_come
+            fields["completed_at"] = None if to_come else group.completed_at
+            told[name] = fields
+        return told
 
 
 def _active(flight: InFlight, now: float) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The composition root: the only place where real clients, clocks, dice and threads are made."""
 
 import asyncio
+import functools
+import itertools
 import os
 import random
 import secrets
@@ -11,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from hotfolder.activity import Activity
 from hotfolder.adapters import allocator, compression, mounts, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.crt import CrtPutEngine
-from hotfolder.adapters.filters import ignore_filter
+from hotfolder.adapters.filters import ignore_filter, include_filter
 from hotfolder.adapters.finishing import Finisher, Places
 from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.journal import SqliteJournal
@@ -31,15 +34,16 @@ from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.budget import ByteBudget
-from hotfolder.config import EXTENSIONS, Folder, Settings
+from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings, Transfer
 from hotfolder.core.errors import ConfigError, HotfolderError
+from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.records import Disposition, PassedOver
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
 from hotfolder.daemon import Daemon, Parts, Watched, trouble_of
-from hotfolder.delivery import Tools
+from hotfolder.delivery import Rules, Tools
 from hotfolder.finding import Search
 from hotfolder.gate import Gate
 from hotfolder.intake import FolderPlan, Intake
@@ -69,6 +73,14 @@ class RunSummary:
         if self.trouble is not None:
             return 69
         return 1 if self.activity.totals.failed or self.left else 0
+
+
+class Originals(Enum):
+    """What becomes of originals: the daemon moves them, `upload` leaves them or moves what is proven."""
+
+    MOVE = auto()
+    MOVE_PROVEN = auto()
+    STAY = auto()
 
 
 def new_operation_id() -> str:
@@ -113,11 +125,46 @@ def prepare_outputs(name: str, folder: Folder) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to one destination."""
+
+    connection: S3Connection
+    store: S3Store
+    sender: Sender
+    gate: Gate
+
+
+def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
+    """What the S3 adapter needs to know of a destination."""
+    return S3Settings(
+        bucket=destination.bucket,
+        region=destination.region,
+        endpoint_url=destination.endpoint_url,
+        addressing_style=destination.addressing_style,
+        credentials_file=destination.credentials_file,
+        storage_class=destination.storage_class,
+        connect_timeout=transfer.connect_timeout,
+        read_timeout=transfer.read_timeout,
+        attempts=transfer.attempts,
+        max_pool_connections=transfer.requests,
+    )
+
+
+def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | None:
+    """The engine for small PUTs to a destination, or None where boto3 must do."""
+    return CrtPutEngine(
+        region=destination.region,
+        connect_timeout=transfer.connect_timeout,
+        connections=transfer.requests,
+    )
+
+
 class Engine:
     """All that delivers, made of one `Settings`. Make it with `engine`."""
 
     def __init__(self, settings: Settings, *, journal: SqliteJournal) -> None:
-        transfer, destination = settings.transfer, settings.destination
+        transfer = settings.transfer
         self.settings = settings
         self.host = socket.gethostname()
         self.activity = Activity(version=__version__, pid=os.getpid(), host=self.host, clock=time.time)
@@ -125,33 +172,11 @@ class Engine:
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
         self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        self.connection = S3Connection(
-            S3Settings(
-                bucket=destination.bucket,
-                region=destination.region,
-                endpoint_url=destination.endpoint_url,
-                addressing_style=destination.addressing_style,
-                credentials_file=destination.credentials_file,
-                storage_class=destination.storage_class,
-                connect_timeout=transfer.connect_timeout,
-                read_timeout=transfer.read_timeout,
-                attempts=transfer.attempts,
-                max_pool_connections=transfer.requests,
-            )
-        )
-        small_puts = CrtPutEngine(
-            region=destination.region,
-            connect_timeout=transfer.connect_timeout,
-            connections=transfer.requests,
-        )
-        self.store = S3Store(self.connection, self.requests, single_put=small_puts)
+        self.lines: dict[Destination, Line] = {}
         segment = segment_size(transfer.memory)
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
-        self.sender = Sender(
-            Wire(self.store, requests=transfer.requests, threads=self.packers),
-            buffers=ByteBudget(transfer.memory),
-            limits=SendLimits(transfer.memory, segment, transfer.part_size, transfer.workers),
-        )
+        self._limits = SendLimits(transfer.memory, segment, transfer.part_size, transfer.workers)
+        self._buffers = ByteBudget(transfer.memory)
         self.recorder = Recorder(
             journal=journal,
             ledger=open_ledger(settings),
@@ -159,33 +184,54 @@ class Engine:
             threads=self.writer,
             clock=time.time,
         )
-        self.gate = Gate(
-            self.store,
+
+    def line(self, destination: Destination) -> Line:
+        """The way to a destination, made at first use; folders that share one share its line."""
+        known = next((line for known, line in self.lines.items() if known == destination), None)
+        if known is None:
+            known = self.lines[destination] = self._open(destination)
+        return known
+
+    def _open(self, destination: Destination) -> Line:
+        transfer = self.settings.transfer
+        connection = S3Connection(s3_settings(destination, transfer))
+        store = S3Store(connection, self.requests, single_put=put_engine(destination, transfer))
+        sender = Sender(
+            Wire(store, requests=transfer.requests, threads=self.packers),
+            buffers=self._buffers,
+            limits=self._limits,
+        )
+        gate = Gate(
+            store,
             self.activity,
+            name=destination.bucket,
             policy=Policy(),
             clock=time.monotonic,
             wall=time.time,
             jitter=random.random,
         )
+        return Line(connection, store, sender, gate)
 
     def courier(
-        self, name: str, *, leave: bool = False, command: tuple[str, ...] | None = None
+        self, name: str, *, originals: Originals = Originals.MOVE, command: tuple[str, ...] | None = None
     ) -> Courier:
-        """Carries files of the folder `name`; with `leave` originals stay where they are."""
+        """Carries files of the folder `name`."""
         settings, folder = self.settings, self.settings.folders[name]
+        stays = originals is Originals.STAY
         tools = Tools(
             packer=self.packer,
-            sender=self.sender,
+            sender=self.line(folder.destination).sender,
             recorder=self.recorder,
-            route=settings.route(name),
-            form=format_of(folder),
-            bucket=settings.destination.bucket,
-            storage_class=settings.destination.storage_class,
+            rules=functools.cache(partial(rules_of, settings, name)),
+            layout=folder.completed_layout,
+            inbox=str(folder.inbox),
+            bucket=folder.destination.bucket,
+            storage_class=folder.destination.storage_class,
             host=self.host,
             clock=time.time,
             user_name=source.user_name,
-            on_success=Disposition.LEAVE if leave else Disposition.COMPLETED,
-            on_failure=Disposition.LEAVE if leave else Disposition.FAILED,
+            on_success=Disposition.LEAVE if stays else Disposition.COMPLETED,
+            on_failure=Disposition.LEAVE if originals is not Originals.MOVE else Disposition.FAILED,
             command_args=command,
         )
         return Courier(
@@ -200,7 +246,8 @@ class Engine:
         for threads in (self.io, self.packers, self.writer):
             threads.close()
         self.requests.shutdown(wait=True, cancel_futures=True)
-        self.connection.close()
+        for line in self.lines.values():
+            line.connection.close()
 
 
 @asynccontextmanager
@@ -229,12 +276,34 @@ async def run(settings: Settings, *, once: bool = False, display: Display | None
             return RunSummary(made.activity, daemon.left(), trouble_of(parts) if once else None)
 
 
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """What `upload` was asked for. `folder` None: the first; `group` and `moment` None: as usual."""
+
+    paths: tuple[Path, ...]
+    command: tuple[str, ...]
+    folder: str | None = None
+    group: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    moment: float | None = None  # seconds since the epoch, for {timestamp} and {date}
+    move: bool = False
+
+
 async def upload(
-    settings: Settings, paths: list[Path], *, command: list[str], display: Display | None = None
+    settings: Settings, request: UploadRequest, *, display: Display | None = None
 ) -> RunSummary:
-    """Deliver `paths` with the settings of the first folder; the originals stay where they are."""
+    """Deliver `request.paths` with the settings of one folder."""
     prepare_state(settings)
-    name = next(iter(settings.folders))
+    name = request.folder or next(iter(settings.folders))
+    if name not in settings.folders:
+        raise ConfigError(
+            f"there is no folder {name!r}", hint=f"configured are {', '.join(settings.folders)}"
+        )
+    folder = settings.folders[name]
+    if request.move:
+        prepare_outputs(name, folder)
+    ignored = ignore_filter((*folder.ignore, *request.exclude), request.include or folder.include)
     task = asyncio.current_task()
     if task is not None:  # as Ctrl-C does: requests are cut, multipart uploads aborted
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -242,36 +311,56 @@ async def upload(
     async with engine(settings) as made, _shown(made.activity, display):
         recording = asyncio.create_task(made.recorder.run())
         shot = OneShot(
-            made.courier(name, leave=True, command=tuple(command)),
-            folder=name,
+            made.courier(
+                name,
+                originals=Originals.MOVE_PROVEN if request.move else Originals.STAY,
+                command=request.command,
+            ),
+            grouping=grouping_of(name, folder, forced=request.group),
             batch=new_operation_id(),
             new_operation_id=new_operation_id,
             threads=made.io,
             most_flights=_MOST_FLIGHTS,
-            wall=time.time,
+            wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
+            device=os.stat(folder.completed).st_dev if request.move else None,
         )
         try:
-            trouble = await shot.deliver(_files_of(paths, ignore_filter(settings.folders[name].ignore)))
+            trouble = await shot.deliver(_files_of(list(request.paths), ignored))
         finally:
             made.recorder.close()
             await recording
         return RunSummary(made.activity, shot.left, trouble)
 
 
-def format_of(folder: Folder) -> Format:
-    """What the files of a folder are packed into."""
-    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[folder.compression]}").suffix]
+def rules_of(settings: Settings, name: str, group: str) -> Rules:
+    """What holds for the files of a group of the folder `name`."""
+    rules = settings.folders[name].rules_of(group)
+    return Rules(settings.route(name, group), format_of(rules), rules.storage_class, rules.tags)
+
+
+def grouping_of(name: str, folder: Folder, *, forced: str | None = None) -> Grouping:
+    """Which groups a folder has."""
+    rules = [
+        GroupRule(group, own.extensions, include_filter(own.include) if own.include else None)
+        for group, own in folder.groups.items()
+    ]
+    return Grouping(name, folder.group_by, rules, forced)
+
+
+def format_of(rules: RouteKeys) -> Format:
+    """What files are packed into."""
+    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[rules.compression]}").suffix]
     content_type = {
         "gzip": "application/gzip",
         "zstd": "application/zstd",
         "none": "application/octet-stream",
     }
     return Format(
-        name=folder.compression,
-        ext=EXTENSIONS[folder.compression],
+        name=rules.compression,
+        ext=EXTENSIONS[rules.compression],
         content_type=content_type[kind],
-        archive=TarArchive() if folder.compression.startswith("tar.") else BareFile(),
-        codec=compression.codec(kind, folder.level),
+        archive=TarArchive() if rules.compression.startswith("tar.") else BareFile(),
+        codec=compression.codec(kind, rules.level),
         sealed=kind != "none",
     )
 
@@ -293,13 +382,16 @@ def _parts(made: Engine, *, once: bool) -> Parts:
     batch = new_operation_id()
     folders = []
     for name, folder in settings.folders.items():
+        grouping = grouping_of(name, folder)
         plan = FolderPlan(
             name=name,
+            grouping=grouping,
             search=Search(
                 inbox=str(folder.inbox),
                 settle=folder.settle,
                 rescan=None if once else folder.rescan,
-                ignored=ignore_filter(folder.ignore),
+                ignored=ignore_filter(folder.ignore, folder.include),
+                refusal=grouping.refusal,
                 walk=walk,
                 clock=time.monotonic,
                 wall=time.time,
@@ -311,7 +403,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
         intake = Intake(
             plan,
             courier=made.courier(name),
-            gate=made.gate,
+            gate=made.line(folder.destination).gate,
             threads=made.io,
             wake=wake.set,
         )
@@ -324,11 +416,11 @@ def _parts(made: Engine, *, once: bool) -> Parts:
         )
     return Parts(
         folders=folders,
-        gate=made.gate,
+        gates=[line.gate for line in made.lines.values()],
         recorder=made.recorder,
         activity=made.activity,
         threads=made.io,
-        beat=HeartbeatFile(settings.status_file).write,
+        beat=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,
         notifier=Notifier(),
         find_inbox=find_inbox,
         clock=time.monotonic,

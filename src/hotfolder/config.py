@@ -11,7 +11,7 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -30,7 +30,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from hotfolder.config_sentences import sentences
 from hotfolder.core.errors import ConfigError
-from hotfolder.core.routing import Route, could_collide, parse_template
+from hotfolder.core.grouping import GroupBy
+from hotfolder.core.heartbeat import RESERVED
+from hotfolder.core.routing import Layout, Route, could_collide, encode_path, parse_template
 from hotfolder.core.segments import MIB, MIN_PART
 
 EXTENSIONS = {"tar.gz": ".tar.gz", "gz": ".gz", "tar.zst": ".tar.zst", "zst": ".zst", "none": ""}
@@ -54,9 +56,17 @@ def _duration_text(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def _template(text: str) -> str:
-    parse_template(text)
+def _template(text: str | None) -> str | None:
+    if text is not None:
+        parse_template(text)
     return text
+
+
+def _patterns(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not value.strip() or "\n" in value:
+            raise ValueError(f"{value!r} is no pattern; write one as in .gitignore")
+    return values
 
 
 def _workers(value: object) -> int:
@@ -73,7 +83,7 @@ def _part_size(value: object) -> object:
     return None if value == "auto" else value
 
 
-def _level(value: str | int) -> str | int:
+def _level(value: str | int | None) -> str | int | None:
     if isinstance(value, str) and value.isdigit():
         return int(value)  # the environment gives numbers as text
     if isinstance(value, str) and value not in {"fast", "balanced", "small"}:
@@ -101,8 +111,31 @@ def _at_least(least: int, words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _group_key(word: str) -> str:
+    if not re.fullmatch("[a-z][a-z_]*", word) or word in RESERVED:
+        raise ValueError(f'{word!r} cannot name the groups; write a plural word such as "reels"')
+    return word
+
+
+def _extensions(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not value.startswith(".") or "/" in value or len(value) < 2:
+            raise ValueError(f'{value!r} is no extension; write it with its dot, as in ".mp4"')
+    return values
+
+
+def _variable(value: str) -> str:
+    """A value of [vars] becomes a part of keys."""
+    if not value.strip("/") or not {".", "..", ""}.isdisjoint(value.strip("/").split("/")):
+        raise ValueError(f"{value!r} cannot stand in a key; leave out '.', '..' and '//'")
+    return encode_path(value.strip("/"))
+
+
 Duration = Annotated[float, BeforeValidator(_seconds), PlainSerializer(_duration_text)]
 Text = Annotated[str, Field(min_length=1)]
+Variable = Annotated[str, AfterValidator(_variable)]
+Patterns = Annotated[tuple[str, ...], AfterValidator(_patterns)]
+Compression = Literal["tar.gz", "gz", "tar.zst", "zst", "none"]
 
 
 class _Table(BaseModel):
@@ -121,6 +154,11 @@ class Destination(_Table):
     credentials_file: Path | None = None
     storage_class: Text = "STANDARD"
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What tells one bucket from another: equal places hold the same keys."""
+        return self.endpoint_url, self.bucket
+
     @model_validator(mode="after")
     def _auth_has_its_file(self) -> "Destination":
         if self.auth == "config" and self.credentials_file is None:
@@ -134,31 +172,80 @@ class Destination(_Table):
         return self
 
 
-class FolderKeys(_Table):
-    """What may stand in [defaults] and in a folder."""
+class RouteKeys(_Table):
+    """What becomes of a file; may stand in [defaults], in a folder, and in a group."""
 
-    settle: Duration = 5.0
-    rescan: Duration = 300.0
-    ignore: tuple[str, ...] = ()
     key: Annotated[str, AfterValidator(_template)] = "{prefix}/{relpath}{ext}"
-    compression: Literal["tar.gz", "gz", "tar.zst", "zst", "none"] = "tar.gz"
+    """The object's key. Variables: {prefix} {folder} {group} {grouppath} {name} {stem} {relpath} {ext}
+    {date:%Y/%m/%d} {timestamp} {sha256} {host} {vars.NAME}."""
+    compression: Compression = "tar.gz"
+    """What a file is packed into: tar.gz, gz, tar.zst, zst, or none."""
     level: Annotated[str | int, AfterValidator(_level)] = "fast"
-    file_attempts: Annotated[int, Field(ge=1)] = 5
+    """How hard to compress: fast, balanced, small, or a number of the codec."""
+    storage_class: Text | None = None
+    """Storage class of the objects; the destination's if it is not set."""
+    tags: dict[str, str] | None = None
+    """Tags of the objects; the destination's if they are not set."""
 
     @model_validator(mode="after")
-    def _level_fits(self) -> "FolderKeys":
+    def _level_fits(self) -> Self:
         most = 22 if self.compression in {"tar.zst", "zst"} else 9
         if isinstance(self.level, int) and not 1 <= self.level <= most:
             raise ValueError(f"level {self.level} does not fit {self.compression}; write 1 to {most}")
         return self
 
 
+class Group(_Table):
+    """A group of a folder: what it takes, and what differs for its files."""
+
+    extensions: Annotated[tuple[str, ...], AfterValidator(_extensions)] = ()
+    """Endings of the names that it takes, as in [".mp4", ".json"]; empty: every name."""
+    include: Patterns = ()
+    """Patterns as in .gitignore, below the inbox; it takes only what matches one of them."""
+    key: Annotated[str | None, AfterValidator(_template)] = None
+    """As in the folder; the folder's if it is not set. So are the keys below."""
+    compression: Compression | None = None
+    """What a file is packed into."""
+    level: Annotated[str | int | None, AfterValidator(_level)] = None
+    """How hard to compress."""
+    storage_class: Text | None = None
+    """Storage class of the objects."""
+    tags: dict[str, str] | None = None
+    """Tags of the objects."""
+
+
+class FolderKeys(RouteKeys):
+    """What may stand in [defaults] and in a folder."""
+
+    settle: Duration = 5.0
+    """A file is whole after this time without a change, unless a program has it open for writing."""
+    rescan: Duration = 300.0
+    """How often the whole inbox is walked; events are only hints."""
+    ignore: Patterns = ()
+    """Patterns as in .gitignore, below the inbox; system files are left alone anyway."""
+    include: Patterns = ()
+    """Patterns as in .gitignore; if there are any, what matches none of them is left alone."""
+    group_by: GroupBy = "top-directory"
+    """What makes a group: the top directory of a file, or the folder (then its groups' extensions)."""
+    completed_layout: Layout = "tree"
+    """How completed/ is laid out: tree (as the inbox), flat (names only), dated (tree below a date)."""
+    file_attempts: Annotated[int, Field(ge=1)] = 5
+    """Tries for a file that fails by its own fault, before it goes to failed/."""
+
+
 class Folder(FolderKeys):
     """One watched folder."""
 
     inbox: Path
+    """Where files are dropped. Required; `run` waits for it, as it may be a mount."""
     completed: Path
+    """Where delivered originals go; beside the inbox if it is not set."""
     failed: Path
+    """Where files go that can never be delivered; beside the inbox if it is not set."""
+    destination: Destination
+    """Keys of [destination] that differ for this folder."""
+    groups: dict[str, Group] = {}
+    """The groups that this folder may hold; without any, every top directory is one."""
 
     @model_validator(mode="after")
     def _apart(self) -> "Folder":
@@ -168,6 +255,24 @@ class Folder(FolderKeys):
         if self.completed == self.failed:
             raise ValueError(f"completed and failed are both {self.completed}; give each its own folder")
         return self
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> "Folder":
+        for name in self.groups:
+            if not name or "/" in name or name in {".", ".."}:
+                raise ValueError(f"a group cannot be named {name!r}: it is the name of a directory")
+            self.rules_of(name)
+        return self
+
+    def rules_of(self, group: str) -> RouteKeys:
+        """The keys that hold for the files of one group."""
+        own = self.groups.get(group, Group())
+        return RouteKeys(
+            **{
+                key: getattr(self, key) if getattr(own, key) is None else getattr(own, key)
+                for key in RouteKeys.model_fields
+            }
+        )
 
 
 def _outputs(folder: Folder) -> tuple[tuple[str, Path], tuple[str, Path]]:
@@ -189,6 +294,7 @@ class Transfer(_Table):
 class StatusKeys(_Table):
     file: Path = Path("status.json")
     interval: Annotated[Duration, Field(gt=0)] = 2.0
+    group_key: Annotated[str, AfterValidator(_group_key)] = "groups"
 
 
 class Log(_Table):
@@ -209,6 +315,7 @@ class Settings(BaseSettings):
 
     state_dir: Path
     destination: Destination
+    vars: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Variable] = {}
     defaults: FolderKeys = FolderKeys()
     folders: Annotated[dict[str, Folder], Field(min_length=1)]
     transfer: Transfer = Transfer()
@@ -230,8 +337,9 @@ class Settings(BaseSettings):
     @classmethod
     def _defaults_reach_folders(cls, raw: Any) -> Any:
         folders, defaults = raw.get("folders"), raw.get("defaults", {})
+        destination = raw.get("destination", {})
         if isinstance(folders, Mapping) and isinstance(defaults, Mapping):
-            filled = {name: _filled(folder, defaults) for name, folder in folders.items()}
+            filled = {name: _filled(folder, defaults, destination) for name, folder in folders.items()}
             return {**raw, "folders": filled}
         return raw
 
@@ -249,26 +357,44 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _keys_stay_apart(self) -> "Settings":
-        routes = [self.route(name) for name in self.folders]
-        for i, one in enumerate(routes):
-            for other in routes[:i]:
-                if could_collide(one, other):
+    def _variables_are_there(self) -> "Settings":
+        for name, folder in self.folders.items():
+            for key in {folder.key, *(group.key for group in folder.groups.values() if group.key)}:
+                for missing in sorted(parse_template(key).own_variables() - set(self.vars)):
                     raise ValueError(
-                        f"the folders {other.folder!r} and {one.folder!r} could make the same key; "
+                        f"the key {key!r} of folder {name!r} needs {{vars.{missing}}}; "
+                        f'add {missing} = "…" under [vars]'
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_stay_apart(self) -> "Settings":
+        for one, other in itertools.combinations(self.folders, 2):
+            if self.folders[one].destination.place != self.folders[other].destination.place:
+                continue
+            for mine, theirs in itertools.product(self._routes(one), self._routes(other)):
+                if could_collide(mine, theirs):
+                    raise ValueError(
+                        f"the folders {one!r} and {other!r} could make the same key; "
                         'begin each key with {folder}, as in key = "{prefix}/{folder}/{relpath}{ext}"'
                     )
         return self
 
-    def route(self, name: str) -> Route:
-        """How the files of a folder become keys."""
+    def _routes(self, name: str) -> list[Route]:
+        return [self.route(name, group) for group in ("", *self.folders[name].groups)]
+
+    def route(self, name: str, group: str = "") -> Route:
+        """How the files of a folder's group become keys."""
         folder = self.folders[name]
+        rules = folder.rules_of(group)
         return Route(
             folder=name,
-            template=parse_template(folder.key),
-            prefix=self.destination.prefix,
-            ext=EXTENSIONS[folder.compression],
+            template=parse_template(rules.key),
+            prefix=folder.destination.prefix,
+            ext=EXTENSIONS[rules.compression],
             host=socket.gethostname(),
+            own=self.vars,
+            by_directory=folder.group_by == "top-directory",
         )
 
     @property
@@ -277,17 +403,24 @@ class Settings(BaseSettings):
 
     def as_toml_table(self) -> dict[str, Any]:
         """The effective values, for people; nothing in a configuration is secret by construction."""
-        return self.model_dump(mode="json", exclude_none=True)
+        table = self.model_dump(mode="json", exclude_none=True)
+        for folder in table["folders"].values():
+            if folder["destination"] == table["destination"]:
+                del folder["destination"]
+        return table
 
 
-def _filled(folder: Any, defaults: Mapping[str, Any]) -> Any:
-    """A raw folder table with what [defaults] says, and the siblings of its inbox as outputs."""
+def _filled(folder: Any, defaults: Mapping[str, Any], destination: Any) -> Any:
+    """A raw folder table with [defaults], the destination, and the siblings of its inbox as outputs."""
     if not isinstance(folder, Mapping):
         return folder
     filled = {**defaults, **folder}
     parent = Path(str(filled.get("inbox", ""))).parent
     filled.setdefault("completed", parent / "completed")
     filled.setdefault("failed", parent / "failed")
+    own = filled.get("destination", {})
+    if isinstance(destination, Mapping) and isinstance(own, Mapping):
+        filled["destination"] = {**destination, **own}
     return filled
 
 
@@ -323,8 +456,11 @@ def search_places() -> list[Path]:
     ]
 
 
-def load(path: Path) -> Settings:
-    """Read and validate a configuration. Raises `ConfigError` with a sentence for each fault."""
+def load(path: Path, *, own_variables: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate a configuration; `own_variables` go over its [vars].
+
+    Raises `ConfigError` with a sentence for each fault.
+    """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -335,6 +471,8 @@ def load(path: Path) -> Settings:
         raise ConfigError(
             f"{path} is not valid TOML: {error}", hint="compare with `hotfolder config init`"
         ) from error
+    if own_variables:
+        raw["vars"] = {**raw.get("vars", {}), **own_variables}
     raw["state_dir"] = raw.get("state_dir") or _default_state_dir()
     _make_absolute(raw, path.parent)
     _refuse_unknown_variables()
@@ -385,6 +523,11 @@ def _make_absolute(raw: dict[str, Any], base: Path) -> None:
         (raw.get("destination"), ("credentials_file",)),
     ]
     if isinstance(folders, dict):
+        tables += [
+            (folder.get("destination"), ("credentials_file",))
+            for folder in folders.values()
+            if isinstance(folder, dict)
+        ]
         tables += [(folder, ("inbox", "completed", "failed")) for folder in folders.values()]
     for table, names in tables:
         for name in names:

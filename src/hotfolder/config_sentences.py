@@ -1,8 +1,8 @@
 """What is wrong with a configuration, in sentences that name the key and the fix."""
 
 import difflib
-from collections.abc import Iterator
-from typing import get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,7 +23,7 @@ _IN_WORDS = {
 
 
 def sentences(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
-    for fault in error.errors():
+    for fault in _own(error.errors()):
         where = ".".join(str(step) for step in fault["loc"])
         match fault["type"]:
             case "extra_forbidden":
@@ -42,6 +42,16 @@ def sentences(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
                 shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
                 said = _IN_WORDS.get(kind) or f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
                 yield f"{where}: {said}{shown}"
+
+
+def _own(faults: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Without those that a folder has from [destination], where they are told already."""
+    known = {(fault["type"], fault["loc"]) for fault in faults}
+    for fault in faults:
+        place = fault["loc"]
+        shared = place[2:] if place[:1] == ("folders",) and place[2:3] == ("destination",) else None
+        if (fault["type"], shared) not in known:
+            yield fault
 
 
 def _unknown_key(where: tuple[int | str, ...], root: type[BaseModel]) -> str:

@@ -16,20 +16,34 @@ bucket = "my-bucket"                   # must exist
 # credentials_file = "credentials"     # with auth = "config": in the format of ~/.aws/credentials
 # storage_class = "STANDARD"
 
+[vars]                                 # your own variables for keys
+# project_key = "RMI25320"             # is {vars.project_key}
+
 [defaults]                             # any key of a folder; a folder overrides it
 # settle = "5s"                        # a file is whole after this time without a change
 # rescan = "5m"                        # how often the whole inbox is walked; events are only hints
 # ignore = ["*.bak", "/drafts/"]       # as in .gitignore; system files are left alone anyway
-# key = "{prefix}/{relpath}{ext}"      # and {folder} {group} {grouppath} {name} {stem} {host}
-#                                      # {date:%Y/%m/%d} {timestamp}
+# include = ["*.mp4"]                  # if set, what matches none of these is left alone
+# group_by = "top-directory"           # top-directory | folder: what makes a group
+# key = "{prefix}/{relpath}{ext}"      # and {folder} {group} {grouppath} {name} {stem} {host} {sha256}
+#                                      # {date:%Y/%m/%d} {timestamp} {vars.NAME}
 # compression = "tar.gz"               # tar.gz | gz | tar.zst | zst | none
 # level = "fast"                       # fast | balanced | small | a number
+# storage_class = "STANDARD"           # else as in [destination]
+# tags = { keep = "10y" }              # else as in [destination]
+# completed_layout = "tree"            # tree | flat | dated
 # file_attempts = 5                    # tries for a file that fails by its own fault
 
 [folders.media]                        # one table for each watched folder
 inbox = "inbox"
 # completed = "completed"              # where delivered originals go; default: beside the inbox
 # failed = "failed"                    # where files go that cannot be delivered, as the ledger says
+
+# [folders.media.destination]          # keys of [destination] that differ for this folder
+# bucket = "other-bucket"
+
+# [folders.media.groups.reels]         # what the folder may hold: then only its groups are taken
+# extensions = [".mp4", ".json"]       # and include, key, compression, level, storage_class, tags
 
 [transfer]
 # workers = "cpu*4"                    # packing threads
@@ -43,6 +57,7 @@ inbox = "inbox"
 [status]
 # file = "status.json"                 # the heartbeat: follow it with tail -F
 # interval = "2s"
+# group_key = "groups"                 # "reels" calls the groups "reels" and "current_reel"
 
 [log]
 # level = "info"                       # debug | info | warning | error

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -68,7 +69,7 @@ class Parts:
     """What a daemon is made of; `app` makes it. `interval` in seconds."""
 
     folders: list[Watched]
-    gate: Gate
+    gates: list[Gate]
     recorder: Recorder
     activity: Activity
     threads: Threads
@@ -92,7 +93,6 @@ class Daemon:
         self._next_beat = 0.0
         self._next_visit = 0.0
         self._stuck = False
-        self._probe: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """Ask for a clean end; asked a second time, flights are interrupted (files stay)."""
@@ -122,9 +122,9 @@ class Daemon:
 
     async def _live(self) -> None:
         parts = self._parts
-        self._start_probe()
-        if self._once and self._probe is not None:
-            await self._probe  # whether there is a store at all decides the exit code
+        probes = [self._start_probe(gate) for gate in parts.gates]
+        if self._once:
+            await asyncio.gather(*probes)  # whether there is a store at all decides the exit code
         await self._visit_inboxes()
         parts.notifier.ready()
         log.info("daemon.ready", folders=[folder.intake.inbox for folder in parts.folders])
@@ -135,10 +135,11 @@ class Daemon:
                 if folder.identity is not None:
                     folder.pass_hints()
                     await folder.intake.turn(parts.most_flights // len(parts.folders) or 1)
-            if self._probe is not None and self._probe.done():
-                self._probe.result()  # what no waiting can cure, such as a faulty configuration
-            if parts.gate.due():
-                self._start_probe()
+            for gate in parts.gates:
+                if gate.probing is not None and gate.probing.done():
+                    gate.probing.result()  # what no waiting can cure, such as a faulty configuration
+                if gate.due():
+                    self._start_probe(gate)
             self._beat()
             if self._once and self._is_done():
                 return
@@ -148,7 +149,7 @@ class Daemon:
         """`once` ends when all is done, or when nothing can be done (the caller sees why)."""
         parts = self._parts
         gone = any(folder.identity is None for folder in parts.folders)
-        held = parts.gate.held is not None and not parts.activity.flights
+        held = any(gate.held is not None for gate in parts.gates) and not parts.activity.flights
         stuck = parts.recorder.trouble or any(folder.intake.hold for folder in parts.folders)
         return gone or held or bool(stuck) or all(folder.intake.is_empty() for folder in parts.folders)
 
@@ -156,17 +157,17 @@ class Daemon:
         """Sleep until something happens, or may."""
         parts = self._parts
         moments = [f.intake.next_turn() for f in parts.folders if f.identity is not None]
-        moments += [parts.gate.next_probe] if parts.gate.held is not None else []
+        moments += [gate.next_probe for gate in parts.gates if gate.held is not None]
         soonest = min(moments, default=float("inf")) - parts.clock()
         await wait_for(parts.wake, max(0.0, min(soonest, _LONGEST_TURN)))
         parts.wake.clear()
 
-    def _start_probe(self) -> None:
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._ask_store())
+    def _start_probe(self, gate: Gate) -> "asyncio.Task[None]":
+        if gate.probing is None or gate.probing.done():
+            gate.probing = asyncio.create_task(self._ask_store(gate))
+        return gate.probing
 
-    async def _ask_store(self) -> None:
-        gate = self._parts.gate
+    async def _ask_store(self, gate: Gate) -> None:
         await gate.probe()
         self._parts.wake.set()
 
@@ -255,7 +256,9 @@ class Daemon:
 
     def _write_heartbeat(self) -> None:
         try:
-            self._parts.beat(self._parts.activity.snapshot(self._waiting(), self.left()))
+            self._parts.beat(
+                self._parts.activity.snapshot(self._waiting(), self._waiting_groups(), self.left())
+            )
         except LocalError as error:
             log.error("heartbeat.unwritable", reason=str(error), hint=error.hint)
 
@@ -271,12 +274,15 @@ class Daemon:
             return "draining"
         if gone:
             return "inbox-missing"
-        if parts.gate.held is not None:
+        if any(gate.held is not None for gate in parts.gates):
             return "destination-unreachable"
         if parts.activity.flights:
             return "uploading"
         walked = all(folder.intake.finder.last_walk for folder in parts.folders)
         return "idle" if walked else "scanning"
+
+    def _waiting_groups(self) -> Counter[str]:
+        return sum((f.intake.waiting_groups() for f in self._parts.folders), Counter[str]())
 
     def left(self) -> dict[str, str]:
         """Path -> why it stays in the inbox for good."""
@@ -302,8 +308,9 @@ class Daemon:
         parts.notifier.stopping()
         log.info("daemon.stopping", in_flight=len(parts.activity.flights))
         self._stop.set()
-        if self._probe is not None:
-            self._probe.cancel()
+        for gate in parts.gates:
+            if gate.probing is not None:
+                gate.probing.cancel()
         for folder in parts.folders:
             if folder.watcher is not None:
                 await parts.threads.run(folder.watcher.stop)
@@ -340,4 +347,5 @@ def trouble_of(parts: Parts) -> HotfolderError | None:
             )
         if folder.intake.hold is not None:
             return folder.intake.hold
-    return parts.recorder.trouble or parts.gate.held
+    held = (gate.held for gate in parts.gates if gate.held is not None)
+    return parts.recorder.trouble or next(held, None)

@@ -1,8 +1,9 @@
 """One file's journey, top to bottom."""
 
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from hotfolder.core import routing
@@ -24,14 +25,25 @@ class Flight(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for the files of one group. None: as the destination has it."""
+
+    route: routing.Route
+    form: Format
+    storage_class: str | None = None
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What the files of one folder need on their way. Made by `app`."""
 
     packer: Packer
     sender: Sender
     recorder: Recorder
-    route: routing.Route
-    form: Format
+    rules: Callable[[str], Rules]  # of a group
+    layout: routing.Layout
+    inbox: str
     bucket: str
     storage_class: str
     host: str
@@ -44,13 +56,18 @@ class Tools:
 
 async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
     """Carry one settled file to its end and return its ledger line. Raises `core.errors` only."""
-    started = tools.clock()
+    started, rules = tools.clock(), tools.rules(job.group)
     flight.stage("opening")
-    async with await tools.packer.open(job, tools.form, flight.read) as packed:
-        sent = await tools.sender.send(packed, label(job, packed, tools), flight.stage)
+    async with await tools.packer.open(job, rules.form, flight.read) as packed:
+        sent = await tools.sender.send(
+            packed, partial(label, job, packed, rules), flight.stage, hash_first=rules.route.needs_sha256
+        )
         entry = success_entry(job, packed, sent, tools, started)
     flight.stage("recording")
-    return await tools.recorder.finish(ending(job, tools.on_success, entry), flight.stage)
+    place = routing.completed_place(job.relpath, tools.layout, job.made_at)
+    return await tools.recorder.finish(
+        ending(job, tools.on_success, entry, place, tools.inbox), flight.stage
+    )
 
 
 async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dict[str, Any]:
@@ -58,34 +75,38 @@ async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dic
     entry = upload_entry(
         job,
         status=Status.FAILED,
-        started_at=job.made_at,
+        started_at=tools.clock(),
         user=None,
         host=tools.host,
         mime_type=mime_type(job.name),
-        format=tools.form.name,
+        format=tools.rules(job.group).form.name,
         attempts=job.attempt,
         error_message=reason,
         command_args=tools.command_args,
     )
     flight.stage("giving up")
-    return await tools.recorder.finish(ending(job, tools.on_failure, entry), flight.stage)
+    return await tools.recorder.finish(
+        ending(job, tools.on_failure, entry, job.relpath, tools.inbox), flight.stage
+    )
 
 
-def label(job: Job, packed: Packed, tools: Tools) -> Label:
+def label(job: Job, packed: Packed, rules: Rules, sha256: bytes | None) -> Label:
     """Keys and metadata of the object. Raises `FileRejected` where the key would be too long."""
-    key = tools.route.key(job)
+    key = rules.route.key(job, sha256)
     return Label(
         key=key,
-        alternative=tools.route.alternative(key, job),
+        alternative=rules.route.alternative(key, job),
         operation_id=job.operation_id,
-        content_type=tools.form.content_type,
+        content_type=packed.form.content_type,
         metadata={
             "hotfolder-size": str(packed.size),
             "hotfolder-mtime": decimal_seconds(packed.mtime_ns),
             "hotfolder-name": routing.name_metadata(job.relpath),
             "hotfolder-operation": job.operation_id,
-            "hotfolder-format": tools.form.name,
+            "hotfolder-format": packed.form.name,
         },
+        storage_class=rules.storage_class,
+        tags=rules.tags,
     )
 
 
@@ -98,12 +119,12 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         user=tools.user_name(packed.owner),
         host=tools.host,
         mime_type=mime_type(job.name),
-        format=tools.form.name,
+        format=packed.form.name,
         digests=sent.digests,
         stored=StoredObject(
             bucket=tools.bucket,
             key=sent.key,
-            storage_class=tools.storage_class,
+            storage_class=tools.rules(job.group).storage_class or tools.storage_class,
             etag=sent.receipt.etag,
             version_id=sent.receipt.version_id,
             parts=sent.parts,
@@ -115,16 +136,19 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
     )
 
 
-def ending(job: Job, disposition: Disposition, entry: dict[str, Any]) -> JournalRow:
-    """The row that makes the decision durable. completed/ and failed/ keep the tree of the inbox."""
+def ending(
+    job: Job, disposition: Disposition, entry: dict[str, Any], place: str, inbox: str
+) -> JournalRow:
+    """The row that makes the decision durable; the original goes to `place` in completed/ or failed/."""
     return JournalRow(
         operation_id=job.operation_id,
         folder=job.folder,
         relpath=job.relpath,
         fingerprint=job.fingerprint,
         disposition=disposition,
-        target=job.relpath,
+        target=place,
         entry=entry,
+        root="" if job.root == inbox else job.root,
     )
 
 

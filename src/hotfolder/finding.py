@@ -36,6 +36,7 @@ class Search:
     settle: float
     rescan: float | None
     ignored: Callable[[str], bool]
+    refusal: Callable[[str], str | None]  # why no group takes a file, None if one does
     walk: Callable[[str, str, Callable[[str], bool]], Iterator[str | PassedOver]]
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # since the epoch
@@ -78,7 +79,9 @@ class Finder:
         elif len(self._hinted) >= WINDOW:
             self._missed = True
         elif not self._search.ignored(relpath):
-            self._hinted.add(relpath)
+            paths, refused = self._sort([relpath])
+            self._hinted.update(paths)
+            self._note(refused)
 
     def _hint_directory(self, relpath: str) -> None:
         """Walk a new directory, and again in a moment: its first files may come before its watch."""
@@ -148,8 +151,8 @@ class Finder:
         try:
             entries = search.walk(search.inbox, start, search.ignored)
             while batch := await self._threads.run(lambda: list(islice(entries, _BATCH))):
-                passed_over |= self._note([entry for entry in batch if isinstance(entry, PassedOver)])
-                paths = [entry for entry in batch if isinstance(entry, str)]
+                paths, refused = self._sort(batch)
+                passed_over |= self._note(refused)
                 await self._look([path for path in paths if not self._is_known(path)])
                 self._wake()
                 while not self._has_room():
@@ -166,6 +169,18 @@ class Finder:
                     self._plan_rescan(search.rescan)
             self._walking = None
             self._wake()
+
+    def _sort(self, entries: list[str | PassedOver]) -> tuple[list[str], list[PassedOver]]:
+        """The files that some group takes, and what is passed over."""
+        paths, refused = [], []
+        for entry in entries:
+            if isinstance(entry, PassedOver):
+                refused.append(entry)
+            elif (why := self._search.refusal(entry)) is None:
+                paths.append(entry)
+            else:
+                refused.append(PassedOver(entry, why))
+        return paths, refused
 
     def _note(self, entries: list[PassedOver]) -> set[str]:
         """Keep what is passed over, tell of each once, and return the paths."""

@@ -4,6 +4,7 @@ A hold is not a failure of any file. While it lasts nothing is started and nothi
 probe at a time asks whether the store is back.
 """
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -17,13 +18,17 @@ log = structlog.get_logger()
 
 
 class Gate:
-    """`clock` is monotonic seconds, `wall` seconds since the epoch, `jitter` gives [0, 1)."""
+    """`name` is the bucket's.
+
+    `clock` is monotonic seconds, `wall` seconds since the epoch, `jitter` gives [0, 1).
+    """
 
     def __init__(
         self,
         store: ObjectStore,
         activity: Activity,
         *,
+        name: str,
         policy: Policy,
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -31,10 +36,13 @@ class Gate:
     ) -> None:
         self._store = store
         self._activity = activity
+        self.name = name
         self._policy = policy
         self._clock, self._wall, self._jitter = clock, wall, jitter
         self._probes = 0
         self._deliveries_at_hold = -1
+        self._activity.set_destination(name, "unknown")
+        self.probing: asyncio.Task[None] | None = None  # the probe under way, kept by the daemon
         self.deliveries = 0  # files that the store took; counted by the intakes
         self.held: DestinationError | None = None
         self.next_probe = 0.0
@@ -43,7 +51,11 @@ class Gate:
         """Close the gate; logged once for an outage, whatever number of files ran into it."""
         if self.held is None:
             log.warning(
-                "destination.held", trouble=error.trouble.value, reason=str(error), hint=error.hint
+                "destination.held",
+                destination=self.name,
+                trouble=error.trouble.value,
+                reason=str(error),
+                hint=error.hint,
             )
             if self.deliveries > self._deliveries_at_hold:
                 self._probes = 0  # it truly worked in between
@@ -68,9 +80,9 @@ class Gate:
             self._show()
             return
         if self.held is not None:
-            log.info("destination.back", after_probes=self._probes)
+            log.info("destination.back", destination=self.name, after_probes=self._probes)
         self.held = None
-        self._activity.set_destination("ok")
+        self._activity.set_destination(self.name, "ok")
 
     def _wait(self) -> None:
         self._probes += 1
@@ -86,5 +98,8 @@ class Gate:
         if self.held is not None:
             wait = max(0.0, self.next_probe - self._clock())
             self._activity.set_destination(
-                self.held.trouble.value, error=self.held.sentence, next_try=self._wall() + wait
+                self.name,
+                self.held.trouble.value,
+                error=self.held.sentence,
+                next_try=self._wall() + wait,
             )

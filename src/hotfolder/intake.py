@@ -1,7 +1,7 @@
 """One folder's intake: settled files become jobs, each carried by a coroutine of its own."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,9 +9,9 @@ import structlog
 
 from hotfolder.activity import Waiting
 from hotfolder.core.errors import DestinationError, LocalError
+from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.core.retry import Deferred, Hold, Resettle
-from hotfolder.core.routing import group_of
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search
 from hotfolder.gate import Gate
@@ -32,6 +32,7 @@ class FolderPlan:
     search: Search
     new_operation_id: Callable[[], str]
     batch: str
+    grouping: Grouping
     patience: int | None = None
 
 
@@ -134,6 +135,11 @@ class Intake:
             return replace(summary, oldest=job.path, since=job.made_at, why=put_off.reason)
         return summary
 
+    def waiting_groups(self) -> Counter[str]:
+        """How many files of each group were found and are not in flight."""
+        queued = (*self._ready, *self._deferred, *self.finder.tracker.paths())
+        return Counter(map(self.plan.grouping.group_of, queued))
+
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
         await self.finder.stop()
@@ -172,7 +178,7 @@ class Intake:
             folder=self.plan.name,
             root=self.inbox,
             relpath=relpath,
-            group=group_of(relpath, self.plan.name),
+            group=self.plan.grouping.group_of(relpath),
             fingerprint=fingerprint,
             made_at=self._wall(),
         )

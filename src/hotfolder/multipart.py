@@ -35,7 +35,7 @@ class Upload:
         upload_id = await self._wire.create_multipart(draft)
         try:
             await self._send_parts(upload_id, first, rest)
-            digests = self._same_reading(sha256)
+            digests = same_reading(self._packed, sha256)
             receipt = await self._complete(upload_id)
         except BaseException:
             await asyncio.shield(self._abort(upload_id))
@@ -44,13 +44,6 @@ class Upload:
         attempts = receipt.attempts + sum(part.attempts for part in self._received.values())
         receipt = replace(receipt, attempts=attempts)
         return Sent(self._key, receipt, proof, digests, len(self._ours))
-
-    def _same_reading(self, sha256: bytes | None) -> Digests:
-        """The digests of what was sent, which must be what was hashed in a first reading, if any."""
-        digests = self._packed.final_digests()
-        if sha256 not in {None, digests.original_sha256}:
-            raise SourceChanged(f"{self._packed.job.path} changed between its two readings")
-        return digests
 
     async def _send_parts(self, upload_id: str, first: Part, rest: AsyncIterator[Part]) -> None:
         try:
@@ -107,3 +100,11 @@ class Upload:
             await self._wire.abort(self._key, upload_id)
         except HotfolderError as error:
             log.warning("upload.left_open", key=self._key, upload_id=upload_id, reason=error.sentence)
+
+
+def same_reading(packed: Packed, sha256: bytes | None) -> Digests:
+    """The digests of what was packed, which must be what was hashed in a first reading, if any."""
+    digests = packed.final_digests()
+    if sha256 not in {None, digests.original_sha256}:
+        raise SourceChanged(f"{packed.job.path} changed between its two readings")
+    return digests

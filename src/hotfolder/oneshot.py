@@ -7,9 +7,9 @@ from itertools import islice
 
 from hotfolder.beneath import look
 from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
+from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import Job, PassedOver
 from hotfolder.core.retry import Deferred, Hold, Resettle
-from hotfolder.core.routing import group_of
 from hotfolder.courier import Courier, Ended
 from hotfolder.threads import Threads
 
@@ -19,24 +19,29 @@ _RESTLESS_WAIT = 1.0  # seconds
 
 
 class OneShot:
-    """Carries a stream of files, `most_flights` at a time. `left`: path -> why it was not delivered."""
+    """Carries a stream of files, `most_flights` at a time. `left`: path -> why it was not delivered.
+
+    `wall` fixes {timestamp} and {date}. `device`: where originals that are moved must lie.
+    """
 
     def __init__(
         self,
         courier: Courier,
         *,
-        folder: str,
+        grouping: Grouping,
         batch: str,
         new_operation_id: Callable[[], str],
         threads: Threads,
         most_flights: int,
         wall: Callable[[], float],
+        device: int | None = None,
     ) -> None:
         self._courier = courier
-        self._folder, self._batch = folder, batch
+        self._folder, self._grouping, self._batch = grouping.folder, grouping, batch
         self._new_operation_id = new_operation_id
         self._threads = threads
         self._wall = wall
+        self._device = device
         self._free = asyncio.Semaphore(most_flights)
         self._trouble: HotfolderError | None = None
         self.left: dict[str, str] = {}
@@ -82,6 +87,12 @@ class OneShot:
                     "there is no such file, or it is a link or a device: name a regular file"
                 )
                 return
+            if self._device not in {None, job.fingerprint.device}:
+                self.left[path] = (
+                    "it is on another file system than completed/: moving between two is not "
+                    "supported yet; upload it without --move"
+                )
+                return
             ending = await self._courier.carry(replace(job, attempt=attempt))
             if isinstance(ending, Ended):
                 return
@@ -111,7 +122,7 @@ class OneShot:
             folder=self._folder,
             root=root,
             relpath=relpath,
-            group=group_of(relpath, self._folder),
+            group=self._grouping.group_of(relpath),
             fingerprint=seen,
             made_at=self._wall(),
         )

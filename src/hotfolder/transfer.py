@@ -15,7 +15,7 @@ from hotfolder.core.objects import Label, Sent
 from hotfolder.core.ports import Body
 from hotfolder.core.records import Digests, ObjectInfo, PartDigest, PartReceipt, Receipt, Verification
 from hotfolder.core.segments import PartPlan, WorkingSet, plan_parts, working_set, worst_case
-from hotfolder.multipart import Upload
+from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
 from hotfolder.wire import Wire
@@ -39,8 +39,17 @@ class Sender:
         self._buffers = buffers
         self._limits = limits
 
-    async def send(self, packed: Packed, label: Label, on_stage: Callable[[str], None]) -> Sent:
+    async def send(
+        self,
+        packed: Packed,
+        label_for: Callable[[bytes | None], Label],
+        on_stage: Callable[[str], None],
+        *,
+        hash_first: bool = False,
+    ) -> Sent:
         """Pack and upload one file, and return the proof that the store holds it.
+
+        `label_for` makes keys and metadata; with `hash_first` it gets the original's SHA-256.
 
         Raises `SourceChanged`, `VerificationFailed`, and what `ObjectStore` raises. On any error no
         multipart upload is left open unless the store cannot be reached, which is logged.
@@ -51,11 +60,14 @@ class Sender:
         async with self._buffers.lease(need.least, most) as granted:
             packed.window, in_flight = need.within(granted)
             on_stage("packing")
-            sha256 = await packed.hash_original() if self._must_hash_first(packed, plan) else None
+            must_hash = hash_first or self._must_hash_first(packed, plan)
+            sha256 = await packed.hash_original() if must_hash else None
+            label = label_for(sha256)
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
                 first = await anext(parts)
                 on_stage("uploading")
                 if first.is_last:
+                    same_reading(packed, sha256)
                     return await self._put_whole(packed, label, first.take())
                 taken = await self._wire.head(label.key)
                 if taken is None:

@@ -31,7 +31,7 @@ from hotfolder.core.ports import Body
 from hotfolder.core.records import Job, ObjectDraft, ObjectInfo, PartReceipt, Receipt
 from hotfolder.core.routing import Route, parse_template
 from hotfolder.core.segments import GIB, MIB, read_seal
-from hotfolder.delivery import Tools, deliver, quarantine
+from hotfolder.delivery import Rules, Tools, deliver, quarantine
 from hotfolder.packing import Packer
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
@@ -96,8 +96,11 @@ class Works:
                 limits=SendLimits(memory, MIB, None, 3),
             ),
             recorder=self.recorder,
-            route=Route("media", parse_template(key), "nas1", form_of.ext, "nas"),
-            form=form_of,
+            rules=lambda _: Rules(
+                Route("media", parse_template(key), "nas1", form_of.ext, "nas"), form_of
+            ),
+            layout="tree",
+            inbox=str(self.folders.inbox),
             bucket="media",
             storage_class="STANDARD",
             host="nas",
@@ -635,7 +638,7 @@ async def test_a_key_whose_alternative_is_too_long_rejects_the_file_as_well(work
     relpath = "/".join(["d" * 200] * 5)
     job = works.drop(SMALL, relpath)
     bare = works.tools("none", "{relpath}{ext}")
-    assert len(bare.route.key(job).encode()) <= 1024
+    assert len(bare.rules(job.group).route.key(job).encode()) <= 1024
     with pytest.raises(FileRejected):
         await works.deliver(job, bare)
 

@@ -12,6 +12,7 @@ from hotfolder.activity import Activity
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.core.errors import DestinationError, DestinationTrouble
+from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Hold, Policy, decide
 from hotfolder.courier import Courier, Ended, NotNow
@@ -62,6 +63,7 @@ async def test_files_that_a_policy_denies_do_not_starve_the_others(tmp_path: Pat
     gate = Gate(
         RefusingStore(),
         activity,
+        name="bucket",
         policy=policy,
         clock=time.monotonic,
         wall=time.time,
@@ -74,6 +76,7 @@ async def test_files_that_a_policy_denies_do_not_starve_the_others(tmp_path: Pat
         settle=0.0,
         rescan=None,
         ignored=ignore_filter([]),
+        refusal=Grouping("box").refusal,
         walk=walk,
         clock=time.monotonic,
         wall=time.time,
@@ -84,6 +87,7 @@ async def test_files_that_a_policy_denies_do_not_starve_the_others(tmp_path: Pat
             search=search,
             new_operation_id=lambda: operation_id(next(numbers)),
             batch=operation_id(0),
+            grouping=Grouping("box"),
         ),
         courier=cast(Courier, courier),
         gate=gate,

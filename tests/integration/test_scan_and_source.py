@@ -417,6 +417,7 @@ class Watch:
                 settle=settle,
                 rescan=rescan,
                 ignored=ignore_filter([]),
+                refusal=lambda path: None,  # noqa: ARG005 - the finder's shape
                 walk=walk,
                 clock=self.clock,
                 wall=lambda: 0.0,

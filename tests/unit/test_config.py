@@ -145,7 +145,7 @@ def test_every_example_loads(path: Path) -> None:
 
 def test_the_template_loads_and_shows_every_key_and_no_other(tmp_path: Path) -> None:
     assert loaded(tmp_path, TEMPLATE).destination.bucket == "my-bucket"
-    everything = re.sub(r"^# (\w+ = )", r"\1", TEMPLATE, flags=re.MULTILINE)
+    everything = re.sub(r"^# (\w+ = |\[)", r"\1", TEMPLATE, flags=re.MULTILINE)
     tables = tomllib.loads(everything)
     shown = {name: set(table) for name, table in tables.items() if isinstance(table, dict)}
     models: dict[str, type[BaseModel]] = {
@@ -160,3 +160,64 @@ def test_the_template_loads_and_shows_every_key_and_no_other(tmp_path: Path) -> 
     }
     assert set(tables["folders"]["media"]) == set(Folder.model_fields) - set(FolderKeys.model_fields)
     assert set(tables) == set(Settings.model_fields)
+
+
+# -- groups, variables, destinations ---------------------------------------------------------------
+
+
+def test_a_group_overrides_its_folder_and_the_folder_the_defaults(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        "compression = 'zst'\ntags = { a = '1' }\n"
+        "[folders.media.groups.reels]\nextensions = ['.mp4']\nlevel = 19\n"
+        "[folders.media.groups.docs]\ncompression = 'none'\ntags = {}\n"
+        "[defaults]\nstorage_class = 'STANDARD_IA'\n"
+    )
+    folder = loaded(tmp_path, text).folders["media"]
+    reels, docs, other = (folder.rules_of(name) for name in ("reels", "docs", "other"))
+    assert (reels.compression, reels.level, reels.tags) == ("zst", 19, {"a": "1"})
+    assert (docs.compression, docs.level, docs.tags) == ("none", "fast", {})
+    assert other.storage_class == docs.storage_class == "STANDARD_IA"
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        ("[folders.media.groups.reels]\nlevel = 19", "level 19 does not fit tar.gz"),
+        ("[folders.media.groups.reels]\nextensions = ['mp4']", "write it with its dot"),
+        ("[folders.media.groups.reels]\nextentions = ['.mp4']", "did you mean extensions?"),
+        ("[folders.media.groups.'a/b']", "it is the name of a directory"),
+        (
+            "[folders.media.groups.reels]\nkey = '{vars.project}/{name}'",
+            'add project = "…" under [vars]',
+        ),
+        ("key = '{vars.}/{name}'", "there is no {vars.}"),
+        ("[vars]\na = '../b'", "cannot stand in a key"),
+        ("[vars]\n'a b' = 'c'", "vars"),
+        ("[status]\ngroup_key = 'totals'", "plural word"),
+        ("[folders.media.destination]\nbukket = 'x'", "did you mean bucket?"),
+    ],
+)
+def test_faults_of_groups_and_variables_are_sentences(tmp_path: Path, group: str, said: str) -> None:
+    assert said in complaint(tmp_path, MINIMAL + group + "\n")
+
+
+def test_variables_stand_in_keys_and_a_command_may_override_them(tmp_path: Path) -> None:
+    path = tmp_path / "hotfolder.toml"
+    path.write_text(MINIMAL + "key = '{vars.project}/{name}'\n[vars]\nproject = 'P 1/sub'\n")
+    assert load(path).route("media").own == {"project": "P 1/sub"}
+    assert load(path, own_variables={"project": "P2"}).route("media").own == {"project": "P2"}
+
+
+def test_a_folder_may_have_a_destination_of_its_own(tmp_path: Path) -> None:
+    text = (
+        MINIMAL
+        + "[folders.office]\ninbox = 'office/inbox'\n[folders.office.destination]\nbucket = 'o'\n"
+    )
+    settings = loaded(tmp_path, text.replace("bucket = 'b'", "bucket = 'b'\nregion = 'eu-west-1'"))
+    office = settings.folders["office"].destination
+    assert (office.bucket, office.region) == ("o", "eu-west-1")
+    assert settings.folders["media"].destination == settings.destination
+
+
+def test_a_missing_bucket_is_told_once(tmp_path: Path) -> None:
+    assert complaint(tmp_path, MINIMAL.replace("bucket = 'b'", "")).count("is missing") == 1

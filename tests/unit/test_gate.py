@@ -36,6 +36,7 @@ class Way:
         self.gate = Gate(
             self.store,
             self.activity,
+            name="bucket",
             policy=POLICY,
             clock=self.clock,
             wall=lambda: 5000.0,

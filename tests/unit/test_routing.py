@@ -10,7 +10,6 @@ from hotfolder.core.routing import (
     clash_name,
     could_collide,
     encode_path,
-    group_of,
     group_path,
     name_metadata,
     parse_template,
@@ -159,8 +158,8 @@ def test_an_alternative_key_keeps_to_the_limit_too() -> None:
 
 
 def test_groups_are_top_directories_and_else_the_folder() -> None:
-    assert (group_of("reels/a/b", "media"), group_path("reels/a/b")) == ("reels", "a/b")
-    assert (group_of("b", "media"), group_path("b")) == ("media", "b")
+    assert group_path("reels/a/b") == "a/b"
+    assert group_path("b") == "b"
 
 
 @pytest.mark.parametrize(

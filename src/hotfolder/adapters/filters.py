@@ -31,17 +31,27 @@ JUNK = (
 _RSYNC_TEMPORARY = re.compile(r"\..+\.(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{6}", re.DOTALL)
 
 
-def ignore_filter(patterns: Sequence[str]) -> Callable[[str], bool]:
+def include_filter(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """A test whether a file (relative to the inbox) matches one of gitignore-style `patterns`."""
+    return pathspec.GitIgnoreSpec.from_lines(patterns).match_file
+
+
+def ignore_filter(patterns: Sequence[str], include: Sequence[str] = ()) -> Callable[[str], bool]:
     """A test whether the path (relative to the inbox, "/" at the end of a directory) is left alone.
 
-    Raises `ValueError` for a pattern that git would not take either.
+    With `include`, a file that matches none of those patterns is left alone as well. Raises
+    `ValueError` for a pattern that git would not take either.
     """
     # "#" starts a comment in gitignore files, and "\#" is the name that begins with it.
     junk = [pattern.replace("#", "\\#") for pattern in JUNK]
     spec = pathspec.GitIgnoreSpec.from_lines([*junk, *patterns])
 
+    included = include_filter(include) if include else None
+
     def ignored(relpath: str) -> bool:
         name = relpath.rstrip("/").rpartition("/")[2]
-        return bool(_RSYNC_TEMPORARY.fullmatch(name)) or spec.match_file(relpath)
+        if _RSYNC_TEMPORARY.fullmatch(name) or spec.match_file(relpath):
+            return True
+        return included is not None and not relpath.endswith("/") and not included(relpath)
 
     return ignored

@@ -100,7 +100,7 @@ class Finisher:
                 hint="configure it under its old name until its files are recorded",
             )
         failed = row.disposition is Disposition.FAILED
-        return places.inbox, places.failed if failed else places.completed
+        return row.root or places.inbox, places.failed if failed else places.completed
 
     @staticmethod
     def _check_source(row: JournalRow, seen: Fingerprint) -> None:

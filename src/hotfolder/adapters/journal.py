@@ -15,7 +15,7 @@ from hotfolder.core import jsonline
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE operations (
@@ -26,20 +26,22 @@ CREATE TABLE operations (
     fingerprint  TEXT NOT NULL,
     disposition  TEXT NOT NULL,
     target       BLOB NOT NULL,
-    entry        TEXT NOT NULL
+    entry        TEXT NOT NULL,
+    root         BLOB NOT NULL DEFAULT x''
 ) STRICT
 """
 
 _COMMIT = """
-INSERT INTO operations (operation_id, folder, relpath, fingerprint, disposition, target, entry)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO operations (operation_id, folder, relpath, fingerprint, disposition, target, entry, root)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (operation_id) DO UPDATE SET
     folder = excluded.folder, relpath = excluded.relpath, fingerprint = excluded.fingerprint,
-    disposition = excluded.disposition, target = excluded.target, entry = excluded.entry
+    disposition = excluded.disposition, target = excluded.target, entry = excluded.entry,
+    root = excluded.root
 """
 
 _ROWS = """
-SELECT operation_id, folder, relpath, fingerprint, disposition, target, entry
+SELECT operation_id, folder, relpath, fingerprint, disposition, target, entry, root
 FROM operations ORDER BY sequence
 """
 
@@ -147,6 +149,8 @@ class SqliteJournal:
             connection.execute("PRAGMA synchronous = FULL")
             if version == 0:
                 self._make_tables(connection)
+            elif version < SCHEMA_VERSION:
+                self._add_root(connection)
         except BaseException:
             connection.close()
             raise
@@ -155,7 +159,7 @@ class SqliteJournal:
     def _version(self, connection: sqlite3.Connection) -> int:
         """The version of the file's tables; 0 for a new file."""
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
+        if version not in (0, 1, SCHEMA_VERSION):
             raise LocalError(
                 f"the journal {self._path} has version {version}; this hotfolder knows {SCHEMA_VERSION}",
                 hint=f"run the newer hotfolder again, or {_DELETING_IS_SAFE}",
@@ -168,6 +172,13 @@ class SqliteJournal:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
         durable.sync_directory(self._path.parent)
+
+    def _add_root(self, connection: sqlite3.Connection) -> None:
+        """Version 1 knew no files from outside an inbox."""
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ALTER TABLE operations ADD COLUMN root BLOB NOT NULL DEFAULT x''")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
 
     def _abandon(self) -> None:
         # The first error is the one to tell; closing a sick database may raise a second.
@@ -189,6 +200,7 @@ def _values(row: JournalRow) -> tuple[object, ...]:
         row.disposition.value,
         os.fsencode(row.target),
         jsonline.encode(row.entry).decode(),
+        os.fsencode(row.root),
     )
 
 
@@ -204,6 +216,7 @@ def _row(
     disposition: str,
     target: bytes,
     entry: str,
+    root: bytes,
 ) -> JournalRow:
     decoded: dict[str, Any] = json.loads(entry)
     return JournalRow(
@@ -214,4 +227,5 @@ def _row(
         disposition=Disposition(disposition),
         target=os.fsdecode(target),
         entry=decoded,
+        root=os.fsdecode(root),
     )

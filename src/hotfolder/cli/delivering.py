@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from hotfolder import app as application
 from hotfolder.adapters.lock import StateLock
-from hotfolder.app import RunSummary
+from hotfolder.app import RunSummary, UploadRequest
 from hotfolder.cli.options import ConfigFile, Debug, LogLevel, set_up_logs, settings_of
 from hotfolder.cli.output import err, is_terminal, say, say_error, shown, size
 from hotfolder.cli.progress import display
@@ -64,15 +65,81 @@ def sandbox(
 
 def upload(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Files, or folders with all below them.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH|all",
+            help="Files, or folders with all below them; `all`: every entry of the current directory.",
+        ),
     ],
+    folder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose settings to use; the first folder's if not set."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The group of all these files.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only what matches, as in .gitignore.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Not what matches, as in .gitignore.")
+    ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Goes over [vars]; for {vars.NAME} in keys."),
+    ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(metavar="YYYYMMDD_HHMM", help="What {timestamp} and {date} are in keys, in UTC."),
+    ] = None,
+    move: Annotated[
+        bool, typer.Option("--move", help="Move proven originals to the folder's completed/.")
+    ] = False,
     config: ConfigFile = None,
     debug: Debug = False,
     log_level: LogLevel = None,
 ) -> None:
-    """Deliver files from anywhere, once; originals stay."""
-    settings = settings_of(config, debug=debug, log_level=log_level)
-    _finish(asyncio.run(application.upload(settings, paths, command=sys.argv[1:], display=display())))
+    """Deliver files from anywhere, once; originals stay.
+
+    Exits with 0 only if nothing failed or was left.
+    """
+    settings = settings_of(config, debug=debug, log_level=log_level, own_variables=_variables(var or []))
+    request = UploadRequest(
+        paths=tuple(sorted(Path().iterdir()) if paths == [Path("all")] else paths),
+        command=tuple(sys.argv[1:]),
+        folder=folder,
+        group=_group(group),
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        moment=_moment(timestamp),
+        move=move,
+    )
+    _finish(asyncio.run(application.upload(settings, request, display=display())))
+
+
+def _variables(assignments: list[str]) -> dict[str, str]:
+    variables = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{assignment!r} is no NAME=VALUE", param_hint="--var")
+        variables[name] = value
+    return variables
+
+
+def _group(name: str | None) -> str | None:
+    if name is not None and (not name or "/" in name or name in {".", ".."}):
+        raise typer.BadParameter(f"{name!r} cannot name a group", param_hint="--group")
+    return name
+
+
+def _moment(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%d_%H%M").replace(tzinfo=UTC).timestamp()
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no YYYYMMDD_HHMM", param_hint="--timestamp") from error
 
 
 def _program() -> str:

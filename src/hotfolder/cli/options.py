@@ -1,5 +1,6 @@
 """Options that every command takes, and what they lead to."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -39,9 +40,15 @@ LogLevel = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def settings_of(config: Path | None, *, debug: bool, log_level: Level | None) -> Settings:
+def settings_of(
+    config: Path | None,
+    *,
+    debug: bool,
+    log_level: Level | None,
+    own_variables: Mapping[str, str] | None = None,
+) -> Settings:
     """The settings that a command works with; logging is set up as they say."""
-    settings = load(find_file(config))
+    settings = load(find_file(config), own_variables=own_variables)
     set_up_logs(settings, debug=debug, log_level=log_level)
     return settings
 

@@ -41,7 +41,7 @@ def status(
 ) -> None:
     """What the daemon is doing."""
     settings = settings_of(config, debug=debug, log_level=log_level)
-    state = heartbeat.read(settings.status_file)
+    state = heartbeat.read(settings.status_file, group_key=settings.status.group_key)
     if state is None:
         raise LocalError(
             f"there is no heartbeat at {settings.status_file}",

@@ -1,5 +1,6 @@
 """What an object is called before it is sent, and what is known of it once it is proven."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hotfolder.core.records import Digests, ObjectDraft, ObjectInfo, Receipt, Verification
@@ -14,11 +15,13 @@ class Label:
     operation_id: str
     content_type: str
     metadata: dict[str, str]
+    storage_class: str | None = None
+    tags: Mapping[str, str] | None = None
 
     def draft(self, key: str, sha256: bytes | None) -> ObjectDraft:
         """The object under `key`, with the original's SHA-256 where it is known already."""
         known = {"hotfolder-sha256": sha256.hex()} if sha256 is not None else {}
-        return ObjectDraft(key, self.metadata | known, self.content_type)
+        return ObjectDraft(key, self.metadata | known, self.content_type, self.storage_class, self.tags)
 
     def names(self, info: ObjectInfo) -> bool:
         """Whether an object was made by this very operation (an answer of the store was lost)."""

@@ -54,7 +54,7 @@ class Job:
     relpath: str
     group: str
     fingerprint: Fingerprint
-    made_at: float
+    made_at: float  # fixes {date} and {timestamp}; `upload --timestamp` sets it
     attempt: int = 1
 
     @property
@@ -73,6 +73,8 @@ class ObjectDraft:
     key: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/octet-stream"
+    storage_class: str | None = None  # None: the destination's
+    tags: Mapping[str, str] | None = None  # None: the destination's
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ class JournalRow:
     """An operation whose end is decided and durable, but not yet acted out and recorded.
 
     `entry` is the ledger line to be; the recorder adds where the original went and when.
-    `target` is the folder-relative place in completed/ or failed/ that the move aims at.
+    `target` is the folder-relative place in completed/ or failed/ that the move aims at. `root` is
+    what `relpath` is relative to, where that is not the folder's inbox.
     """
 
     operation_id: str
@@ -174,3 +177,4 @@ class JournalRow:
     disposition: Disposition
     target: str
     entry: Mapping[str, Any]
+    root: str = ""

@@ -4,12 +4,15 @@ import datetime as dt
 import hashlib
 import re
 import string
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import quote
 
 from hotfolder.core.errors import FileRejected
 from hotfolder.core.records import Job
+
+Layout = Literal["tree", "flat", "dated"]
 
 MAX_KEY_BYTES = 1024  # S3's limit, in UTF-8
 MAX_SEGMENT_BYTES = 255  # what stores on a file system take between two slashes
@@ -27,11 +30,13 @@ VARIABLES = frozenset(
         "ext",
         "date",
         "timestamp",
+        "sha256",
         "host",
     }
 )
+_OWN = "vars."  # begins the variables that the operator made: {vars.project_key}
 #: At least one of these must stand in a template, or all files would go to one key.
-_NAMING = frozenset({"relpath", "grouppath", "name", "stem"})
+_NAMING = frozenset({"relpath", "grouppath", "name", "stem", "sha256"})
 _SLASHES = re.compile("/{2,}")
 _HEX_AHEAD = re.compile(rb"%(?=[0-9A-Fa-f]{2})")
 
@@ -75,6 +80,14 @@ class KeyTemplate:
         # An empty prefix leaves its slash behind; many stores refuse "//". No path has one of its own.
         return _SLASHES.sub("/", "".join(pieces)).lstrip("/")
 
+    def names(self) -> frozenset[str]:
+        """The variables that stand in it."""
+        return frozenset(variable for _, variable, _ in self.variables if variable)
+
+    def own_variables(self) -> frozenset[str]:
+        """The NAME of each {vars.NAME} in it."""
+        return frozenset(name.removeprefix(_OWN) for name in self.names() if name.startswith(_OWN))
+
 
 def parse_template(text: str) -> KeyTemplate:
     """Parse and check a key template; raises `ValueError` with a sentence that names the fix."""
@@ -84,7 +97,8 @@ def parse_template(text: str) -> KeyTemplate:
         raise ValueError(f"key template {text!r}: {error}; write each variable as {{name}}") from error
     pieces: list[tuple[str, str, str]] = []
     for literal, variable, spec, conversion in parsed:
-        if variable is not None and (variable not in VARIABLES or conversion):
+        own = variable is not None and variable.startswith(_OWN) and variable != _OWN
+        if variable is not None and not own and (variable not in VARIABLES or conversion):
             known = ", ".join(f"{{{name}}}" for name in sorted(VARIABLES))
             raise ValueError(f"key template {text!r}: there is no {{{variable}}}; known are {known}")
         if spec and variable != "date":
@@ -111,9 +125,19 @@ class Route:
     prefix: str
     ext: str
     host: str
+    own: Mapping[str, str] = field(default_factory=dict)
+    by_directory: bool = True
 
-    def key(self, job: Job) -> str:
-        """The key of a job's object. Raises `FileRejected` where it would pass S3's 1,024 bytes."""
+    @property
+    def needs_sha256(self) -> bool:
+        """Whether a file must be read and hashed before its key is known."""
+        return "sha256" in self.template.names()
+
+    def key(self, job: Job, sha256: bytes | None = None) -> str:
+        """The key of a job's object. Raises `FileRejected` where it would pass S3's 1,024 bytes.
+
+        `sha256` is that of the original, where `needs_sha256`.
+        """
         relpath = encode_path(job.relpath)
         name = relpath.rpartition("/")[2]
         moment = dt.datetime.fromtimestamp(job.made_at, dt.UTC)
@@ -121,13 +145,15 @@ class Route:
             "prefix": self.prefix,
             "folder": self.folder,
             "group": encode_path(job.group),
-            "grouppath": encode_path(group_path(job.relpath)),
+            "grouppath": encode_path(group_path(job.relpath) if self.by_directory else job.relpath),
             "name": name,
             "stem": _stem(name),
             "relpath": relpath,
             "ext": self.ext,
             "timestamp": moment.strftime("%Y%m%d_%H%M"),
             "host": self.host,
+            "sha256": sha256.hex() if sha256 is not None else "",
+            **{f"{_OWN}{name}": value for name, value in self.own.items()},
         }
         return self._checked(self.template.render(values, moment), job, self.ext)
 
@@ -142,9 +168,11 @@ class Route:
         start = ""
         for literal, variable, _ in self.template.variables:
             start += literal
-            if variable not in {"prefix", "folder", "host"}:
+            known = {"prefix": self.prefix, "folder": self.folder, "host": self.host}
+            known |= {f"{_OWN}{name}": value for name, value in self.own.items()}
+            if variable not in known:
                 break
-            start += {"prefix": self.prefix, "folder": self.folder, "host": self.host}[variable]
+            start += known[variable]
         return start.lstrip("/")
 
     def _checked(self, key: str, job: Job, suffix: str) -> str:
@@ -186,12 +214,6 @@ def could_collide(one: Route, other: Route) -> bool:
     return a.startswith(b) or b.startswith(a)
 
 
-def group_of(relpath: str, folder: str) -> str:
-    """The group of a file: its top directory, or the folder's name for a file at the top."""
-    top, slash, _ = relpath.partition("/")
-    return top if slash else folder
-
-
 def group_path(relpath: str) -> str:
     """The path below the group: without the top directory, or the name for a file at the top."""
     top, slash, rest = relpath.partition("/")
@@ -202,6 +224,18 @@ def name_metadata(relpath: str) -> str:
     """`hotfolder-name`: the path percent-encoded as ASCII, or its last part where that is too long."""
     encoded = quote(relpath.encode("utf-8", "surrogateescape"))
     return encoded if len(encoded) <= _MAX_NAME_METADATA else encoded.rpartition("/")[2]
+
+
+def completed_place(relpath: str, layout: Layout, made_at: float) -> str:
+    """Where in completed/ an original goes: its own tree, its name alone, or its tree below a date.
+
+    `made_at` in seconds since the epoch; the date is UTC, as in keys.
+    """
+    if layout == "flat":
+        return relpath.rpartition("/")[2]
+    if layout == "dated":
+        return f"{dt.datetime.fromtimestamp(made_at, dt.UTC):%Y/%m/%d}/{relpath}"
+    return relpath
 
 
 def detours(directory: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ that preserves them would look old at once.
 """
 
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hotfolder.core.records import Fingerprint
@@ -89,6 +90,10 @@ class SettleTracker:
         """The files found quiet since the last call, oldest first, with what they looked like."""
         settled, self._settled = self._settled, {}
         return list(settled.items())
+
+    def paths(self) -> Iterable[str]:
+        """What waits, oldest first."""
+        return self._waiting.keys()
 
     def oldest(self) -> tuple[str, float] | None:
         """The path that waits longest and since when, for status; None when nothing waits."""
