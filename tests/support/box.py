@@ -56,14 +56,16 @@ class Box:
             f'[status]\ninterval = "100ms"\n{extra}\n'
         )
 
-    def command(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, timeout: float = 60, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
             [*HOTFOLDER, *arguments, "--config", str(self.config)],
             capture_output=True,
             text=True,
             timeout=timeout,
-            cwd=self.root,
+            cwd=cwd or self.root,
             env=self.environment(),
             check=False,
         )
