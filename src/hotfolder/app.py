@@ -17,7 +17,7 @@ from typing import Any
 
 from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import allocator, compression, mounts, source
+from hotfolder.adapters import allocator, compression, mounts, safe, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.filters import ignore_filter
@@ -26,16 +26,27 @@ from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.journal import SqliteJournal
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.lock import StateLock
-from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
+from hotfolder.adapters.s3 import (
+    DefaultLogin,
+    FileLogin,
+    InstanceLogin,
+    Login,
+    ProfileLogin,
+    S3Connection,
+    S3Settings,
+    S3Store,
+    SecretLogin,
+)
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.budget import ByteBudget
-from hotfolder.config import EXTENSIONS, Folder, Settings
+from hotfolder.config import EXTENSIONS, Destination, Folder, Settings, Transfer
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.records import Disposition, PassedOver
 from hotfolder.core.retry import Policy
+from hotfolder.core.s3_words import ObjectOptions
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
 from hotfolder.daemon import Daemon, Parts, Watched, trouble_of
@@ -113,6 +124,56 @@ def prepare_outputs(name: str, folder: Folder) -> None:
             )
 
 
+def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
+    """How the store is reached. Raises `ConfigError` where `auth` lacks what it needs here."""
+    return S3Settings(
+        bucket=destination.bucket,
+        region=destination.region,
+        endpoint_url=destination.endpoint_url,
+        addressing_style=destination.addressing_style,
+        login=_login(destination),
+        options=ObjectOptions(
+            storage_class=destination.storage_class,
+            tags=destination.tags,
+            acl=destination.acl,
+            sse=destination.sse,
+            kms_key_id=destination.kms_key_id,
+        ),
+        ca_bundle=destination.ca_bundle,
+        proxy=destination.proxy,
+        connect_timeout=transfer.connect_timeout,
+        read_timeout=transfer.read_timeout,
+        attempts=transfer.attempts,
+        max_pool_connections=transfer.requests,
+    )
+
+
+def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | None:
+    """What sends small objects; None where boto3 has to: awscrt's client takes no proxy."""
+    if destination.proxy:
+        return None
+    return CrtPutEngine(
+        region=destination.region,
+        connect_timeout=transfer.connect_timeout,
+        connections=transfer.requests,
+        ca_bundle=destination.ca_bundle,
+    )
+
+
+def _login(destination: Destination) -> Login:
+    match destination.auth:
+        case "config" | "systemd":
+            return FileLogin(destination.key_file())
+        case "profile":
+            return ProfileLogin(destination.profile or "")
+        case "instance":
+            return InstanceLogin()
+        case "keyring":
+            return SecretLogin(safe.open_entry(destination.keyring_entry or "").read)
+        case "default":
+            return DefaultLogin()
+
+
 class Engine:
     """All that delivers, made of one `Settings`. Make it with `engine`."""
 
@@ -125,26 +186,10 @@ class Engine:
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
         self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        self.connection = S3Connection(
-            S3Settings(
-                bucket=destination.bucket,
-                region=destination.region,
-                endpoint_url=destination.endpoint_url,
-                addressing_style=destination.addressing_style,
-                credentials_file=destination.credentials_file,
-                storage_class=destination.storage_class,
-                connect_timeout=transfer.connect_timeout,
-                read_timeout=transfer.read_timeout,
-                attempts=transfer.attempts,
-                max_pool_connections=transfer.requests,
-            )
+        self.connection = S3Connection(s3_settings(destination, transfer))
+        self.store = S3Store(
+            self.connection, self.requests, single_put=put_engine(destination, transfer)
         )
-        small_puts = CrtPutEngine(
-            region=destination.region,
-            connect_timeout=transfer.connect_timeout,
-            connections=transfer.requests,
-        )
-        self.store = S3Store(self.connection, self.requests, single_put=small_puts)
         segment = segment_size(transfer.memory)
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
         self.sender = Sender(
