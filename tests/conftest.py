@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
+from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store
 from hotfolder.seaweed import SeaweedFS
 from tests.support.s3_stores import opened, write_credentials
 
@@ -37,7 +37,7 @@ def credentials_file(seaweed: SeaweedFS, tmp_path_factory: pytest.TempPathFactor
 def admin(seaweed: SeaweedFS, credentials_file: Path) -> Iterator[S3Connection]:
     """A connection of its own for what tests do behind the store's back."""
     connection = S3Connection(
-        S3Settings("unused", endpoint_url=seaweed.endpoint_url, credentials_file=credentials_file)
+        S3Settings("unused", endpoint_url=seaweed.endpoint_url, login=FileLogin(credentials_file))
     )
     yield connection
     connection.close()
@@ -57,7 +57,7 @@ def s3_settings(seaweed: SeaweedFS, credentials_file: Path, bucket: str) -> S3Se
     return S3Settings(
         bucket,
         endpoint_url=seaweed.endpoint_url,
-        credentials_file=credentials_file,
+        login=FileLogin(credentials_file),
         connect_timeout=2.0,
         read_timeout=20.0,
     )

@@ -20,7 +20,7 @@ from typing import Any
 
 from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import allocator, compression, mounts, source
+from hotfolder.adapters import allocator, compression, mounts, safe, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.filters import ignore_filter, include_filter
@@ -29,7 +29,17 @@ from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.journal import SqliteJournal
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.lock import StateLock
-from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
+from hotfolder.adapters.s3 import (
+    DefaultLogin,
+    FileLogin,
+    InstanceLogin,
+    Login,
+    ProfileLogin,
+    S3Connection,
+    S3Settings,
+    S3Store,
+    SecretLogin,
+)
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
@@ -40,6 +50,7 @@ from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.records import Disposition, PassedOver
 from hotfolder.core.retry import Policy
+from hotfolder.core.s3_words import ObjectOptions
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
 from hotfolder.daemon import Daemon, Parts, Watched, trouble_of
@@ -136,14 +147,22 @@ class Line:
 
 
 def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
-    """What the S3 adapter needs to know of a destination."""
+    """How the store is reached. Raises `ConfigError` where `auth` lacks what it needs here."""
     return S3Settings(
         bucket=destination.bucket,
         region=destination.region,
         endpoint_url=destination.endpoint_url,
         addressing_style=destination.addressing_style,
-        credentials_file=destination.credentials_file,
-        storage_class=destination.storage_class,
+        login=_login(destination),
+        options=ObjectOptions(
+            storage_class=destination.storage_class,
+            tags=destination.tags,
+            acl=destination.acl,
+            sse=destination.sse,
+            kms_key_id=destination.kms_key_id,
+        ),
+        ca_bundle=destination.ca_bundle,
+        proxy=destination.proxy,
         connect_timeout=transfer.connect_timeout,
         read_timeout=transfer.read_timeout,
         attempts=transfer.attempts,
@@ -152,12 +171,29 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
 
 
 def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | None:
-    """The engine for small PUTs to a destination, or None where boto3 must do."""
+    """What sends small objects; None where boto3 has to: awscrt's client takes no proxy."""
+    if destination.proxy:
+        return None
     return CrtPutEngine(
         region=destination.region,
         connect_timeout=transfer.connect_timeout,
         connections=transfer.requests,
+        ca_bundle=destination.ca_bundle,
     )
+
+
+def _login(destination: Destination) -> Login:
+    match destination.auth:
+        case "config" | "systemd":
+            return FileLogin(destination.key_file())
+        case "profile":
+            return ProfileLogin(destination.profile or "")
+        case "instance":
+            return InstanceLogin()
+        case "keyring":
+            return SecretLogin(safe.open_entry(destination.keyring_entry or "").read)
+        case "default":
+            return DefaultLogin()
 
 
 class Engine:
@@ -172,7 +208,7 @@ class Engine:
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
         self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        self.lines: dict[Destination, Line] = {}
+        self.lines: list[tuple[Destination, Line]] = []
         segment = segment_size(transfer.memory)
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
         self._limits = SendLimits(transfer.memory, segment, transfer.part_size, transfer.workers)
@@ -187,10 +223,12 @@ class Engine:
 
     def line(self, destination: Destination) -> Line:
         """The way to a destination, made at first use; folders that share one share its line."""
-        known = next((line for known, line in self.lines.items() if known == destination), None)
-        if known is None:
-            known = self.lines[destination] = self._open(destination)
-        return known
+        for known, line in self.lines:
+            if known == destination:
+                return line
+        line = self._open(destination)
+        self.lines.append((destination, line))
+        return line
 
     def _open(self, destination: Destination) -> Line:
         transfer = self.settings.transfer
@@ -246,7 +284,7 @@ class Engine:
         for threads in (self.io, self.packers, self.writer):
             threads.close()
         self.requests.shutdown(wait=True, cancel_futures=True)
-        for line in self.lines.values():
+        for _, line in self.lines:
             line.connection.close()
 
 
@@ -416,7 +454,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
         )
     return Parts(
         folders=folders,
-        gates=[line.gate for line in made.lines.values()],
+        gates=[line.gate for _, line in made.lines],
         recorder=made.recorder,
         activity=made.activity,
         threads=made.io,

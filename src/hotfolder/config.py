@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import (
@@ -28,6 +27,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hotfolder import config_values as values
 from hotfolder.config_sentences import sentences
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.grouping import GroupBy
@@ -91,17 +91,6 @@ def _level(value: str | int | None) -> str | int | None:
     return value
 
 
-def _endpoint(url: str) -> str:
-    parts = urlsplit(url)
-    if "@" in parts.netloc or "@" in url:
-        raise ValueError(
-            "an address holds no user and no password; give keys with `auth` and `credentials_file`"
-        )
-    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        raise ValueError(f'{url!r} is no address of a store; write "https://s3.example.com"')
-    return url.rstrip("/")
-
-
 def _at_least(least: int, words: str) -> AfterValidator:
     def check(value: ByteSize | None) -> ByteSize | None:
         if value is not None and value < least:
@@ -142,17 +131,73 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _absolute(path: Path) -> Path:
+    # From the file it is absolute already; one from the environment has nothing to start from.
+    if not path.is_absolute():
+        raise ValueError(f"{path} is a relative path; in the environment write an absolute one")
+    return path
+
+
+OwnFile = Annotated[Path, AfterValidator(_absolute)]
+Tags = Annotated[dict[str, str], AfterValidator(values.tags)]
+#: A value that goes into a header as it is; a store would refuse another with every object.
+Token = Annotated[str, Field(pattern=r"^[!-~]*$")]
+
+#: The key that belongs to each `auth`, and how to give it.
+_AUTH_KEYS = {
+    "config": ("credentials_file", 'credentials_file = "PATH", in the format of ~/.aws/credentials'),
+    "profile": ("profile", 'profile = "NAME", of the AWS files'),
+    "keyring": ("keyring_entry", 'keyring_entry = "SERVICE/USERNAME"'),
+    "systemd": ("credential_name", ""),  # may be left out
+}
+
+
 class Destination(_Table):
     """The bucket, and how it is reached."""
 
-    bucket: Text
-    prefix: Annotated[str, AfterValidator(lambda text: text.strip("/"))] = ""
+    bucket: Annotated[Text, AfterValidator(values.bucket)]
+    prefix: Annotated[str, AfterValidator(values.prefix)] = ""
     region: Text = "us-east-1"
-    endpoint_url: Annotated[str, AfterValidator(_endpoint)] = ""
+    endpoint_url: Annotated[str, AfterValidator(values.endpoint)] = ""
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
-    auth: Literal["default", "config"] = "default"
-    credentials_file: Path | None = None
-    storage_class: Text = "STANDARD"
+    ca_bundle: OwnFile | None = Field(
+        default=None, description="The store's CA certificates (PEM), in place of the system's."
+    )
+    proxy: Annotated[str, AfterValidator(values.proxy)] = Field(
+        default="", description="The URL of an HTTP proxy; all requests go through it, over boto3 alone."
+    )
+    auth: Literal["default", "config", "profile", "instance", "keyring", "systemd"] = "default"
+    credentials_file: OwnFile | None = Field(
+        default=None, description='With auth = "config": [default] of a file as ~/.aws/credentials.'
+    )
+    profile: Text | None = Field(
+        default=None, description='With auth = "profile": a profile of the AWS files, also of SSO.'
+    )
+    keyring_entry: Annotated[str, AfterValidator(values.keyring_entry)] | None = Field(
+        default=None,
+        description='With auth = "keyring": SERVICE/USERNAME. Its secret is ACCESS_KEY:SECRET_KEY.',
+    )
+    credential_name: Annotated[Text, AfterValidator(values.file_name)] | None = Field(
+        default=None,
+        description='With auth = "systemd": the name in LoadCredential=, else "s3". '
+        "Its content is as in ~/.aws/credentials, section [default].",
+    )
+    storage_class: Annotated[Token, Field(min_length=1)] = "STANDARD"
+    tags: Tags = Field(default={}, description="Object tags, sent with the object itself.")
+    sse: Literal["", "AES256", "aws:kms"] = ""
+    kms_key_id: Token = Field(
+        default="", description='With sse = "aws:kms": the key; empty: the account\'s own for S3.'
+    )
+    acl: Literal[
+        "",
+        "private",
+        "public-read",
+        "public-read-write",
+        "authenticated-read",
+        "aws-exec-read",
+        "bucket-owner-read",
+        "bucket-owner-full-control",
+    ] = Field(default="", description="A canned ACL; empty: the bucket's default.")
 
     @property
     def place(self) -> tuple[str, str]:
@@ -160,16 +205,47 @@ class Destination(_Table):
         return self.endpoint_url, self.bucket
 
     @model_validator(mode="after")
-    def _auth_has_its_file(self) -> "Destination":
-        if self.auth == "config" and self.credentials_file is None:
+    def _auth_has_its_keys(self) -> "Destination":
+        for mode, (key, example) in _AUTH_KEYS.items():
+            given = getattr(self, key) is not None
+            if given and self.auth != mode:
+                raise ValueError(
+                    f'{key} is read only with auth = "{mode}"; set that, or leave {key} out'
+                )
+            if example and self.auth == mode and not given:
+                raise ValueError(f'auth = "{mode}" needs {example}')
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> "Destination":
+        if self.kms_key_id and self.sse != "aws:kms":
+            raise ValueError('kms_key_id is read only with sse = "aws:kms"; set that, or leave it out')
+        if self.ca_bundle is not None and self.endpoint_url.startswith("http:"):
             raise ValueError(
-                'auth = "config" needs credentials_file = "PATH", in the format of ~/.aws/credentials'
+                f"ca_bundle is for https, and endpoint_url is {self.endpoint_url}; correct one of them"
             )
-        if self.auth == "default" and self.credentials_file is not None:
+        if self.addressing_style == "virtual" and not values.is_host_name(self.bucket):
             raise ValueError(
-                'credentials_file is read only with auth = "config"; set that, or leave the file out'
+                f"the bucket {self.bucket!r} cannot be part of a host name; "
+                'write addressing_style = "path" or "auto"'
             )
         return self
+
+    def key_file(self) -> Path:
+        """The AWS credentials file of auth = "config" or "systemd". Raises `ConfigError`.
+
+        Asked only by those who connect: the other commands run outside of the unit as well.
+        """
+        if self.credentials_file is not None:
+            return self.credentials_file
+        name = self.credential_name or "s3"
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise ConfigError(
+                'auth = "systemd" finds no $CREDENTIALS_DIRECTORY',
+                hint=f"start hotfolder by a unit with LoadCredential={name}:/etc/hotfolder/credentials",
+            )
+        return Path(directory) / name
 
 
 class RouteKeys(_Table):
@@ -182,9 +258,9 @@ class RouteKeys(_Table):
     """What a file is packed into: tar.gz, gz, tar.zst, zst, or none."""
     level: Annotated[str | int, AfterValidator(_level)] = "fast"
     """How hard to compress: fast, balanced, small, or a number of the codec."""
-    storage_class: Text | None = None
+    storage_class: Annotated[Token, Field(min_length=1)] | None = None
     """Storage class of the objects; the destination's if it is not set."""
-    tags: dict[str, str] | None = None
+    tags: Tags | None = None
     """Tags of the objects; the destination's if they are not set."""
 
     @model_validator(mode="after")
@@ -208,9 +284,9 @@ class Group(_Table):
     """What a file is packed into."""
     level: Annotated[str | int | None, AfterValidator(_level)] = None
     """How hard to compress."""
-    storage_class: Text | None = None
+    storage_class: Annotated[Token, Field(min_length=1)] | None = None
     """Storage class of the objects."""
-    tags: dict[str, str] | None = None
+    tags: Tags | None = None
     """Tags of the objects."""
 
 
@@ -420,7 +496,9 @@ def _filled(folder: Any, defaults: Mapping[str, Any], destination: Any) -> Any:
     filled.setdefault("failed", parent / "failed")
     own = filled.get("destination", {})
     if isinstance(destination, Mapping) and isinstance(own, Mapping):
-        filled["destination"] = {**destination, **own}
+        dropped = {key for key, _ in _AUTH_KEYS.values()} if "auth" in own else set()
+        shared = {key: value for key, value in destination.items() if key not in dropped}
+        filled["destination"] = {**shared, **own}
     return filled
 
 
@@ -520,11 +598,11 @@ def _make_absolute(raw: dict[str, Any], base: Path) -> None:
     folders = raw.get("folders")
     tables: list[tuple[Any, tuple[str, ...]]] = [
         (raw, ("state_dir",)),
-        (raw.get("destination"), ("credentials_file",)),
+        (raw.get("destination"), ("credentials_file", "ca_bundle")),
     ]
     if isinstance(folders, dict):
         tables += [
-            (folder.get("destination"), ("credentials_file",))
+            (folder.get("destination"), ("credentials_file", "ca_bundle"))
             for folder in folders.values()
             if isinstance(folder, dict)
         ]

@@ -11,6 +11,7 @@ _IN_WORDS = {
     "path_type": "write a path in quotes",
     "string_type": "write text in quotes",
     "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be plain ASCII without spaces",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",

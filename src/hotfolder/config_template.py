@@ -12,9 +12,21 @@ bucket = "my-bucket"                   # must exist
 # region = "us-east-1"
 # endpoint_url = "https://s3.example.com"   # for S3-compatible stores
 # addressing_style = "auto"            # auto | path | virtual
-# auth = "default"                     # default (AWS environment, files, SSO, instance) | config
+# ca_bundle = "ca.pem"                 # the store's own CA, in place of the system's
+# proxy = "http://proxy.example.com:3128"
+# auth = "default"                     # default (AWS environment, files, SSO, instance) | config |
+#                                      # profile | instance | keyring | systemd
 # credentials_file = "credentials"     # with auth = "config": in the format of ~/.aws/credentials
+# profile = "archive"                  # with auth = "profile": of the AWS files, also SSO and roles
+# keyring_entry = "hotfolder/s3"       # with auth = "keyring": SERVICE/USERNAME of a secret that is
+#                                      # ACCESS_KEY:SECRET_KEY; needs pip install 'hotfolder[keyring]'
+# credential_name = "s3"               # with auth = "systemd": LoadCredential=s3:/etc/... of the unit,
+#                                      # in the format of ~/.aws/credentials
 # storage_class = "STANDARD"
+# tags = { department = "media" }      # at most 10
+# sse = "aws:kms"                      # AES256 | aws:kms; empty: as the bucket does
+# kms_key_id = "alias/archive"         # with sse = "aws:kms"
+# acl = "bucket-owner-full-control"    # a canned ACL; empty: as the bucket does
 
 [vars]                                 # your own variables for keys
 # project_key = "RMI25320"             # is {vars.project_key}

@@ -67,7 +67,7 @@ class Upload:
             if digest.prove_part(receipt, ours) is None:
                 ours = replace(ours, md5=await self._wire.md5(body))
                 if digest.prove_part(receipt, ours) is None and ours.md5 is not None:
-                    digest.refuse_other_md5(receipt.etag, ours.md5, f"part {number} of {self._key}")
+                    digest.refuse_other_md5(receipt, ours.md5, f"part {number} of {self._key}")
             self._ours[number], self._received[number] = ours, receipt
         finally:
             self._slots.release()
@@ -79,7 +79,12 @@ class Upload:
             # Either the answer to our own request was lost, or another writer was faster.
             info = await self._wire.head(self._key)
             if info is not None and self._label.names(info):
-                return Receipt(info.etag, info.checksum_sha256, info.version_id)
+                return Receipt(
+                    info.etag,
+                    info.checksum_sha256,
+                    info.version_id,
+                    etag_is_digest=info.etag_is_digest,
+                )
             raise ObjectRefused(f"the key {self._key} was taken during the upload") from error
 
     async def _prove(self, receipt: Receipt, digests: Digests) -> Verification:

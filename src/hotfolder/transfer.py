@@ -147,7 +147,7 @@ class Sender:
         digest.check_size(info, digests.packed_size)
         proof = digest.prove_whole(info, sha256=digests.packed_sha256, md5=md5)
         if proof is None:
-            digest.refuse_other_md5(info.etag, md5, key)
+            digest.refuse_other_md5(info, md5, key)
         return proof or Verification.HEAD
 
     async def _same_whole(self, taken: ObjectInfo, body: Body, digests: Digests) -> Verification | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters.s3 import SINGLE_PUT_LIMIT, S3Settings, S3Store
+from hotfolder.adapters.s3 import SINGLE_PUT_LIMIT, FileLogin, S3Settings, S3Store
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -291,7 +291,7 @@ class TestTrouble:
 
     async def test_unknown_access_key(self, s3_settings: S3Settings, tmp_path: Path, crt: bool) -> None:
         file = write_credentials(tmp_path / "credentials", "UNKNOWNKEY", "SecretThatMustNotShow")
-        async with opened(replace(s3_settings, credentials_file=file), crt=crt) as store:
+        async with opened(replace(s3_settings, login=FileLogin(file)), crt=crt) as store:
             errors = await expect_trouble(store, DestinationTrouble.DENIED)
         assert all("access key" in error.hint for error in errors)
 
@@ -299,12 +299,12 @@ class TestTrouble:
         self, s3_settings: S3Settings, tmp_path: Path, crt: bool, seaweed: SeaweedFS
     ) -> None:
         file = write_credentials(tmp_path / "credentials", seaweed.access_key, "SecretThatMustNotShow")
-        async with opened(replace(s3_settings, credentials_file=file), crt=crt) as store:
+        async with opened(replace(s3_settings, login=FileLogin(file)), crt=crt) as store:
             errors = await expect_trouble(store, DestinationTrouble.DENIED)
         assert all("secret key" in error.hint for error in errors)
 
     async def test_no_credentials(self, s3_settings: S3Settings, tmp_path: Path, crt: bool) -> None:
-        absent = replace(s3_settings, credentials_file=tmp_path / "absent")
+        absent = replace(s3_settings, login=FileLogin(tmp_path / "absent"))
         async with opened(absent, crt=crt) as store:
             await expect_trouble(store, DestinationTrouble.DENIED)
 
@@ -318,14 +318,13 @@ class TestTrouble:
         assert len(naps.asked) == 3 * len(errors)  # four tries each, and then the caller holds
 
     async def test_credentials_that_come_later_are_picked_up(
-        self, s3_settings: S3Settings, tmp_path: Path, crt: bool
+        self, s3_settings: S3Settings, tmp_path: Path, crt: bool, seaweed: SeaweedFS
     ) -> None:
-        late = replace(s3_settings, credentials_file=tmp_path / "credentials")
+        late = replace(s3_settings, login=FileLogin(tmp_path / "credentials"))
         async with opened(late, crt=crt) as store:
             with pytest.raises(DestinationError):
                 await store.check()
-            assert s3_settings.credentials_file is not None
-            (tmp_path / "credentials").write_bytes(s3_settings.credentials_file.read_bytes())
+            write_credentials(tmp_path / "credentials", seaweed.access_key, seaweed.secret_key)
             await put(store, "k", b"at last")
             assert await content(store, "k") == b"at last"
 

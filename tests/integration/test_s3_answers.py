@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.crt import CrtPutEngine
-from hotfolder.adapters.s3 import S3Settings, S3Store
+from hotfolder.adapters.s3 import FileLogin, S3Settings, S3Store
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -45,7 +45,7 @@ class Bench:
         settings = S3Settings(
             "bucket",
             endpoint_url=server.endpoint_url,
-            credentials_file=self._credentials,
+            login=FileLogin(self._credentials),
             connect_timeout=0.5,
             read_timeout=read_timeout,
             attempts=attempts,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder import seaweed as module
-from hotfolder.adapters.s3 import S3Connection, S3Settings
+from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings
 from hotfolder.core.errors import ConfigError, LocalError
 from hotfolder.seaweed import SeaweedFS, find_weed
 from tests.support.s3_stores import write_credentials
@@ -80,7 +80,7 @@ def test_opens_loopback_ports_of_its_own_and_keeps_its_data(tmp_path: Path) -> N
 
 
 def open_connection(store: SeaweedFS, credentials: Path) -> S3Connection:
-    settings = S3Settings("media", endpoint_url=store.endpoint_url, credentials_file=credentials)
+    settings = S3Settings("media", endpoint_url=store.endpoint_url, login=FileLogin(credentials))
     return S3Connection(settings)
 
 

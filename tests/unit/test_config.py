@@ -124,7 +124,7 @@ def test_two_folders_need_keys_that_stay_apart(tmp_path: Path) -> None:
         (MINIMAL + "completed = 'inbox/done'\n", "must not lie in each other"),
         (MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nendpoint_url = 'localhost:9000'"), "https://"),
         (MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nauth = 'config'"), "credentials_file"),
-        (MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nauth = 'magic'"), "'default' or 'config'"),
+        (MINIMAL.replace("bucket = 'b'", "bucket = 'b'\nauth = 'magic'"), "'default', 'config'"),
     ],
 )
 def test_a_fault_is_a_sentence_with_the_fix(tmp_path: Path, text: str, expected: str) -> None:

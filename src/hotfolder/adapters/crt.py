@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,13 @@ from awscrt.auth import (
     AwsSigningConfig,
 )
 from awscrt.http import HttpHeaders, HttpRequest
-from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
+from awscrt.io import (
+    ClientBootstrap,
+    ClientTlsContext,
+    DefaultHostResolver,
+    EventLoopGroup,
+    TlsContextOptions,
+)
 from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3RetryConfig
 
 from hotfolder.core.answers import Answer, Fault
@@ -51,12 +58,22 @@ _FAULT_PREFIXES = (
 
 
 class CrtPutEngine:
-    """A `PutEngine` for one endpoint. `connect_timeout` in seconds; at most `connections` at once."""
+    """A `PutEngine` for one endpoint. `connect_timeout` in seconds; at most `connections` at once.
+
+    `ca_bundle` names the CAs that are trusted in place of the system's; it is read on first use.
+    """
 
     def __init__(
-        self, *, region: str, connect_timeout: float, connections: int, threads: int = 1
+        self,
+        *,
+        region: str,
+        connect_timeout: float,
+        connections: int,
+        ca_bundle: Path | None = None,
+        threads: int = 1,
     ) -> None:
         self._region = region
+        self._ca_bundle = ca_bundle
         self._connect_timeout = connect_timeout
         self._connections = connections
         group = EventLoopGroup(threads)
@@ -76,10 +93,14 @@ class CrtPutEngine:
     ) -> Answer:
         """See `PutEngine`. The signature binds the body: it covers `sha256`."""
         parts = urlsplit(url)
+        try:
+            client = self._client(parts.scheme)
+        except OSError as error:
+            return Answer(0, fault=Fault.TLS, detail=f"cannot read {self._ca_bundle}: {error.strerror}")
         signer = self._signers.pop() if self._signers else _Signer()
         signer.begin(keys)
         flight = _Flight(signer)
-        request = self._client(parts.scheme).make_request(
+        request = client.make_request(
             type=S3RequestType.DEFAULT,
             operation_name="PutObject",
             request=_http_request(parts.netloc, parts.path, headers, body),
@@ -107,6 +128,7 @@ class CrtPutEngine:
                 bootstrap=self._bootstrap,
                 region=self._region,
                 tls_mode=S3RequestTlsMode.ENABLED if secure else S3RequestTlsMode.DISABLED,
+                tls_connection_options=self._trust() if secure else None,
                 # The least it takes: one retry, and a bucket of tokens so small that under trouble
                 # even that one is mostly denied. Retrying is the store adapter's, who can be stopped.
                 retry_config=S3RetryConfig(
@@ -119,6 +141,13 @@ class CrtPutEngine:
                 max_active_connections_override=self._connections,
             )
         return self._clients[scheme]
+
+    def _trust(self) -> Any:
+        if self._ca_bundle is None:
+            return None
+        options = TlsContextOptions()
+        options.override_default_trust_store(self._ca_bundle.read_bytes())
+        return ClientTlsContext(options).new_connection_options()
 
     def _signing(self, signer: "_Signer", sha256: bytes) -> Any:
         return AwsSigningConfig(

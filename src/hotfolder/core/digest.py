@@ -37,7 +37,8 @@ def prove_whole(
     """Which proof a single PUT's receipt (or HEAD) gives of our bytes; None where it gives none.
 
     Raises `VerificationFailed` where the store names a SHA-256 that is not ours. An ETag that
-    differs proves nothing by itself: it may be no MD5 (see `refuse_other_md5`).
+    differs proves nothing by itself: it may be no MD5 (see `refuse_other_md5`). One of an object
+    under a KMS key proves nothing at all.
     """
     if receipt.checksum_sha256 is not None:
         if receipt.checksum_sha256 == b64(sha256):
@@ -45,28 +46,29 @@ def prove_whole(
         raise VerificationFailed(
             f"the store holds SHA-256 {receipt.checksum_sha256}, sent was {b64(sha256)}", hint=_HINT
         )
-    if md5 is not None and receipt.etag.lower() == md5.hex():
+    if md5 is not None and receipt.etag_is_digest and receipt.etag.lower() == md5.hex():
         return Verification.ETAG
     return None
 
 
-def refuse_other_md5(etag: str, md5: bytes, what: str) -> None:
+def refuse_other_md5(said: ObjectInfo | PartReceipt, md5: bytes, what: str) -> None:
     """Raise `VerificationFailed` where an ETag that looks like an MD5 is not that of our bytes.
 
     Asked only where the store names no checksum: then this is the one thing it says of the content,
     and moving the only copy on the strength of its size alone would be a guess.
     """
-    if is_md5(etag) and etag.lower() != md5.hex():
+    if said.etag_is_digest and is_md5(said.etag) and said.etag.lower() != md5.hex():
         raise VerificationFailed(
-            f"the store says MD5 {etag} of {what}, sent was {md5.hex()}, and it names no SHA-256",
-            hint=f"{_HINT}; where the store encrypts with keys of its own its ETags prove nothing, "
-            "and it has to support checksums",
+            f"the store says MD5 {said.etag} of {what}, sent was {md5.hex()}, and it names no SHA-256",
+            hint=f"{_HINT}; where the store encrypts with keys of its own its ETags prove nothing: "
+            'say so with sse = "aws:kms" in [destination], and it should support checksums',
         )
 
 
 def prove_part(receipt: PartReceipt, ours: PartDigest) -> Verification | None:
     """Which proof the store gave of one part; None where it gave none; raises as `prove_whole`."""
-    return prove_whole(Receipt(receipt.etag, receipt.checksum_sha256), sha256=ours.sha256, md5=ours.md5)
+    said = Receipt(receipt.etag, receipt.checksum_sha256, etag_is_digest=receipt.etag_is_digest)
+    return prove_whole(said, sha256=ours.sha256, md5=ours.md5)
 
 
 def prove_assembled(
@@ -86,7 +88,9 @@ def prove_assembled(
         raise VerificationFailed(
             f"the store assembled an object with SHA-256 {named}, expected {expected}", hint=_HINT
         )
-    if all(is_md5(part.etag) for part in received):
+    if all(said.etag_is_digest for said in (receipt, *received)) and all(
+        is_md5(part.etag) for part in received
+    ):
         etag = composite_etag([bytes.fromhex(part.etag) for part in received])
         if receipt.etag.lower() == etag:
             return Verification.ETAG

@@ -68,13 +68,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class ObjectDraft:
-    """An object that is about to be made: its key and the headers that are fixed before its bytes."""
+    """An object that is about to be made: its key and the headers that are fixed before its bytes.
+
+    `storage_class` and `tags` are the destination's where they are None.
+    """
 
     key: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/octet-stream"
-    storage_class: str | None = None  # None: the destination's
-    tags: Mapping[str, str] | None = None  # None: the destination's
+    storage_class: str | None = None
+    tags: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +86,35 @@ class Receipt:
 
     `checksum_sha256` is as S3 writes it: base64, or base64 + "-N" for the composite of N parts;
     None where the store named none. `etag` is without quotes. `attempts` counts requests sent.
+    `etag_is_digest`: False where the store encrypts with KMS keys, so that its ETag is of no bytes
+    of ours, though it may look like an MD5.
     """
 
     etag: str
     checksum_sha256: str | None = None
     version_id: str | None = None
     attempts: int = 1
+    etag_is_digest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class PartReceipt:
-    """What the store said of one part. `number` counts from 1; `size` in bytes."""
+    """What the store said of one part. `number` counts from 1; `size` in bytes; else as `Receipt`."""
 
     number: int
     size: int
     etag: str
     checksum_sha256: str | None = None
     attempts: int = 1
+    etag_is_digest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What HEAD or a listing says of an object (a listing knows no metadata and no checksum)."""
+    """What HEAD or a listing says of an object (a listing knows no metadata and no checksum).
+
+    `etag_is_digest` as in `Receipt`.
+    """
 
     key: str
     size: int
@@ -113,6 +123,7 @@ class ObjectInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     version_id: str | None = None
     storage_class: str = "STANDARD"
+    etag_is_digest: bool = True
 
 
 @dataclass(frozen=True, slots=True)

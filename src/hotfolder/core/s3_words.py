@@ -5,13 +5,56 @@ Field names are those of the S3 API reference (and of boto3), header names those
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from hotfolder.core.errors import FileRejected
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
 
 MAX_KEY_BYTES = 1024  # S3's limit, in UTF-8
 DEFAULT_CLASS = "STANDARD"
+KMS = "aws:kms"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOptions:
+    """What a destination asks of every object beside its bytes; empty: the store's own default.
+
+    `sse` is "AES256" or "aws:kms", `kms_key_id` goes with the latter; `acl` is a canned ACL.
+    """
+
+    storage_class: str = DEFAULT_CLASS
+    tags: Mapping[str, str] = field(default_factory=dict)
+    acl: str = ""
+    sse: str = ""
+    kms_key_id: str = ""
+
+    def asked(self, draft: ObjectDraft) -> dict[str, str]:
+        """Header name -> value for this draft, whose own storage class and tags go first.
+
+        What is the default is left out: some compatible stores refuse the header.
+        """
+        storage_class = self.storage_class if draft.storage_class is None else draft.storage_class
+        tags = self.tags if draft.tags is None else draft.tags
+        asked = {
+            "x-amz-storage-class": "" if storage_class == DEFAULT_CLASS else storage_class,
+            "x-amz-tagging": tagging(tags),
+            "x-amz-acl": self.acl,
+            "x-amz-server-side-encryption": self.sse,
+            "x-amz-server-side-encryption-aws-kms-key-id": self.kms_key_id,
+        }
+        return {name: value for name, value in asked.items() if value}
+
+
+#: The fields that boto3 has for these headers.
+_FIELDS = {
+    "x-amz-storage-class": "StorageClass",
+    "x-amz-tagging": "Tagging",
+    "x-amz-acl": "ACL",
+    "x-amz-server-side-encryption": "ServerSideEncryption",
+    "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
+}
 
 
 def checked_key(key: str) -> str:
@@ -37,28 +80,26 @@ def checked_draft(draft: ObjectDraft) -> ObjectDraft:
     return draft
 
 
-def draft_fields(draft: ObjectDraft, storage_class: str) -> dict[str, Any]:
+def draft_fields(draft: ObjectDraft, options: ObjectOptions) -> dict[str, Any]:
     """What PutObject and CreateMultipartUpload ask of the draft."""
-    fields: dict[str, Any] = {
+    return {
         "Key": draft.key,
         "Metadata": dict(draft.metadata),
         "ContentType": draft.content_type,
+        **{_FIELDS[name]: value for name, value in options.asked(draft).items()},
     }
-    # Left out where it is the default: some compatible stores refuse the header.
-    return fields if storage_class == DEFAULT_CLASS else fields | {"StorageClass": storage_class}
 
 
 def put_headers(
-    draft: ObjectDraft, storage_class: str, sha256: bytes, *, unless_exists: bool
+    draft: ObjectDraft, options: ObjectOptions, sha256: bytes, *, unless_exists: bool
 ) -> dict[str, str]:
     """The same as headers of one PUT, with its checksum and condition."""
     headers = {
         "Content-Type": draft.content_type,
         "x-amz-checksum-sha256": checksum(sha256),
         **{f"x-amz-meta-{name}": value for name, value in draft.metadata.items()},
+        **options.asked(draft),
     }
-    if storage_class != DEFAULT_CLASS:
-        headers["x-amz-storage-class"] = storage_class
     return headers | {"If-None-Match": "*"} if unless_exists else headers
 
 
@@ -73,23 +114,58 @@ def checksum(sha256: bytes) -> str:
     return base64.b64encode(sha256).decode("ascii")
 
 
-def receipt(reply: Mapping[str, Any], requests: int) -> Receipt:
-    """Of PutObject's or CompleteMultipartUpload's reply."""
-    return Receipt(etag(reply), reply.get("ChecksumSHA256"), reply.get("VersionId"), requests)
+def tagging(tags: Mapping[str, str]) -> str:
+    """Tags as the header carries them: a query string."""
+    return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in tags.items())
 
 
-def receipt_of_headers(headers: Mapping[str, str], requests: int) -> Receipt:
-    """Of a PUT's answer; header names are lower-case."""
+def etag_is_digest(sse: str, asked: str) -> bool:
+    """Whether an ETag is of the bytes that were sent: not where the store encrypted with a KMS key.
+
+    `sse` is what the store says, as a bucket may encrypt by default; `asked` what we asked for, as not
+    every store says it.
+    """
+    return not (sse.startswith(KMS) or asked.startswith(KMS))
+
+
+def receipt(reply: Mapping[str, Any], requests: int, sse: str) -> Receipt:
+    """Of PutObject's or CompleteMultipartUpload's reply; `sse` is what was asked for."""
+    return Receipt(
+        etag(reply),
+        reply.get("ChecksumSHA256"),
+        reply.get("VersionId"),
+        requests,
+        etag_is_digest(reply.get("ServerSideEncryption", ""), sse),
+    )
+
+
+def part_receipt(
+    number: int, size: int, reply: Mapping[str, Any], sse: str, requests: int = 1
+) -> PartReceipt:
+    """Of UploadPart's reply, or of an entry of ListParts; `sse` is what was asked for."""
+    return PartReceipt(
+        number,
+        size,
+        etag(reply),
+        reply.get("ChecksumSHA256"),
+        requests,
+        etag_is_digest(reply.get("ServerSideEncryption", ""), sse),
+    )
+
+
+def receipt_of_headers(headers: Mapping[str, str], requests: int, sse: str) -> Receipt:
+    """Of a PUT's answer; header names are lower-case; `sse` is what was asked for."""
     return Receipt(
         headers.get("etag", "").strip('"'),
         headers.get("x-amz-checksum-sha256"),
         headers.get("x-amz-version-id"),
         requests,
+        etag_is_digest(headers.get("x-amz-server-side-encryption", ""), sse),
     )
 
 
-def object_info(key: str, reply: Mapping[str, Any]) -> ObjectInfo:
-    """Of HeadObject's reply, or of an entry of ListObjectsV2."""
+def object_info(key: str, reply: Mapping[str, Any], sse: str = "") -> ObjectInfo:
+    """Of HeadObject's reply, or of an entry of ListObjectsV2; `sse` is what our objects ask for."""
     return ObjectInfo(
         key,
         int(reply.get("ContentLength", reply.get("Size", 0))),
@@ -99,6 +175,7 @@ def object_info(key: str, reply: Mapping[str, Any]) -> ObjectInfo:
         {name.lower(): value for name, value in reply.get("Metadata", {}).items()},
         reply.get("VersionId"),
         reply.get("StorageClass", DEFAULT_CLASS),
+        etag_is_digest(reply.get("ServerSideEncryption", ""), sse),
     )
 
 

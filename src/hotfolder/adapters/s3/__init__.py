@@ -1,6 +1,25 @@
 """The object store over boto3: one bucket, every request carrying its own SHA-256."""
 
 from hotfolder.adapters.s3.connection import S3Connection, S3Settings
+from hotfolder.adapters.s3.logins import (
+    DefaultLogin,
+    FileLogin,
+    InstanceLogin,
+    Login,
+    ProfileLogin,
+    SecretLogin,
+)
 from hotfolder.adapters.s3.store import SINGLE_PUT_LIMIT, S3Store
 
-__all__ = ["SINGLE_PUT_LIMIT", "S3Connection", "S3Settings", "S3Store"]
+__all__ = [
+    "SINGLE_PUT_LIMIT",
+    "DefaultLogin",
+    "FileLogin",
+    "InstanceLogin",
+    "Login",
+    "ProfileLogin",
+    "S3Connection",
+    "S3Settings",
+    "S3Store",
+    "SecretLogin",
+]

@@ -1,9 +1,10 @@
 """The boto3 client: how it is set up, whose credentials it has, and how it signs."""
 
 import base64
+import ssl
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,11 +12,11 @@ import boto3
 import botocore.auth
 import botocore.exceptions as boto_errors
 from botocore.config import Config
-from botocore.credentials import SharedCredentialProvider
 
-from hotfolder.core import s3_words as words
-from hotfolder.core.errors import ConfigError
+from hotfolder.adapters.s3.logins import DefaultLogin, Login
+from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble
 from hotfolder.core.ports import SigningKeys
+from hotfolder.core.s3_words import ObjectOptions
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -29,16 +30,18 @@ _SIGNER = "hotfolder-s3v4"
 class S3Settings:
     """Where the bucket is and how to talk to it. Times in seconds.
 
-    `credentials_file` is an AWS shared-credentials file whose profile "default" is used and nothing
-    else; None leaves it to boto3's own resolution. `attempts` counts requests, the first included.
+    `ca_bundle` names the CAs that are trusted in place of the system's; `proxy` is the URL of an HTTP
+    proxy for every request. `attempts` counts requests, the first included.
     """
 
     bucket: str
     region: str = "us-east-1"
     endpoint_url: str = ""
     addressing_style: str = "auto"
-    credentials_file: Path | None = None
-    storage_class: str = words.DEFAULT_CLASS
+    login: Login = field(default_factory=DefaultLogin)
+    options: ObjectOptions = field(default_factory=ObjectOptions)
+    ca_bundle: Path | None = None
+    proxy: str = ""
     connect_timeout: float = 20.0
     read_timeout: float = 300.0
     attempts: int = 12
@@ -67,7 +70,7 @@ class S3Connection:
         with self._lock:
             stale = self._refused and time.monotonic() - self._made_at >= _RENEW_INTERVAL
             if self._client is None or stale:
-                self._session = _open_session(self.settings)
+                self._session = self.settings.login.open(self.settings.region)
                 self._client = _open_client(self._session, self.settings)
                 self._made_at = time.monotonic()
                 self._refused = False
@@ -94,7 +97,9 @@ class S3Connection:
 
         Asked of a request that is made and not sent: a presigned URL may name another endpoint.
         """
-        client = _open_client(_open_session(self.settings), self.settings)
+        self.client()
+        session = self._session or self.settings.login.open(self.settings.region)
+        client = _open_client(session, self.settings)
         client.meta.events.register("before-send.s3", cast(Any, _reveal_address))
         try:
             client.put_object(Bucket=self.settings.bucket, Key="k", Body=b"")
@@ -113,12 +118,6 @@ class S3Connection:
         self._refused = True
 
 
-class NoKeyPairError(boto_errors.NoCredentialsError):
-    """The configured credentials file is absent, or holds no whole key pair."""
-
-    fmt = "there is no key pair in the section [default] of {path}"
-
-
 class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
     """SigV4 over the SHA-256 that the checksum header already holds: the body is hashed once, by us.
 
@@ -130,21 +129,22 @@ class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
         return base64.b64decode(checksum).hex() if checksum else super().payload(request)
 
 
-def _open_session(settings: S3Settings) -> boto3.Session:
-    if settings.credentials_file is None:
-        return boto3.Session(region_name=settings.region)
+def checked_bundle(path: Path) -> Path:
+    """The path, if certificates can be read there. Raises `DestinationError`: it may come yet.
+
+    Asked beforehand, as botocore names neither the file nor the fault.
+    """
     try:
-        credentials = SharedCredentialProvider(str(settings.credentials_file), "default").load()
-    except boto_errors.PartialCredentialsError as error:
-        raise NoKeyPairError(path=settings.credentials_file) from error
-    if credentials is None:
-        raise NoKeyPairError(path=settings.credentials_file)
-    return boto3.Session(
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        aws_session_token=credentials.token,
-        region_name=settings.region,
-    )
+        ssl.create_default_context(cafile=str(path))
+    except OSError as error:  # ssl.SSLError is one, and says what is wrong with the content
+        no_pem = isinstance(error, ssl.SSLError)
+        why = "it holds no certificate in PEM form" if no_pem else error.strerror
+        raise DestinationError(
+            DestinationTrouble.UNREACHABLE,
+            f"cannot use the ca_bundle {path}: {why}",
+            hint="give the certificate of the store's CA in PEM form, and let this user read it",
+        ) from error
+    return path
 
 
 def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
@@ -158,9 +158,13 @@ def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
         response_checksum_validation="when_required",
         parameter_validation=False,  # it knows no body but bytes and files; keys are checked here
         tcp_keepalive=True,
+        proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
     )
+    trusted = str(checked_bundle(settings.ca_bundle)) if settings.ca_bundle else None
     try:
-        client = session.client("s3", endpoint_url=settings.endpoint_url or None, config=config)
+        client = session.client(
+            "s3", endpoint_url=settings.endpoint_url or None, config=config, verify=trusted
+        )
     except ValueError as error:  # botocore's word for an endpoint_url that is none
         raise ConfigError(str(error), hint="correct endpoint_url in [destination]") from error
     botocore.auth.AUTH_TYPE_MAPS[_SIGNER] = _BoundBodyAuth

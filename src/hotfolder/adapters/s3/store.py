@@ -71,6 +71,7 @@ class S3Store:
     ) -> None:
         self._connection = connection
         self._settings = connection.settings
+        self._options = connection.settings.options
         self._executor = executor
         self._single_put = single_put
         self._base_url = ""
@@ -90,32 +91,30 @@ class S3Store:
         subject = self._subject("PutObject", words.checked_draft(draft).key)
         failed = None
         if self._single_put is not None and len(body) <= SINGLE_PUT_LIMIT:
-            headers = words.put_headers(
-                draft, self._settings.storage_class, sha256, unless_exists=unless_exists
-            )
+            headers = words.put_headers(draft, self._options, sha256, unless_exists=unless_exists)
             try:
                 return await self._put_small(self._single_put, subject, headers, body, sha256)
             except Failed as error:
                 failed = error  # boto3 repeats it: its answers are whole, the engine's are not
         pieces = Pieces(body)
-        fields = words.draft_fields(draft, self._settings.storage_class)
+        fields = words.draft_fields(draft, self._options)
         fields |= {"Body": pieces, "ChecksumSHA256": words.checksum(sha256)}
         fields |= self._condition(unless_exists)
         reply, requests = await self._call(
             subject, lambda s3: s3.put_object(**fields), pieces=pieces, failed=failed
         )
-        return words.receipt(reply, requests)
+        return words.receipt(reply, requests, self._options.sse)
 
     async def head(self, key: str) -> ObjectInfo | None:
         """See `ObjectStore`. A missing bucket looks like a missing object: HEAD names no reason."""
         subject = self._subject("HeadObject", words.checked_key(key))
         reply, _ = await self._call(subject, partial(_head, self._settings.bucket, key))
-        return None if reply is None else words.object_info(key, reply)
+        return None if reply is None else words.object_info(key, reply, self._options.sse)
 
     async def create_multipart(self, draft: ObjectDraft) -> str:
         """See `ObjectStore`. A lost answer leaves an empty upload behind, for the sweep."""
         subject = self._subject("CreateMultipartUpload", words.checked_draft(draft).key)
-        fields = words.draft_fields(draft, self._settings.storage_class)
+        fields = words.draft_fields(draft, self._options)
         fields |= {"Bucket": self._settings.bucket, "ChecksumAlgorithm": "SHA256"}
         reply, _ = await self._call(subject, lambda s3: s3.create_multipart_upload(**fields))
         return reply["UploadId"]
@@ -130,8 +129,7 @@ class S3Store:
         reply, requests = await self._call(
             self._subject("UploadPart", key), lambda s3: s3.upload_part(**fields), pieces=pieces
         )
-        known = reply.get("ChecksumSHA256")
-        return PartReceipt(number, len(body), words.etag(reply), known, requests)
+        return words.part_receipt(number, len(body), reply, self._options.sse, requests)
 
     async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:
         """See `ObjectStore`. SeaweedFS lists no checksums, and a part that was sent twice twice."""
@@ -141,9 +139,7 @@ class S3Store:
         while True:
             reply, _ = await self._call(subject, lambda s3: s3.list_parts(**fields))
             parts += [
-                PartReceipt(
-                    part["PartNumber"], part["Size"], words.etag(part), part.get("ChecksumSHA256")
-                )
+                words.part_receipt(part["PartNumber"], part["Size"], part, self._options.sse)
                 for part in reply.get("Parts", [])
             ]
             if not reply.get("IsTruncated"):
@@ -160,7 +156,7 @@ class S3Store:
             self._subject("CompleteMultipartUpload", key),
             lambda s3: s3.complete_multipart_upload(**fields),
         )
-        return words.receipt(reply, requests)
+        return words.receipt(reply, requests, self._options.sse)
 
     async def abort(self, key: str, upload_id: str) -> None:
         """See `ObjectStore`."""
@@ -235,7 +231,7 @@ class S3Store:
             raise Failed(judge_fault(subject, answer.fault, answer.detail), answer.requests)
         if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
             raise Failed(judge_refusal(subject, read_refusal(answer)), answer.requests)
-        return words.receipt_of_headers(answer.headers, answer.requests)
+        return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
 
     async def _address(self, subject: Subject) -> tuple[str, SigningKeys]:
         """Where and as whom to send. Looked up once: hundreds of files ask at the same moment."""
