@@ -1,14 +1,19 @@
-# hotfolder: `make run` tries it, `make test` tests it. Both need Python 3.11+, make and git.
+# hotfolder: `make run` tries it, `make demo` proves it, `make test` tests it. All need Python 3.11+, make and git.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SANDBOX ?= ./sandbox
+# Options of the demo: make demo DEMO='--small --all --keep'
+DEMO ?=
 
-.PHONY: run test lint types format bench bench-large clean
+.PHONY: run demo test lint types format bench bench-large clean
 .DEFAULT_GOAL := test
 
 run: $(VENV)/installed
 	@$(BIN)/hotfolder sandbox $(SANDBOX)
+
+demo: $(VENV)/installed
+	@$(BIN)/python -m tools.demo $(DEMO)
 
 test: $(VENV)/installed-dev
 	@$(BIN)/pytest

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from hotfolder.seaweed import SeaweedFS
 from tests.support.box import Box
+from tools.demo import inputs
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -44,37 +45,11 @@ class Figures:
     proofs: str
 
 
-def random_file(path: Path, size: int) -> None:
-    with path.open("wb") as file:
-        for start in range(0, size, 64 * MIB):
-            file.write(os.urandom(min(64 * MIB, size - start)))
-
-
 def sparse_file(path: Path, size: int) -> None:
     with path.open("wb") as file:
         file.truncate(size)
         file.seek(size // 3)
         file.write(b"an island in the middle")
-
-
-def log_file(path: Path, size: int) -> None:
-    dice = random.Random(1)
-    lines = (
-        f"2026-11-21T10:{dice.randrange(60):02d}:{dice.randrange(60):02d}Z INFO request "
-        f"id={dice.getrandbits(64):016x} path=/api/v1/items/{dice.randrange(10**5)}\n"
-        for _ in range(100_000)
-    )
-    block = "".join(lines).encode()
-    with path.open("wb") as file:
-        while file.tell() < size:
-            file.write(block[dice.randrange(4096) :])
-        file.truncate(size)
-
-
-def small_files(folder: Path, count: int) -> None:
-    folder.mkdir()
-    for number in range(count):
-        (folder / f"f{number:05d}").write_bytes(os.urandom(4096))
 
 
 def deliver(box: Box, staged: Path) -> Figures:
@@ -137,7 +112,7 @@ def restored_alike(box: Box, sample: int) -> int:
     return len(chosen)
 
 
-def work(name: str, make: Callable[[Path], None], store: SeaweedFS, root: Path, table: Table) -> None:
+def work(name: str, make: Callable[[Path], object], store: SeaweedFS, root: Path, table: Table) -> None:
     folder = root / name.replace(" ", "-")
     folder.mkdir()
     box = Box(
@@ -189,14 +164,14 @@ def main() -> None:
         table.add_column(heading, justify="left" if heading == "work" else "right")
     for heading in ("CPU s", "peak MiB", "proof", "restored alike"):
         table.add_column(heading, justify="right")
-    works: list[tuple[str, Callable[[Path], None]]] = [
-        ("5,000 x 4 KiB", lambda path: small_files(path, 5000)),
-        ("300 MB log", lambda path: log_file(path, 300_000_000)),
-        ("300 MB random", lambda path: random_file(path, 300_000_000)),
+    works: list[tuple[str, Callable[[Path], object]]] = [
+        ("5,000 x 4 KiB", lambda path: inputs.small_files(path, 5000)),
+        ("300 MB log", lambda path: inputs.write(path, inputs.log_blocks(300_000_000))),
+        ("300 MB random", lambda path: inputs.write(path, inputs.random_blocks(300_000_000))),
     ]
     if options.large:
         works += [
-            ("5 GiB random", lambda path: random_file(path, 5 * GIB)),
+            ("5 GiB random", lambda path: inputs.write(path, inputs.random_blocks(5 * GIB))),
             ("9 GiB sparse", lambda path: sparse_file(path, 9 * GIB)),
         ]
     with tempfile.TemporaryDirectory(prefix="hotfolder-bench-") as folder:

@@ -12,18 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.box import Box, files_below
-
-ODD_NAMES = [
-    b"with spaces and 'quotes'.txt",
-    "emoji \U0001f3ac and umlaut äöü.mp4".encode(),
-    b"line\nbreak.txt",
-    b"invalid \xff\xfe utf-8.bin",
-    b"x" * 251 + b".txt",
-    b"-leading-dash",
-    b"percent%41 plus+ and back\\slash",
-    b"tab\tand \x01 control",
-    b"empty file",
-]
+from tools.demo.inputs import EMPTY, ODD_NAMES
 
 
 def sha256(path: Path) -> str:
@@ -42,8 +31,8 @@ def test_everything_dropped_is_delivered_restorable_and_recorded(box: Box, tmp_p
         relpath = str(path.relative_to(box.inbox))
         dropped[relpath] = (hashlib.sha256(content).hexdigest(), path.stat().st_mtime_ns)
 
-    for name in ODD_NAMES:
-        drop(name, b"" if name.startswith(b"empty") else dice.randbytes(1000))
+    for name in ODD_NAMES.values():
+        drop(name, b"" if name == EMPTY else dice.randbytes(1000))
     for number in range(60):
         drop(b"src/pkg%d/module%d.py" % (number % 7, number), b"def f():\n    return 1\n" * number)
     drop(b"reels/random.bin", dice.randbytes(25_000_000))
