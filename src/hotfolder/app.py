@@ -31,7 +31,7 @@ from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.budget import ByteBudget
-from hotfolder.config import EXTENSIONS, Folder, Settings
+from hotfolder.config import EXTENSIONS, Destination, Folder, Settings, Transfer
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.records import Disposition, PassedOver
@@ -50,7 +50,7 @@ from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
 from hotfolder.wire import Wire
 
-_MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
+MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
 _ONCE_PATIENCE = 3
 #: A progress display: follows the activity until it is cancelled.
 Display = Callable[[Activity], Coroutine[Any, Any, None]]
@@ -91,6 +91,22 @@ def open_ledger(settings: Settings) -> FileLedger:
     return FileLedger(settings.state_dir / "ledger.jsonl")
 
 
+def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
+    """How a destination is reached."""
+    return S3Settings(
+        bucket=destination.bucket,
+        region=destination.region,
+        endpoint_url=destination.endpoint_url,
+        addressing_style=destination.addressing_style,
+        credentials_file=destination.credentials_file,
+        storage_class=destination.storage_class,
+        connect_timeout=transfer.connect_timeout,
+        read_timeout=transfer.read_timeout,
+        attempts=transfer.attempts,
+        max_pool_connections=transfer.requests,
+    )
+
+
 def prepare_outputs(name: str, folder: Folder) -> None:
     """Make completed/ and failed/ where missing. Raises `ConfigError`.
 
@@ -125,20 +141,7 @@ class Engine:
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
         self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        self.connection = S3Connection(
-            S3Settings(
-                bucket=destination.bucket,
-                region=destination.region,
-                endpoint_url=destination.endpoint_url,
-                addressing_style=destination.addressing_style,
-                credentials_file=destination.credentials_file,
-                storage_class=destination.storage_class,
-                connect_timeout=transfer.connect_timeout,
-                read_timeout=transfer.read_timeout,
-                attempts=transfer.attempts,
-                max_pool_connections=transfer.requests,
-            )
-        )
+        self.connection = S3Connection(s3_settings(destination, transfer))
         small_puts = CrtPutEngine(
             region=destination.region,
             connect_timeout=transfer.connect_timeout,
@@ -247,7 +250,7 @@ async def upload(
             batch=new_operation_id(),
             new_operation_id=new_operation_id,
             threads=made.io,
-            most_flights=_MOST_FLIGHTS,
+            most_flights=MOST_FLIGHTS,
             wall=time.time,
         )
         try:
@@ -333,7 +336,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
         find_inbox=find_inbox,
         clock=time.monotonic,
         interval=settings.status.interval,
-        most_flights=_MOST_FLIGHTS,
+        most_flights=MOST_FLIGHTS,
         wake=wake,
     )
 
