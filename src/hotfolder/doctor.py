@@ -24,7 +24,7 @@ from hotfolder.app import MOST_FLIGHTS, s3_settings
 from hotfolder.config import Folder, Settings
 from hotfolder.core import checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
-from hotfolder.core.errors import HotfolderError
+from hotfolder.core.errors import ConfigError, DestinationError
 
 _MOST_ENTRIES = 3_000_000  # counted in an inbox
 _LONGEST_COUNT = 30.0  # seconds
@@ -123,28 +123,33 @@ async def _destination(name: str, s3: S3Settings, *, prefix: str) -> list[Findin
         attempts=min(s3.attempts, _ATTEMPTS),
         max_pool_connections=1,
     )
-    connection = S3Connection(patient)
-    findings = []
     with ThreadPoolExecutor(1, thread_name_prefix="s3") as threads:
+        connection = S3Connection(patient)
         try:
-            origin = await asyncio.to_thread(credential_origin, connection)
-            clock = await asyncio.to_thread(StoreClock, connection, clock=time.time)
-        except HotfolderError as error:
-            return [store_checkup.error_finding(f"{name}.credentials", error)]
-        exposed = machine.is_exposed(origin.place)
-        findings.append(
-            store_checkup.credentials_finding(
-                f"{name}.credentials", origin, now=time.time(), exposed=exposed
-            )
+            return await _survey(name, connection, S3Store(connection, threads), prefix)
+        except ConfigError as error:  # an endpoint_url that botocore does not take
+            return [store_checkup.error_finding(name, error)]
+        finally:
+            connection.close()
+
+
+async def _survey(name: str, connection: S3Connection, store: S3Store, prefix: str) -> list[Finding]:
+    try:
+        origin = await asyncio.to_thread(credential_origin, connection)
+    except DestinationError as error:
+        return [store_checkup.error_finding(f"{name}.credentials", error)]
+    exposed = machine.is_exposed(origin.place)
+    findings = [
+        store_checkup.credentials_finding(
+            f"{name}.credentials", origin, now=time.time(), exposed=exposed
         )
-        answers = await probing.ask(
-            S3Store(connection, threads), prefix=prefix, token=secrets.token_hex(8)
-        )
-    connection.close()
+    ]
+    clock = StoreClock(connection, clock=time.time)
+    answers = await probing.ask(store, prefix=prefix, token=secrets.token_hex(8))
     if clock.skew is not None:
         findings.append(store_checkup.clock_finding(f"{name}.clock", clock.skew))
-    findings += store_checkup.store_findings(name, s3.bucket, answers, skew=clock.skew)
-    return findings
+    bucket = connection.settings.bucket
+    return [*findings, *store_checkup.store_findings(name, bucket, answers, skew=clock.skew)]
 
 
 def _space(name: str, found: Place, measured: set[int]) -> Iterator[Finding]:

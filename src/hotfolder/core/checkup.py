@@ -8,10 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-MIB = 1024 * 1024
-GIB = 1024 * MIB
-
-_FULL, _SCARCE, _SCARCE_SHARE = 100 * MIB, GIB, 0.05
+_FULL, _SCARCE, _SCARCE_SHARE = 100_000_000, 1_000_000_000, 0.05  # bytes, and of the whole
 _FEWEST_INODES = 1000
 _USUAL_WATCHES, _USUAL_INSTANCES, _USUAL_QUEUE = 524_288, 1024, 16_384
 _SYSCTL_FILE = "/etc/sysctl.d/60-hotfolder.conf"
@@ -138,7 +135,7 @@ def state_finding(place: Place, *, network: str | None, trouble: str, user: str)
             State.ERROR,
             f"the state folder {path} cannot be used: {why}",
             f"let the user {user} write there, or set `state_dir` to another folder",
-            (f"sudo install -d -o {shlex.quote(user)} {shlex.quote(path)}",),
+            _let_write(place, user),
         )
     return Finding(name, State.OK, f"the state folder {path} is local and writable")
 
@@ -167,7 +164,7 @@ def space_finding(name: str, path: str, space: Space) -> Finding:
     left = f"{as_size(space.free)} of {as_size(space.size)} free on the file system of {path}"
     command = (f"df -h {shlex.quote(path)}",)
     if space.free < _FULL:
-        fix = f"free space: below {as_size(_FULL)} writing fails sooner or later"
+        fix = f"free space: below {as_size(_FULL)} writes fail sooner or later"
         return Finding(name, State.ERROR, f"only {left}", fix, command, numbers)
     if space.inodes and space.inodes_free < _FEWEST_INODES:
         what = f"only {space.inodes_free} files more can be made on the file system of {path} (inodes)"
@@ -191,7 +188,7 @@ def inbox_finding(name: str, place: Place, *, user: str) -> Finding:
             State.ERROR,
             f"the inbox {path} {place.trouble or 'is not there'}",
             "mount its volume, or make it",
-            (f"sudo install -d -o {shlex.quote(user)} {shlex.quote(path)}",),
+            _let_write(place, user),
         )
     if not (place.readable and place.writable):
         lacks = "list and enter" if not place.readable else "move files out of"
@@ -200,7 +197,7 @@ def inbox_finding(name: str, place: Place, *, user: str) -> Finding:
             State.ERROR,
             f"the user {user} may not {lacks} the inbox {path}",
             f"let {user} read, write and enter it; where it is mounted read-only, remount it",
-            (f"sudo setfacl -m u:{shlex.quote(user)}:rwx {shlex.quote(path)}",),
+            _let_write(place, user),
         )
     if place.sticky:
         return Finding(
@@ -239,11 +236,21 @@ def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user:
             State.ERROR,
             f"files cannot be moved to {path}: {why}",
             f"let the user {user} make and rename files there",
-            (f"sudo install -d -o {shlex.quote(user)} {shlex.quote(path)}",),
+            _let_write(place, user),
         )
     if not place.is_there:
         return Finding(name, State.OK, f"{path} is not there yet and will be made")
     return Finding(name, State.OK, f"files can be moved to {path}")
+
+
+def _let_write(place: Place, user: str) -> tuple[str, ...]:
+    """What gives a user a folder: made where it is absent, opened to them where it is another's."""
+    if place.trouble:
+        return ()
+    who, path = shlex.quote(user), shlex.quote(place.path)
+    if place.is_there:
+        return (f"sudo setfacl -m u:{who}:rwx {path}",)
+    return (f"sudo install -d -o {who} {path}",)
 
 
 def filesystem_finding(name: str, path: str, kind: str, *, remote: bool, rescan: float) -> Finding:
@@ -304,8 +311,7 @@ def watches_finding(directories: int, limit: Limit, *, in_use: int, whole: bool 
         f"{more}{counted(directories, 'folder')} to watch, {in_use} watched by other programs "
         f"of this user, who may watch {most}"
     )
-    wanted = max(_USUAL_WATCHES, _round_up(2 * (directories + in_use)))
-    commands = _sysctl("watches", limit, wanted)
+    commands = _sysctl("watches", limit, directories + in_use, _USUAL_WATCHES)
     if directories + in_use > most or not whole:
         what = f"{need}: files in the others are found by the next scan only"
         return Finding(name, State.WARNING, what, _raise_it(limit), commands, numbers)
@@ -325,7 +331,7 @@ def instances_finding(folders: int, limit: Limit, *, in_use: int) -> Finding:
     )
     if most is not None and folders + in_use > most:
         what = f"{need}: some inbox is scanned only, not watched"
-        commands = _sysctl("instances", limit, max(_USUAL_INSTANCES, _round_up(2 * (folders + in_use))))
+        commands = _sysctl("instances", limit, folders + in_use, _USUAL_INSTANCES)
         return Finding(name, State.WARNING, what, _raise_it(limit), commands, numbers)
     return Finding(name, State.OK, need, numbers=numbers)
 
@@ -370,11 +376,12 @@ def _raise_it(limit: Limit) -> str:
     return "raise it, now and for every start of the machine"
 
 
-def _sysctl(what: str, limit: Limit, value: int) -> tuple[str, ...]:
+def _sysctl(what: str, limit: Limit, needed: int, usual: int) -> tuple[str, ...]:
+    value = max(usual, _round_up(2 * needed))
     if not limit.is_namespace:
         return _persistent(f"fs.inotify.max_user_{what}", value)
     inside = (f"echo {value} > /proc/sys/user/max_inotify_{what}",)
-    if limit.kernel is not None and limit.kernel < value:
+    if limit.kernel is not None and limit.kernel < needed:
         return (*inside, *_persistent(f"fs.inotify.max_user_{what}", value))
     return inside
 

@@ -76,11 +76,9 @@ def credentials_finding(
     )
 
 
-def clock_finding(name: str, skew: float | None) -> Finding:
-    """`skew` is our clock minus the store's, which tells whole seconds; None if it told no time."""
-    numbers = {"skew_seconds": None if skew is None else round(skew)}
-    if skew is None:
-        return Finding(name, State.OK, "the store's answers carry no time to compare", numbers=numbers)
+def clock_finding(name: str, skew: float) -> Finding:
+    """`skew` is our clock minus the store's, which tells whole seconds."""
+    numbers = {"skew_seconds": round(skew)}
     if abs(skew) <= _NOTICEABLE:
         return Finding(
             name, State.OK, "this machine's clock agrees with the store's to the minute", numbers=numbers
