@@ -65,7 +65,7 @@ from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
 from hotfolder.wire import Wire
 
-_MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
+MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
 _ONCE_PATIENCE = 3
 #: A progress display: follows the activity until it is cancelled.
 Display = Callable[[Activity], Coroutine[Any, Any, None]]
@@ -358,7 +358,7 @@ async def upload(
             batch=new_operation_id(),
             new_operation_id=new_operation_id,
             threads=made.io,
-            most_flights=_MOST_FLIGHTS,
+            most_flights=MOST_FLIGHTS,
             wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
             device=os.stat(folder.completed).st_dev if request.move else None,
         )
@@ -463,7 +463,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
         find_inbox=find_inbox,
         clock=time.monotonic,
         interval=settings.status.interval,
-        most_flights=_MOST_FLIGHTS,
+        most_flights=MOST_FLIGHTS,
         wake=wake,
     )
 

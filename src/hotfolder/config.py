@@ -506,7 +506,7 @@ def find_file(explicit: Path | None = None) -> Path:
     """The configuration file: `--config`, $HOTFOLDER_CONFIG, ./, XDG, /etc. Raises `ConfigError`."""
     named = explicit or (Path(env) if (env := os.environ.get("HOTFOLDER_CONFIG")) else None)
     if named is not None:
-        if named.is_file():
+        if _is_file(named):
             return named.absolute()
         if named.is_dir():
             raise ConfigError(
@@ -517,12 +517,22 @@ def find_file(explicit: Path | None = None) -> Path:
         )
     places = search_places()
     for place in places:
-        if place.is_file():
+        if _is_file(place):
             return place.absolute()
     raise ConfigError(
         "no configuration found in " + ", ".join(str(place) for place in places),
         hint="write one with `hotfolder config init`, or name it with --config FILE",
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Raises `ConfigError` where this user may not even look: another file must not be taken instead."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot look at {path}: {error.strerror}", hint="let this user enter the folders above it"
+        ) from error
 
 
 def search_places() -> list[Path]:

@@ -25,6 +25,7 @@ NOT_PIPELINE = {
     "config_sentences.py": "the settings' words",
     "config_template.py": "the settings' example",
     "config_values.py": "the settings' texts",
+    "doctor.py": "the composition root of `check`",
     "durable.py": "below the adapters",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -156,6 +157,25 @@ def rename_without_clobbering(source: int, name: str, target: int, new_name: str
     # two leaves the file under both names, which the restart reads as "moved".
     os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     os.unlink(name, dir_fd=source)
+
+
+def rehearse(directory: str) -> None:
+    """Make a hidden file in `directory`, rename it as originals are, and remove it. Raises OSError.
+
+    Only for completed/ and failed/: in an inbox the file would be delivered.
+    """
+    name = f".hotfolder-check-{secrets.token_hex(8)}"
+    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=place))
+        try:
+            rename_without_clobbering(place, name, place, f"{name}-moved")
+        finally:
+            for left in (name, f"{name}-moved"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(left, dir_fd=place)
+    finally:
+        os.close(place)
 
 
 @contextlib.contextmanager

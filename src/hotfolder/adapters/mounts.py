@@ -1,4 +1,4 @@
-"""What kind of file system a path stands on: SQLite and flock need a local one."""
+"""What kind of file system a path stands on: SQLite, flock and inotify want a local one."""
 
 import os
 import re
@@ -20,10 +20,18 @@ def network_filesystem(
     `path` need not exist yet: its nearest mount point decides. None, too, where the kernel offers no
     `mountinfo`.
     """
+    kind = filesystem(path, mountinfo=mountinfo)
+    return kind if kind in _NETWORK_TYPES or kind.startswith("fuse.") else None
+
+
+def filesystem(
+    path: str | os.PathLike[str], *, mountinfo: str | os.PathLike[str] = "/proc/self/mountinfo"
+) -> str:
+    """The type of the file system under `path`, as mount(8) names it; empty where nothing tells."""
     try:
         lines = Path(mountinfo).read_bytes().decode(errors="surrogateescape").split("\n")
     except FileNotFoundError:
-        return None
+        return ""
     place = os.path.realpath(path)
     depth, kind = -1, ""
     for line in filter(None, lines):
@@ -31,7 +39,7 @@ def network_filesystem(
         # Not below: of two mounts on one point, the later one is on top.
         if len(point) >= depth and _contains(point, place):
             depth, kind = len(point), mounted
-    return kind if kind in _NETWORK_TYPES or kind.startswith("fuse.") else None
+    return kind
 
 
 def require_local(

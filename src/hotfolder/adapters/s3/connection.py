@@ -78,14 +78,18 @@ class S3Connection:
 
     def keys(self) -> SigningKeys:
         """What is valid now, refreshed by botocore as needed."""
+        frozen = self.credentials().get_frozen_credentials()
+        self._keys = SigningKeys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
+        self._keys_at = time.monotonic()
+        return self._keys
+
+    def credentials(self) -> Any:
+        """botocore's credentials, which say where they came from; blocks and raises as `keys` does."""
         self.client()
         credentials = self._session.get_credentials() if self._session else None
         if credentials is None:
             raise boto_errors.NoCredentialsError
-        frozen = credentials.get_frozen_credentials()
-        self._keys = SigningKeys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
-        self._keys_at = time.monotonic()
-        return self._keys
+        return credentials
 
     def recent_keys(self) -> SigningKeys | None:
         """What `keys` said, unless that is long ago or was refused; never blocks."""

@@ -1,0 +1,421 @@
+"""What the doctor finds, decided from plain values: the machine's half. The store's: `store_checkup`.
+
+Sizes in bytes, times in seconds. Every function returns a `Finding`; nothing here asks the machine.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+_FULL, _SCARCE, _SCARCE_SHARE = 100_000_000, 1_000_000_000, 0.05  # bytes, and of the whole
+_FEWEST_INODES = 1000
+_USUAL_WATCHES, _USUAL_INSTANCES, _USUAL_QUEUE = 524_288, 1024, 16_384
+_SYSCTL_FILE = "/etc/sysctl.d/60-hotfolder.conf"
+_OWN_FILES = 64  # state, logs, the event loop: what is open whatever the load
+#: Types beside network and FUSE mounts whose files may change without this kernel's inotify.
+_BLIND_TYPES = frozenset({"overlay", "virtiofs", "vboxsf", "prl_fs", "drvfs"})
+
+
+class State(StrEnum):
+    """`error`: files are not delivered like this. `warning`: they are, but not as well as could be."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor. `id` is a dotted path, like a key of the configuration.
+
+    `fix` says what to do, `commands` are to be typed as they stand, `numbers` are what it was read from.
+    """
+
+    id: str
+    state: State
+    what: str
+    fix: str = ""
+    commands: tuple[str, ...] = ()
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder as this user meets it.
+
+    Where it is absent, `maker` is the nearest folder above that is there, and device, mount and
+    `writable` are that one's. `trouble` says why nothing could be learnt.
+    """
+
+    path: str
+    is_there: bool
+    readable: bool = False
+    writable: bool = False
+    sticky: bool = False  # and another's: files in it may be moved by their owners only
+    device: int = 0
+    mount: int | None = None
+    maker: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What statvfs says is left to this user; `inodes` is 0 where they are not counted."""
+
+    size: int
+    free: int
+    inodes: int = 0
+    inodes_free: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What is in an inbox. `whole` is False where counting stopped at its bound.
+
+    `shut` are folders that cannot be entered, `stuck` folders that files cannot be moved out of,
+    `unreadable` files; of each only the first is named.
+    """
+
+    files: int
+    directories: int
+    odd: int = 0
+    shut: int = 0
+    stuck: int = 0
+    unreadable: int = 0
+    first_shut: str = ""
+    first_stuck: str = ""
+    first_unreadable: str = ""
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of inotify; in a user namespace (a container) the smaller one holds. None: unknown."""
+
+    kernel: int | None
+    namespace: int | None = None
+
+    @property
+    def value(self) -> int | None:
+        return min((limit for limit in (self.kernel, self.namespace) if limit is not None), default=None)
+
+    @property
+    def is_namespace(self) -> bool:
+        return self.kernel is not None and self.namespace is not None and self.namespace < self.kernel
+
+
+def verdict(findings: Iterable[Finding]) -> tuple[int, int]:
+    """How many errors and warnings."""
+    states = [finding.state for finding in findings]
+    return states.count(State.ERROR), states.count(State.WARNING)
+
+
+# -- the state folder and the daemon ---------------------------------------------------------------
+
+
+def state_finding(place: Place, *, network: str | None, trouble: str, user: str) -> Finding:
+    """Whether records can be kept there. `trouble`: why a probe file could not be written."""
+    name, path = "state_dir", place.path
+    if network is not None:
+        return Finding(
+            name,
+            State.ERROR,
+            f"the state folder {path} is on a network file system ({network})",
+            "set `state_dir` to a folder on a local disk: locks and SQLite are not safe there",
+        )
+    if not place.is_there and not place.trouble and place.writable:
+        return Finding(name, State.OK, f"the state folder {path} is not there yet and will be made")
+    why = place.trouble or trouble
+    if not place.is_there or not (place.readable and place.writable):
+        why = why or f"the user {user} may not write in {place.maker or path}"
+    if why:
+        return Finding(
+            name,
+            State.ERROR,
+            f"the state folder {path} cannot be used: {why}",
+            f"let the user {user} write there, or set `state_dir` to another folder",
+            _let_write(place, user),
+        )
+    return Finding(name, State.OK, f"the state folder {path} is local and writable")
+
+
+def daemon_finding(pid: int | None, *, owner: str, user: str) -> Finding:
+    """Whether a daemon runs on this state folder, and whether it is who this check speaks for."""
+    if pid is None:
+        return Finding("daemon", State.OK, f"no daemon runs now; this check speaks for the user {user}")
+    if owner != user:
+        return Finding(
+            "daemon",
+            State.WARNING,
+            f"the daemon (process {pid}) runs as {owner}; this check speaks for {user}",
+            f"run it as {owner}, who may be allowed more or less",
+            (f"sudo -u {shlex.quote(owner)} hotfolder check",),
+            {"pid": pid},
+        )
+    return Finding("daemon", State.OK, f"the daemon runs (process {pid})", numbers={"pid": pid})
+
+
+def space_finding(name: str, path: str, space: Space) -> Finding:
+    """Free bytes and inodes of the file system under `path`."""
+    numbers: dict[str, float | None] = {"free_bytes": space.free, "size_bytes": space.size}
+    if space.inodes:
+        numbers |= {"free_inodes": space.inodes_free, "inodes": space.inodes}
+    left = f"{as_size(space.free)} of {as_size(space.size)} free on the file system of {path}"
+    command = (f"df -h {shlex.quote(path)}",)
+    if space.free < _FULL:
+        fix = f"free space: below {as_size(_FULL)} writes fail sooner or later"
+        return Finding(name, State.ERROR, f"only {left}", fix, command, numbers)
+    if space.inodes and space.inodes_free < _FEWEST_INODES:
+        what = f"only {space.inodes_free} files more can be made on the file system of {path} (inodes)"
+        fix = "delete files, or make the file system anew with more inodes"
+        return Finding(name, State.ERROR, what, fix, (f"df -i {shlex.quote(path)}",), numbers)
+    if space.free < max(_SCARCE, _SCARCE_SHARE * space.size):
+        fix = "free space before it runs out; completed/ grows with every file"
+        return Finding(name, State.WARNING, f"only {left}", fix, command, numbers)
+    return Finding(name, State.OK, left, numbers=numbers)
+
+
+# -- a folder --------------------------------------------------------------------------------------
+
+
+def inbox_finding(name: str, place: Place, *, user: str) -> Finding:
+    """Whether files can be found in an inbox, and moved out of it."""
+    path = place.path
+    if not place.is_there:
+        return Finding(
+            name,
+            State.ERROR,
+            f"the inbox {path} {place.trouble or 'is not there'}",
+            "mount its volume, or make it",
+            _let_write(place, user),
+        )
+    if not (place.readable and place.writable):
+        lacks = "list and enter" if not place.readable else "move files out of"
+        return Finding(
+            name,
+            State.ERROR,
+            f"the user {user} may not {lacks} the inbox {path}",
+            f"let {user} read, write and enter it; where it is mounted read-only, remount it",
+            _let_write(place, user),
+        )
+    if place.sticky:
+        return Finding(
+            name,
+            State.WARNING,
+            f"the inbox {path} has the sticky bit: only their owners may move files out of it",
+            f"take the bit away, or give the folder to {user}",
+            (f"sudo chmod -t {shlex.quote(path)}",),
+        )
+    return Finding(name, State.OK, f"the inbox {path} can be read, and files moved out of it")
+
+
+def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user: str) -> Finding:
+    """Whether originals can be moved from `inbox` to `place`. `trouble`: why a probe was not moved."""
+    path, role = place.path, name.rpartition(".")[2]
+    if inbox.is_there and place.device != inbox.device and not place.trouble:
+        return Finding(
+            name,
+            State.ERROR,
+            f"{path} is on another file system than {inbox.path}",
+            f"set `{role}` to a folder on the inbox's file system: files are moved by renaming",
+        )
+    if inbox.is_there and None not in {place.mount, inbox.mount} and place.mount != inbox.mount:
+        return Finding(
+            name,
+            State.ERROR,
+            f"{path} and {inbox.path} are one file system, mounted twice: renaming between is refused",
+            "mount their common parent (in a systemd unit: one ReadWritePaths for both)",
+        )
+    why = place.trouble or trouble
+    if not why and not (place.writable and (place.readable or not place.is_there)):
+        why = f"the user {user} may not write in {place.maker or path}"
+    if why:
+        return Finding(
+            name,
+            State.ERROR,
+            f"files cannot be moved to {path}: {why}",
+            f"let the user {user} make and rename files there",
+            _let_write(place, user),
+        )
+    if not place.is_there:
+        return Finding(name, State.OK, f"{path} is not there yet and will be made")
+    return Finding(name, State.OK, f"files can be moved to {path}")
+
+
+def _let_write(place: Place, user: str) -> tuple[str, ...]:
+    """What gives a user a folder: made where it is absent, opened to them where it is another's."""
+    if place.trouble:
+        return ()
+    who, path = shlex.quote(user), shlex.quote(place.path)
+    if place.is_there:
+        return (f"sudo setfacl -m u:{who}:rwx {path}",)
+    return (f"sudo install -d -o {who} {path}",)
+
+
+def filesystem_finding(name: str, path: str, kind: str, *, remote: bool, rescan: float) -> Finding:
+    """Whether inotify sees what is dropped."""
+    if remote or kind in _BLIND_TYPES:
+        origin = "outside this container" if kind == "overlay" else "other machines"
+        return Finding(
+            name,
+            State.WARNING,
+            f"{path} is on {kind}: what is written from {origin} is found by the scan only, "
+            f"every {as_span(rescan)}",
+            "run hotfolder where the disk is, or set `rescan` shorter if that is too late",
+            numbers={"rescan_seconds": rescan},
+        )
+    return Finding(name, State.OK, f"{path} is on {kind or 'a local file system'}")
+
+
+def census_finding(name: str, path: str, census: Census, *, user: str) -> Finding:
+    """What waits in an inbox, and what of it cannot be delivered as it is."""
+    numbers = {
+        "files": census.files,
+        "directories": census.directories,
+        "never_delivered": census.odd,
+        "folders_shut": census.shut,
+        "folders_stuck": census.stuck,
+        "files_unreadable": census.unreadable,
+    }
+    more = "" if census.whole else "at least "
+    waiting = f"{more}{counted(census.files, 'file')} in {counted(census.directories, 'folder')}"
+    quoted, who = shlex.quote(path), shlex.quote(user)
+    rights = (f"sudo setfacl -R -m u:{who}:rwX,d:u:{who}:rwX {quoted}",)
+    fix = f"give {user} the right to all below the inbox, also to what will be dropped"
+    if census.shut or census.stuck:
+        where = census.first_shut or census.first_stuck
+        doing = "enter" if census.shut else "move files out of"
+        folders = counted(census.shut or census.stuck, "folder")
+        what = f"{user} may not {doing} {folders} in {path}, such as {where}"
+        return Finding(name, State.ERROR, what, fix, rights, numbers)
+    if census.unreadable:
+        files = counted(census.unreadable, "file")
+        what = f"{user} may not read {files} in {path}, such as {census.first_unreadable}"
+        return Finding(name, State.ERROR, what, fix, rights, numbers)
+    odd = f"; {census.odd} more are links or devices and stay" if census.odd else ""
+    return Finding(name, State.OK, f"waiting in {path}: {waiting}{odd}", numbers=numbers)
+
+
+# -- limits of the kernel --------------------------------------------------------------------------
+
+
+def watches_finding(directories: int, limit: Limit, *, in_use: int, whole: bool = True) -> Finding:
+    """Every folder in an inbox takes one watch of inotify, from what this user may have in all."""
+    name, most = "inotify.watches", limit.value
+    numbers = {"needed": directories, "limit": most, "used_by_others": in_use}
+    if most is None:
+        return Finding(name, State.OK, "this kernel names no limit of watches", numbers=numbers)
+    more = "" if whole else "at least "
+    need = (
+        f"{more}{counted(directories, 'folder')} to watch, {in_use} watched by other programs "
+        f"of this user, who may watch {most}"
+    )
+    commands = _sysctl("watches", limit, directories + in_use, _USUAL_WATCHES)
+    if directories + in_use > most or not whole:
+        what = f"{need}: files in the others are found by the next scan only"
+        return Finding(name, State.WARNING, what, _raise_it(limit), commands, numbers)
+    if directories + in_use > 0.8 * most:
+        return Finding(name, State.WARNING, f"{need}: soon too few", _raise_it(limit), commands, numbers)
+    return Finding(name, State.OK, need, numbers=numbers)
+
+
+def instances_finding(folders: int, limit: Limit, *, in_use: int) -> Finding:
+    """Every inbox takes one instance of inotify."""
+    name, most = "inotify.instances", limit.value
+    numbers = {"needed": folders, "limit": most, "used_by_others": in_use}
+    allowed = "any number" if most is None else str(most)
+    need = (
+        f"{counted(folders, 'inbox', 'inboxes')} to watch, {in_use} inotify instances of other programs "
+        f"of this user, who may have {allowed}"
+    )
+    if most is not None and folders + in_use > most:
+        what = f"{need}: some inbox is scanned only, not watched"
+        commands = _sysctl("instances", limit, folders + in_use, _USUAL_INSTANCES)
+        return Finding(name, State.WARNING, what, _raise_it(limit), commands, numbers)
+    return Finding(name, State.OK, need, numbers=numbers)
+
+
+def queue_finding(limit: int | None) -> Finding:
+    """How many events the kernel keeps while nobody reads them."""
+    name, numbers = "inotify.queue", {"limit": limit}
+    if limit is not None and limit < _USUAL_QUEUE:
+        return Finding(
+            name,
+            State.WARNING,
+            f"the kernel keeps {limit} events: a larger burst of files waits for the next scan",
+            "raise it",
+            _persistent("fs.inotify.max_queued_events", _USUAL_QUEUE),
+            numbers,
+        )
+    known = "an unknown number of" if limit is None else str(limit)
+    return Finding(name, State.OK, f"the kernel keeps {known} events of a burst", numbers=numbers)
+
+
+def open_files_finding(limit: int, *, requests: int, flights: int, folders: int) -> Finding:
+    """Both engines' connections and every file on its way take a descriptor."""
+    needed = 2 * requests + flights + 2 * folders + _OWN_FILES
+    numbers = {"limit": limit, "needed": needed}
+    if limit >= needed:
+        what = f"{limit} files may be open at once, {needed} are needed at most"
+        return Finding("open_files", State.OK, what, numbers=numbers)
+    return Finding(
+        "open_files",
+        State.WARNING,
+        f"{limit} files may be open at once; under full load {needed} are needed",
+        f"raise the limit (in a systemd unit: LimitNOFILE={_round_up(needed)}), "
+        "or lower `requests` in [transfer]",
+        (f"ulimit -n {_round_up(needed)}",),
+        numbers,
+    )
+
+
+def _raise_it(limit: Limit) -> str:
+    if limit.is_namespace:
+        return "raise the limit of this user namespace (container), from inside it as its root"
+    return "raise it, now and for every start of the machine"
+
+
+def _sysctl(what: str, limit: Limit, needed: int, usual: int) -> tuple[str, ...]:
+    value = max(usual, _round_up(2 * needed))
+    if not limit.is_namespace:
+        return _persistent(f"fs.inotify.max_user_{what}", value)
+    inside = (f"echo {value} > /proc/sys/user/max_inotify_{what}",)
+    if limit.kernel is not None and limit.kernel < needed:
+        return (*inside, *_persistent(f"fs.inotify.max_user_{what}", value))
+    return inside
+
+
+def _persistent(key: str, value: int) -> tuple[str, ...]:
+    return f"sudo sysctl {key}={value}", f"echo {key}={value} | sudo tee -a {_SYSCTL_FILE}"
+
+
+def _round_up(value: int) -> int:
+    """The next power of two."""
+    return 1 << max(0, value - 1).bit_length()
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def as_size(count: float) -> str:
+    """Bytes as disks are sold: 1.5 GB."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} PB"
+
+
+def as_span(seconds: float) -> str:
+    """A duration in its two largest units: 1h 5m, 3m 20s, 45s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+    told = [f"{count}{unit}" for count, unit in units if count]
+    return " ".join(told[:2]) or "0s"

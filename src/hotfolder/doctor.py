@@ -1,0 +1,189 @@
+"""The doctor: every check of `hotfolder check`, from the configuration to the store, in order.
+
+A composition root of its own: it asks through adapters, and `core.checkup` and `core.store_checkup`
+decide what the answers mean.
+"""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from hotfolder import probing
+from hotfolder.adapters import lock, machine, mounts, source
+from hotfolder.adapters.filters import ignore_filter
+from hotfolder.adapters.finishing import rehearse
+from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
+from hotfolder.adapters.s3.survey import StoreClock, credential_origin
+from hotfolder.app import MOST_FLIGHTS, s3_settings
+from hotfolder.config import Destination, Folder, Settings
+from hotfolder.core import checkup, store_checkup
+from hotfolder.core.checkup import Census, Finding, Place, State, counted
+from hotfolder.core.errors import ConfigError, DestinationError
+
+_MOST_ENTRIES = 3_000_000  # counted in an inbox
+_LONGEST_COUNT = 30.0  # seconds
+_LONGEST_CONNECT, _LONGEST_READ = 5.0, 20.0  # seconds: a person waits
+_ATTEMPTS = 2
+
+
+def examine(settings: Settings, file: Path) -> Iterator[Finding]:
+    """Every check in turn; nothing raises, and nothing but the doctor's own probes is changed."""
+    folders = counted(len(settings.folders), "folder")
+    yield Finding("config", State.OK, f"{file}: {folders}, bucket {settings.destination.bucket!r}")
+    user = source.user_name(os.geteuid())
+    pid = lock.holder(settings.state_dir / "lock")
+    measured: set[int] = set()  # devices whose free space was told
+    yield from _state(settings, user, measured)
+    owner = machine.owner_of(pid) if pid is not None else None
+    yield checkup.daemon_finding(
+        pid, owner=user if owner is None else source.user_name(owner), user=user
+    )
+    counts = []
+    for name, folder in settings.folders.items():
+        count = yield from _folder(f"folders.{name}", folder, user, measured)
+        counts.append(count)
+    yield from _limits(settings, counts, daemon=pid)
+    for name, destination in _destinations(settings):
+        try:
+            s3 = s3_settings(destination, settings.transfer)
+        except ConfigError as error:  # what `auth` needs is not here
+            yield store_checkup.error_finding(f"{name}.credentials", error)
+            continue
+        yield from asyncio.run(_destination(name, s3, prefix=destination.prefix))
+
+
+def _destinations(settings: Settings) -> Iterator[tuple[str, Destination]]:
+    """Every destination that some folder delivers to, once, under the name of its table."""
+    told: list[Destination] = []
+    for name, folder in settings.folders.items():
+        if folder.destination not in told:
+            told.append(folder.destination)
+            shared = folder.destination == settings.destination
+            yield "destination" if shared else f"folders.{name}.destination", folder.destination
+
+
+def _state(settings: Settings, user: str, measured: set[int]) -> Iterator[Finding]:
+    path = str(settings.state_dir)
+    found = machine.place(path)
+    trouble = _trouble(lambda: machine.write_probe(path)) if found.is_there else ""
+    network = mounts.network_filesystem(path)
+    yield checkup.state_finding(found, network=network, trouble=trouble, user=user)
+    yield from _space("state_dir.space", found, measured)
+
+
+def _folder(
+    name: str, folder: Folder, user: str, measured: set[int]
+) -> Generator[Finding, None, Census]:
+    inbox = machine.place(str(folder.inbox))
+    yield checkup.inbox_finding(f"{name}.inbox", inbox, user=user)
+    for role, path in (("completed", str(folder.completed)), ("failed", str(folder.failed))):
+        found = machine.place(path)
+        can_try = found.is_there and found.writable
+        trouble = _trouble(partial(rehearse, path)) if can_try else ""
+        yield checkup.output_finding(f"{name}.{role}", found, inbox, trouble=trouble, user=user)
+        if not inbox.is_there or found.device != inbox.device:
+            yield from _space(f"{name}.{role}.space", found, measured)
+    if not inbox.is_there:
+        return Census(0, 1)
+    kind = mounts.filesystem(inbox.path)
+    remote = mounts.network_filesystem(inbox.path) is not None
+    yield checkup.filesystem_finding(
+        f"{name}.filesystem", inbox.path, kind, remote=remote, rescan=folder.rescan
+    )
+    yield from _space(f"{name}.space", inbox, measured)
+    end = time.monotonic() + _LONGEST_COUNT
+    try:
+        count = machine.census(
+            inbox.path,
+            ignored=ignore_filter(folder.ignore, folder.include),
+            most=_MOST_ENTRIES,
+            enough=lambda: time.monotonic() > end,
+        )
+    except OSError:
+        return Census(0, 1)  # the inbox's own line says that it cannot be read
+    yield checkup.census_finding(f"{name}.waiting", inbox.path, count, user=user)
+    return count
+
+
+def _limits(settings: Settings, counts: list[Census], *, daemon: int | None) -> Iterator[Finding]:
+    watches, instances = machine.inotify_use(without=daemon)
+    yield checkup.watches_finding(
+        sum(count.directories for count in counts),
+        machine.watch_limit(),
+        in_use=watches,
+        whole=all(count.whole for count in counts),
+    )
+    yield checkup.instances_finding(len(counts), machine.instance_limit(), in_use=instances)
+    yield checkup.queue_finding(machine.queue_limit())
+    yield checkup.open_files_finding(
+        machine.open_files_limit(),
+        requests=settings.transfer.requests,
+        flights=MOST_FLIGHTS,
+        folders=len(counts),
+    )
+
+
+async def _destination(name: str, s3: S3Settings, *, prefix: str) -> list[Finding]:
+    """The store's lines. Slow or silent stores are given a few seconds, whatever `transfer` says."""
+    patient = replace(
+        s3,
+        connect_timeout=min(s3.connect_timeout, _LONGEST_CONNECT),
+        read_timeout=min(s3.read_timeout, _LONGEST_READ),
+        attempts=min(s3.attempts, _ATTEMPTS),
+        max_pool_connections=1,
+    )
+    with ThreadPoolExecutor(1, thread_name_prefix="s3") as threads:
+        connection = S3Connection(patient)
+        try:
+            return await _survey(name, connection, S3Store(connection, threads), prefix)
+        except ConfigError as error:  # an endpoint_url that botocore does not take
+            return [store_checkup.error_finding(name, error)]
+        finally:
+            connection.close()
+
+
+async def _survey(name: str, connection: S3Connection, store: S3Store, prefix: str) -> list[Finding]:
+    try:
+        origin = await asyncio.to_thread(credential_origin, connection)
+    except DestinationError as error:
+        return [store_checkup.error_finding(f"{name}.credentials", error)]
+    exposed = machine.is_exposed(origin.place)
+    findings = [
+        store_checkup.credentials_finding(
+            f"{name}.credentials", origin, now=time.time(), exposed=exposed
+        )
+    ]
+    clock = StoreClock(connection, clock=time.time)
+    answers = await probing.ask(store, prefix=prefix, token=secrets.token_hex(8))
+    if clock.skew is not None:
+        findings.append(store_checkup.clock_finding(f"{name}.clock", clock.skew))
+    bucket = connection.settings.bucket
+    return [*findings, *store_checkup.store_findings(name, bucket, answers, skew=clock.skew)]
+
+
+def _space(name: str, found: Place, measured: set[int]) -> Iterator[Finding]:
+    """Free space, once for each file system."""
+    if found.trouble or found.device in measured:
+        return
+    measured.add(found.device)
+    path = found.maker or found.path
+    try:
+        yield checkup.space_finding(name, path, machine.space(path))
+    except OSError as error:
+        what = f"the free space of {path} cannot be read: {error.strerror}"
+        yield Finding(name, State.WARNING, what, "look into the kernel log; is the volume there?")
+
+
+def _trouble(attempt: Callable[[], None]) -> str:
+    """Why something cannot be done, empty if it can."""
+    try:
+        attempt()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

@@ -1,0 +1,200 @@
+"""What the doctor makes of the machine."""
+
+from dataclasses import replace
+
+import pytest
+
+from hotfolder.core.checkup import (
+    Census,
+    Finding,
+    Limit,
+    Place,
+    Space,
+    State,
+    as_size,
+    as_span,
+    census_finding,
+    daemon_finding,
+    filesystem_finding,
+    inbox_finding,
+    instances_finding,
+    open_files_finding,
+    output_finding,
+    queue_finding,
+    space_finding,
+    state_finding,
+    verdict,
+    watches_finding,
+)
+
+INBOX = Place("/srv/in box", True, readable=True, writable=True, device=1, mount=7)
+DONE = Place("/srv/completed", True, readable=True, writable=True, device=1, mount=7)
+ABSENT = Place("/srv/completed", False, readable=True, writable=True, device=1, mount=7, maker="/srv")
+
+
+def output(place: Place, inbox: Place = INBOX, trouble: str = "") -> Finding:
+    return output_finding("folders.a.completed", place, inbox, trouble=trouble, user="hf")
+
+
+def state(place: Place, network: str | None = None, trouble: str = "") -> Finding:
+    return state_finding(place, network=network, trouble=trouble, user="hf")
+
+
+@pytest.mark.parametrize(
+    ("directories", "in_use", "limit", "expected"),
+    [
+        (5, 0, Limit(5), State.WARNING),  # soon
+        (4, 0, Limit(5), State.OK),
+        (6, 0, Limit(5), State.WARNING),
+        (100, 900, Limit(8192), State.OK),
+        (100, 8192, Limit(8192), State.WARNING),
+        (100, 0, Limit(8192, 8192), State.OK),
+        (100, 0, Limit(8192, 50), State.WARNING),
+        (100, 0, Limit(None), State.OK),
+    ],
+)
+def test_watches(directories: int, in_use: int, limit: Limit, expected: State) -> None:
+    assert watches_finding(directories, limit, in_use=in_use).state is expected
+
+
+def test_too_few_watches_are_raised_now_and_for_every_start() -> None:
+    finding = watches_finding(9000, Limit(8192, 8192), in_use=10)
+    assert "9000 folders" in finding.what
+    assert "8192" in finding.what
+    assert finding.commands == (
+        "sudo sysctl fs.inotify.max_user_watches=524288",
+        "echo fs.inotify.max_user_watches=524288 | sudo tee -a /etc/sysctl.d/60-hotfolder.conf",
+    )
+    assert finding.numbers == {"needed": 9000, "limit": 8192, "used_by_others": 10}
+    (command, _) = watches_finding(1_000_000, Limit(8192), in_use=0).commands
+    assert command.endswith("=2097152")
+
+
+def test_a_user_namespace_has_a_limit_of_its_own_and_a_fix_of_its_own() -> None:
+    finding = watches_finding(9, Limit(8192, 5), in_use=0)
+    assert finding.commands == ("echo 524288 > /proc/sys/user/max_inotify_watches",)
+    both = watches_finding(9000, Limit(8192, 5), in_use=0)
+    assert [command.split()[0] for command in both.commands] == ["echo", "sudo", "echo"]
+
+
+def test_a_count_that_was_stopped_is_no_all_clear() -> None:
+    finding = watches_finding(3_000_000, Limit(8_000_000), in_use=0, whole=False)
+    assert finding.state is State.WARNING
+    assert "at least 3000000" in finding.what
+
+
+def test_instances_queue_and_open_files() -> None:
+    assert instances_finding(2, Limit(128), in_use=126).state is State.OK
+    short = instances_finding(2, Limit(128), in_use=127)
+    assert short.state is State.WARNING
+    assert short.commands[0] == "sudo sysctl fs.inotify.max_user_instances=1024"
+    assert instances_finding(2, Limit(None), in_use=127).state is State.OK
+    assert queue_finding(16384).state is queue_finding(None).state is State.OK
+    assert queue_finding(100).state is State.WARNING
+    assert open_files_finding(1024, requests=64, flights=256, folders=1).state is State.OK
+    few = open_files_finding(256, requests=64, flights=256, folders=1)
+    assert few.state is State.WARNING
+    assert "LimitNOFILE=512" in few.fix
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (Space(10**12, 9 * 10**11), State.OK),
+        (Space(10**12, 4 * 10**10), State.WARNING),
+        (Space(10**9, 9 * 10**8), State.WARNING),
+        (Space(10**12, 9 * 10**7), State.ERROR),
+        (Space(10**12, 9 * 10**11, 10**6, 999), State.ERROR),
+        (Space(10**12, 9 * 10**11, 0, 0), State.OK),  # btrfs counts no inodes
+    ],
+)
+def test_free_space(space: Space, expected: State) -> None:
+    assert space_finding("state_dir.space", "/var", space).state is expected
+
+
+def test_an_inbox_must_be_there_readable_and_writable() -> None:
+    assert inbox_finding("i", INBOX, user="hf").state is State.OK
+    for place, word in (
+        (replace(INBOX, is_there=False), "is not there"),
+        (replace(INBOX, is_there=False, trouble="is no folder"), "is no folder"),
+        (replace(INBOX, readable=False), "list and enter"),
+        (replace(INBOX, writable=False), "move files out of"),
+    ):
+        finding = inbox_finding("i", place, user="hf")
+        assert finding.state is State.ERROR
+        assert word in finding.what
+    denied = inbox_finding("i", replace(INBOX, writable=False), user="hf")
+    assert denied.commands == ("sudo setfacl -m u:hf:rwx '/srv/in box'",)
+    assert inbox_finding("i", replace(INBOX, sticky=True), user="hf").state is State.WARNING
+
+
+def test_outputs_must_take_renames_from_the_inbox() -> None:
+    assert output(DONE).state is State.OK
+    assert "will be made" in output(ABSENT).what
+    for finding, word in (
+        (output(replace(DONE, device=2)), "another file system"),
+        (output(replace(ABSENT, device=2)), "another file system"),
+        (output(replace(DONE, mount=8)), "mounted twice"),
+        (output(replace(DONE, writable=False)), "may not write in /srv/completed"),
+        (output(replace(ABSENT, writable=False)), "may not write in /srv"),
+        (output(DONE, trouble="Operation not supported"), "Operation not supported"),
+        (output(Place("/x", False, trouble="is no folder")), "is no folder"),
+    ):
+        assert finding.state is State.ERROR
+        assert word in finding.what
+    assert output(replace(DONE, mount=None)).state is State.OK  # an old kernel
+    assert output(DONE, replace(INBOX, is_there=False, device=0)).state is State.OK
+
+
+def test_the_state_folder_must_be_local_and_writable() -> None:
+    assert state(DONE).state is state(ABSENT).state is State.OK
+    assert "nfs4" in state(DONE, network="nfs4").what
+    assert "No space left" in state(DONE, trouble="No space left on device").what
+    assert state(replace(ABSENT, writable=False)).state is State.ERROR
+    assert state(DONE, trouble="x").state is state(DONE, network="9p").state is State.ERROR
+
+
+def test_a_mount_written_from_elsewhere_is_scanned_not_watched() -> None:
+    def kind(name: str, *, remote: bool) -> Finding:
+        return filesystem_finding("f", "/srv/in", name, remote=remote, rescan=300)
+
+    assert kind("ext4", remote=False).state is State.OK
+    assert "every 5m" in kind("nfs4", remote=True).what
+    assert "container" in kind("overlay", remote=False).what
+    assert kind("overlay", remote=False).state is State.WARNING
+
+
+def test_what_cannot_be_delivered_as_it_is() -> None:
+    def said(census: Census) -> Finding:
+        return census_finding("w", "/srv/in", census, user="hf")
+
+    assert "3 files in 1 folder; 2 more" in said(Census(3, 1, odd=2)).what
+    assert "at least 3 files" in said(Census(3, 1, whole=False)).what
+    for census in (
+        Census(0, 2, shut=1, first_shut="a"),
+        Census(0, 2, stuck=1, first_stuck="a"),
+        Census(1, 2, unreadable=1, first_unreadable="a"),
+    ):
+        assert said(census).state is State.ERROR
+        assert "such as a" in said(census).what
+
+
+def test_the_daemon_and_who_it_is() -> None:
+    assert "no daemon runs" in daemon_finding(None, owner="hf", user="hf").what
+    assert daemon_finding(12, owner="hf", user="hf").state is State.OK
+    other = daemon_finding(12, owner="hf", user="root")
+    assert other.state is State.WARNING
+    assert other.commands == ("sudo -u hf hotfolder check",)
+
+
+def test_words() -> None:
+    assert [as_size(n) for n in (0, 999, 1500, 2 * 10**12, 3 * 10**15)] == [
+        "0 bytes",
+        "999 bytes",
+        "1.5 kB",
+        "2.0 TB",
+        "3.0 PB",
+    ]
+    assert [as_span(n) for n in (0, 59.6, 3600, 3725, 90061)] == ["0s", "1m", "1h", "1h 2m", "1d 1h"]
+    found = [Finding("a", State.OK, ""), Finding("b", State.WARNING, ""), Finding("c", State.ERROR, "")]
+    assert verdict(found) == (1, 1)
