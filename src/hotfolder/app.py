@@ -1,71 +1,34 @@
-"""The composition root: the only place where real clients, clocks, dice and threads are made."""
+"""The composition root of what delivers: the daemon, `once`, and `upload`."""
 
 import asyncio
-import functools
 import itertools
 import os
-import random
-import secrets
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import allocator, compression, mounts, safe, source
-from hotfolder.adapters.archive import BareFile, TarArchive
-from hotfolder.adapters.crt import CrtPutEngine
-from hotfolder.adapters.filters import ignore_filter, include_filter
-from hotfolder.adapters.finishing import Finisher, Places
+from hotfolder.adapters import mounts
+from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.heartbeat import HeartbeatFile
-from hotfolder.adapters.journal import SqliteJournal
-from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.lock import StateLock
-from hotfolder.adapters.s3 import (
-    DefaultLogin,
-    FileLogin,
-    InstanceLogin,
-    Login,
-    ProfileLogin,
-    S3Connection,
-    S3Settings,
-    S3Store,
-    SecretLogin,
-)
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
-from hotfolder.budget import ByteBudget
-from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings, Transfer
+from hotfolder.config import Folder, Settings
 from hotfolder.core.errors import ConfigError, HotfolderError
-from hotfolder.core.grouping import Grouping, GroupRule
-from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
-from hotfolder.core.records import Disposition, PassedOver
-from hotfolder.core.retry import Policy
-from hotfolder.core.s3_words import ObjectOptions
-from hotfolder.core.segments import segment_size
-from hotfolder.courier import Courier
+from hotfolder.core.records import PassedOver
 from hotfolder.daemon import Daemon, Parts, Watched, trouble_of
-from hotfolder.delivery import Rules, Tools
+from hotfolder.engine import MOST_FLIGHTS, Engine, Originals, engine, grouping_of, new_operation_id
 from hotfolder.finding import Search
-from hotfolder.gate import Gate
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.oneshot import OneShot
-from hotfolder.packing import Format, Packer
-from hotfolder.recorder import Recorder
-from hotfolder.threads import Threads
-from hotfolder.transfer import Sender, SendLimits
-from hotfolder.wire import Wire
 
-MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
 _ONCE_PATIENCE = 3
 #: A progress display: follows the activity until it is cancelled.
 Display = Callable[[Activity], Coroutine[Any, Any, None]]
@@ -86,18 +49,6 @@ class RunSummary:
         return 1 if self.activity.totals.failed or self.left else 0
 
 
-class Originals(Enum):
-    """What becomes of originals: the daemon moves them, `upload` leaves them or moves what is proven."""
-
-    MOVE = auto()
-    MOVE_PROVEN = auto()
-    STAY = auto()
-
-
-def new_operation_id() -> str:
-    return uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
-
-
 def prepare_state(settings: Settings) -> None:
     """Make the state folder. Raises `ConfigError` where it cannot be, or stands on a network mount."""
     try:
@@ -108,10 +59,6 @@ def prepare_state(settings: Settings) -> None:
             hint="set state_dir to a folder that this user may write to",
         ) from error
     mounts.require_local(settings.state_dir)
-
-
-def open_ledger(settings: Settings) -> FileLedger:
-    return FileLedger(settings.state_dir / "ledger.jsonl")
 
 
 def prepare_outputs(name: str, folder: Folder) -> None:
@@ -134,173 +81,6 @@ def prepare_outputs(name: str, folder: Folder) -> None:
                 f"folder {name!r}: {place} is on another file system than {folder.inbox}",
                 hint="put both on one file system: moving between two is not supported yet",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The way to one destination."""
-
-    connection: S3Connection
-    store: S3Store
-    sender: Sender
-    gate: Gate
-
-
-def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
-    """How the store is reached. Raises `ConfigError` where `auth` lacks what it needs here."""
-    return S3Settings(
-        bucket=destination.bucket,
-        region=destination.region,
-        endpoint_url=destination.endpoint_url,
-        addressing_style=destination.addressing_style,
-        login=_login(destination),
-        options=ObjectOptions(
-            storage_class=destination.storage_class,
-            tags=destination.tags,
-            acl=destination.acl,
-            sse=destination.sse,
-            kms_key_id=destination.kms_key_id,
-        ),
-        ca_bundle=destination.ca_bundle,
-        proxy=destination.proxy,
-        connect_timeout=transfer.connect_timeout,
-        read_timeout=transfer.read_timeout,
-        attempts=transfer.attempts,
-        max_pool_connections=transfer.requests,
-    )
-
-
-def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | None:
-    """What sends small objects; None where boto3 has to: awscrt's client takes no proxy."""
-    if destination.proxy:
-        return None
-    return CrtPutEngine(
-        region=destination.region,
-        connect_timeout=transfer.connect_timeout,
-        connections=transfer.requests,
-        ca_bundle=destination.ca_bundle,
-    )
-
-
-def _login(destination: Destination) -> Login:
-    match destination.auth:
-        case "config" | "systemd":
-            return FileLogin(destination.key_file())
-        case "profile":
-            return ProfileLogin(destination.profile or "")
-        case "instance":
-            return InstanceLogin()
-        case "keyring":
-            return SecretLogin(safe.open_entry(destination.keyring_entry or "").read)
-        case "default":
-            return DefaultLogin()
-
-
-class Engine:
-    """All that delivers, made of one `Settings`. Make it with `engine`."""
-
-    def __init__(self, settings: Settings, *, journal: SqliteJournal) -> None:
-        transfer = settings.transfer
-        self.settings = settings
-        self.host = socket.gethostname()
-        self.activity = Activity(version=__version__, pid=os.getpid(), host=self.host, clock=time.time)
-        self.io = Threads("io", 4)
-        self.packers = Threads("pack", transfer.workers)
-        self.writer = Threads("record", 1)
-        self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        self.lines: list[tuple[Destination, Line]] = []
-        segment = segment_size(transfer.memory)
-        self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
-        self._limits = SendLimits(transfer.memory, segment, transfer.part_size, transfer.workers)
-        self._buffers = ByteBudget(transfer.memory)
-        self.recorder = Recorder(
-            journal=journal,
-            ledger=open_ledger(settings),
-            mover=Finisher({name: _places(folder) for name, folder in settings.folders.items()}),
-            threads=self.writer,
-            clock=time.time,
-        )
-
-    def line(self, destination: Destination) -> Line:
-        """The way to a destination, made at first use; folders that share one share its line."""
-        for known, line in self.lines:
-            if known == destination:
-                return line
-        line = self._open(destination)
-        self.lines.append((destination, line))
-        return line
-
-    def _open(self, destination: Destination) -> Line:
-        transfer = self.settings.transfer
-        connection = S3Connection(s3_settings(destination, transfer))
-        store = S3Store(connection, self.requests, single_put=put_engine(destination, transfer))
-        sender = Sender(
-            Wire(store, requests=transfer.requests, threads=self.packers),
-            buffers=self._buffers,
-            limits=self._limits,
-        )
-        gate = Gate(
-            store,
-            self.activity,
-            name=destination.bucket,
-            policy=Policy(),
-            clock=time.monotonic,
-            wall=time.time,
-            jitter=random.random,
-        )
-        return Line(connection, store, sender, gate)
-
-    def courier(
-        self, name: str, *, originals: Originals = Originals.MOVE, command: tuple[str, ...] | None = None
-    ) -> Courier:
-        """Carries files of the folder `name`."""
-        settings, folder = self.settings, self.settings.folders[name]
-        stays = originals is Originals.STAY
-        tools = Tools(
-            packer=self.packer,
-            sender=self.line(folder.destination).sender,
-            recorder=self.recorder,
-            rules=functools.cache(partial(rules_of, settings, name)),
-            layout=folder.completed_layout,
-            inbox=str(folder.inbox),
-            bucket=folder.destination.bucket,
-            storage_class=folder.destination.storage_class,
-            host=self.host,
-            clock=time.time,
-            user_name=source.user_name,
-            on_success=Disposition.LEAVE if stays else Disposition.COMPLETED,
-            on_failure=Disposition.LEAVE if originals is not Originals.MOVE else Disposition.FAILED,
-            command_args=command,
-        )
-        return Courier(
-            tools,
-            self.activity,
-            policy=Policy(file_attempts=folder.file_attempts),
-            clock=time.monotonic,
-            jitter=random.random,
-        )
-
-    def close(self) -> None:
-        for threads in (self.io, self.packers, self.writer):
-            threads.close()
-        self.requests.shutdown(wait=True, cancel_futures=True)
-        for _, line in self.lines:
-            line.connection.close()
-
-
-@asynccontextmanager
-async def engine(settings: Settings) -> AsyncIterator[Engine]:
-    """An engine whose threads and files are closed at the end."""
-    # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
-    signal.signal(signal.SIGIO, signal.SIG_IGN)
-    allocator.share_one_heap()
-    journal = SqliteJournal(settings.state_dir / "state.db")
-    made = Engine(settings, journal=journal)
-    try:
-        yield made
-    finally:
-        await asyncio.to_thread(made.close)
-        journal.close()
 
 
 async def run(settings: Settings, *, once: bool = False, display: Display | None = None) -> RunSummary:
@@ -368,39 +148,6 @@ async def upload(
             made.recorder.close()
             await recording
         return RunSummary(made.activity, shot.left, trouble)
-
-
-def rules_of(settings: Settings, name: str, group: str) -> Rules:
-    """What holds for the files of a group of the folder `name`."""
-    rules = settings.folders[name].rules_of(group)
-    return Rules(settings.route(name, group), format_of(rules), rules.storage_class, rules.tags)
-
-
-def grouping_of(name: str, folder: Folder, *, forced: str | None = None) -> Grouping:
-    """Which groups a folder has."""
-    rules = [
-        GroupRule(group, own.extensions, include_filter(own.include) if own.include else None)
-        for group, own in folder.groups.items()
-    ]
-    return Grouping(name, folder.group_by, rules, forced)
-
-
-def format_of(rules: RouteKeys) -> Format:
-    """What files are packed into."""
-    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[rules.compression]}").suffix]
-    content_type = {
-        "gzip": "application/gzip",
-        "zstd": "application/zstd",
-        "none": "application/octet-stream",
-    }
-    return Format(
-        name=rules.compression,
-        ext=EXTENSIONS[rules.compression],
-        content_type=content_type[kind],
-        archive=TarArchive() if rules.compression.startswith("tar.") else BareFile(),
-        codec=compression.codec(kind, rules.level),
-        sealed=kind != "none",
-    )
 
 
 def find_inbox(path: str) -> tuple[int, int] | None:
@@ -472,10 +219,6 @@ def _watcher_maker(
     inbox: str, loop: asyncio.AbstractEventLoop, wake: asyncio.Event
 ) -> Callable[[], Watcher]:
     return lambda: Watcher(inbox, lambda: loop.call_soon_threadsafe(wake.set))
-
-
-def _places(folder: Folder) -> Places:
-    return Places(str(folder.inbox), str(folder.completed), str(folder.failed))
 
 
 def _files_of(

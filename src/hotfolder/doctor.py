@@ -20,11 +20,12 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import rehearse
 from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
 from hotfolder.adapters.s3.survey import StoreClock, credential_origin
-from hotfolder.app import MOST_FLIGHTS, s3_settings
 from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core import checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError
+from hotfolder.destinations import s3_settings
+from hotfolder.engine import MOST_FLIGHTS
 
 _MOST_ENTRIES = 3_000_000  # counted in an inbox
 _LONGEST_COUNT = 30.0  # seconds

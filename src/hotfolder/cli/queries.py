@@ -9,7 +9,6 @@ import typer
 from rich.text import Text
 
 from hotfolder.adapters import heartbeat
-from hotfolder.app import open_ledger
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import (
     LEFT,
@@ -27,6 +26,7 @@ from hotfolder.cli.output import (
 from hotfolder.config import Settings
 from hotfolder.core import jsonline
 from hotfolder.core.errors import LocalError
+from hotfolder.engine import open_ledger
 
 _LEAST_SILENCE = 15.0  # seconds without a beat before the daemon is called dead
 

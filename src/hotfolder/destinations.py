@@ -1,0 +1,65 @@
+"""What a [destination] of the settings becomes: the settings of the S3 adapter, and its engine."""
+
+from hotfolder.adapters import safe
+from hotfolder.adapters.crt import CrtPutEngine
+from hotfolder.adapters.s3 import (
+    DefaultLogin,
+    FileLogin,
+    InstanceLogin,
+    Login,
+    ProfileLogin,
+    S3Settings,
+    SecretLogin,
+)
+from hotfolder.config import Destination, Transfer
+from hotfolder.core.s3_words import ObjectOptions
+
+
+def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
+    """How the store is reached. Raises `ConfigError` where `auth` lacks what it needs here."""
+    return S3Settings(
+        bucket=destination.bucket,
+        region=destination.region,
+        endpoint_url=destination.endpoint_url,
+        addressing_style=destination.addressing_style,
+        login=_login(destination),
+        options=ObjectOptions(
+            storage_class=destination.storage_class,
+            tags=destination.tags,
+            acl=destination.acl,
+            sse=destination.sse,
+            kms_key_id=destination.kms_key_id,
+        ),
+        ca_bundle=destination.ca_bundle,
+        proxy=destination.proxy,
+        connect_timeout=transfer.connect_timeout,
+        read_timeout=transfer.read_timeout,
+        attempts=transfer.attempts,
+        max_pool_connections=transfer.requests,
+    )
+
+
+def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | None:
+    """What sends small objects; None where boto3 has to: awscrt's client takes no proxy."""
+    if destination.proxy:
+        return None
+    return CrtPutEngine(
+        region=destination.region,
+        connect_timeout=transfer.connect_timeout,
+        connections=transfer.requests,
+        ca_bundle=destination.ca_bundle,
+    )
+
+
+def _login(destination: Destination) -> Login:
+    match destination.auth:
+        case "config" | "systemd":
+            return FileLogin(destination.key_file())
+        case "profile":
+            return ProfileLogin(destination.profile or "")
+        case "instance":
+            return InstanceLogin()
+        case "keyring":
+            return SecretLogin(safe.open_entry(destination.keyring_entry or "").read)
+        case "default":
+            return DefaultLogin()

@@ -1,0 +1,218 @@
+"""All that delivers, made of one configuration: real clients, clocks, dice and threads."""
+
+import asyncio
+import functools
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+from pathlib import Path
+
+from hotfolder import __version__
+from hotfolder.activity import Activity
+from hotfolder.adapters import allocator, compression, source
+from hotfolder.adapters.archive import BareFile, TarArchive
+from hotfolder.adapters.filters import include_filter
+from hotfolder.adapters.finishing import Finisher, Places
+from hotfolder.adapters.journal import SqliteJournal
+from hotfolder.adapters.ledger import FileLedger
+from hotfolder.adapters.s3 import (
+    S3Connection,
+    S3Store,
+)
+from hotfolder.budget import ByteBudget
+from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
+from hotfolder.core.grouping import Grouping, GroupRule
+from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
+from hotfolder.core.records import Disposition
+from hotfolder.core.retry import Policy
+from hotfolder.core.segments import segment_size
+from hotfolder.courier import Courier
+from hotfolder.delivery import Rules, Tools
+from hotfolder.destinations import put_engine, s3_settings
+from hotfolder.gate import Gate
+from hotfolder.packing import Format, Packer
+from hotfolder.recorder import Recorder
+from hotfolder.threads import Threads
+from hotfolder.transfer import Sender, SendLimits
+from hotfolder.wire import Wire
+
+MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
+
+
+class Originals(Enum):
+    """What becomes of originals: the daemon moves them, `upload` leaves them or moves what is proven."""
+
+    MOVE = auto()
+    MOVE_PROVEN = auto()
+    STAY = auto()
+
+
+def new_operation_id() -> str:
+    return uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
+
+
+def open_ledger(settings: Settings) -> FileLedger:
+    return FileLedger(settings.state_dir / "ledger.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to one destination."""
+
+    connection: S3Connection
+    store: S3Store
+    sender: Sender
+    gate: Gate
+
+
+class Engine:
+    """All that delivers, made of one `Settings`. Make it with `engine`."""
+
+    def __init__(self, settings: Settings, *, journal: SqliteJournal) -> None:
+        transfer = settings.transfer
+        self.settings = settings
+        self.host = socket.gethostname()
+        self.activity = Activity(version=__version__, pid=os.getpid(), host=self.host, clock=time.time)
+        self.io = Threads("io", 4)
+        self.packers = Threads("pack", transfer.workers)
+        self.writer = Threads("record", 1)
+        self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
+        self.lines: list[tuple[Destination, Line]] = []
+        segment = segment_size(transfer.memory)
+        self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
+        self._limits = SendLimits(transfer.memory, segment, transfer.part_size, transfer.workers)
+        self._buffers = ByteBudget(transfer.memory)
+        self.recorder = Recorder(
+            journal=journal,
+            ledger=open_ledger(settings),
+            mover=Finisher({name: _places(folder) for name, folder in settings.folders.items()}),
+            threads=self.writer,
+            clock=time.time,
+        )
+
+    def line(self, destination: Destination) -> Line:
+        """The way to a destination, made at first use; folders that share one share its line."""
+        for known, line in self.lines:
+            if known == destination:
+                return line
+        line = self._open(destination)
+        self.lines.append((destination, line))
+        return line
+
+    def _open(self, destination: Destination) -> Line:
+        transfer = self.settings.transfer
+        connection = S3Connection(s3_settings(destination, transfer))
+        store = S3Store(connection, self.requests, single_put=put_engine(destination, transfer))
+        sender = Sender(
+            Wire(store, requests=transfer.requests, threads=self.packers),
+            buffers=self._buffers,
+            limits=self._limits,
+        )
+        gate = Gate(
+            store,
+            self.activity,
+            name=destination.bucket,
+            policy=Policy(),
+            clock=time.monotonic,
+            wall=time.time,
+            jitter=random.random,
+        )
+        return Line(connection, store, sender, gate)
+
+    def courier(
+        self, name: str, *, originals: Originals = Originals.MOVE, command: tuple[str, ...] | None = None
+    ) -> Courier:
+        """Carries files of the folder `name`."""
+        settings, folder = self.settings, self.settings.folders[name]
+        stays = originals is Originals.STAY
+        tools = Tools(
+            packer=self.packer,
+            sender=self.line(folder.destination).sender,
+            recorder=self.recorder,
+            rules=functools.cache(partial(rules_of, settings, name)),
+            layout=folder.completed_layout,
+            inbox=str(folder.inbox),
+            bucket=folder.destination.bucket,
+            storage_class=folder.destination.storage_class,
+            host=self.host,
+            clock=time.time,
+            user_name=source.user_name,
+            on_success=Disposition.LEAVE if stays else Disposition.COMPLETED,
+            on_failure=Disposition.LEAVE if originals is not Originals.MOVE else Disposition.FAILED,
+            command_args=command,
+        )
+        return Courier(
+            tools,
+            self.activity,
+            policy=Policy(file_attempts=folder.file_attempts),
+            clock=time.monotonic,
+            jitter=random.random,
+        )
+
+    def close(self) -> None:
+        for threads in (self.io, self.packers, self.writer):
+            threads.close()
+        self.requests.shutdown(wait=True, cancel_futures=True)
+        for _, line in self.lines:
+            line.connection.close()
+
+
+@asynccontextmanager
+async def engine(settings: Settings) -> AsyncIterator[Engine]:
+    """An engine whose threads and files are closed at the end."""
+    # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    allocator.share_one_heap()
+    journal = SqliteJournal(settings.state_dir / "state.db")
+    made = Engine(settings, journal=journal)
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(made.close)
+        journal.close()
+
+
+def rules_of(settings: Settings, name: str, group: str) -> Rules:
+    """What holds for the files of a group of the folder `name`."""
+    rules = settings.folders[name].rules_of(group)
+    return Rules(settings.route(name, group), format_of(rules), rules.storage_class, rules.tags)
+
+
+def grouping_of(name: str, folder: Folder, *, forced: str | None = None) -> Grouping:
+    """Which groups a folder has."""
+    rules = [
+        GroupRule(group, own.extensions, include_filter(own.include) if own.include else None)
+        for group, own in folder.groups.items()
+    ]
+    return Grouping(name, folder.group_by, rules, forced)
+
+
+def format_of(rules: RouteKeys) -> Format:
+    """What files are packed into."""
+    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[rules.compression]}").suffix]
+    content_type = {
+        "gzip": "application/gzip",
+        "zstd": "application/zstd",
+        "none": "application/octet-stream",
+    }
+    return Format(
+        name=rules.compression,
+        ext=EXTENSIONS[rules.compression],
+        content_type=content_type[kind],
+        archive=TarArchive() if rules.compression.startswith("tar.") else BareFile(),
+        codec=compression.codec(kind, rules.level),
+        sealed=kind != "none",
+    )
+
+
+def _places(folder: Folder) -> Places:
+    return Places(str(folder.inbox), str(folder.completed), str(folder.failed))
