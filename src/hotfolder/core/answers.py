@@ -241,7 +241,8 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     hint = _TROUBLE_HINTS[DestinationTrouble.UNREACHABLE]
     if fault is Fault.TLS:
         hint = (
-            "check the store's certificate, this machine's clock and CA certificates, and endpoint_url"
+            "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
+            "the system's, or your own as ca_bundle in [destination]"
         )
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
