@@ -8,10 +8,13 @@ import pytest
 
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.s3 import FileLogin, S3Settings, S3Store
+from hotfolder.app import put_engine, s3_settings
+from hotfolder.config import Destination, Transfer
 from hotfolder.core.answers import Fault
 from hotfolder.core.errors import DestinationError, DestinationTrouble
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
+from hotfolder.core.s3_words import ObjectOptions
 from tests.support.certificates import Authority, make_authority
 from tests.support.forward_proxy import forward_proxy
 from tests.support.s3_stores import opened, write_credentials
@@ -200,3 +203,51 @@ async def test_a_proxy_that_is_down_is_named(login: FileLogin) -> None:
     assert caught.value.trouble is DestinationTrouble.UNREACHABLE
     assert gone in str(caught.value)
     assert server.seen == []
+
+
+def test_with_a_proxy_boto3_does_all() -> None:
+    transfer = Transfer()
+    assert put_engine(Destination(bucket="bucket", proxy="http://127.0.0.1:3128"), transfer) is None
+    assert put_engine(Destination(bucket="bucket"), transfer) is not None
+
+
+def test_the_settings_of_a_destination_reach_its_connection(authority: Authority) -> None:
+    destination = Destination(
+        bucket="archive",
+        region="eu-central-1",
+        endpoint_url="https://s3.example.com",
+        addressing_style="path",
+        ca_bundle=authority.bundle,
+        proxy="http://127.0.0.1:3128",
+        storage_class="STANDARD_IA",
+        tags={"a": "b"},
+        sse="aws:kms",
+        kms_key_id="alias/archive",
+        acl="private",
+    )
+    settings = s3_settings(destination, Transfer(connect_timeout=7.0))
+    assert settings.options == ObjectOptions(
+        "STANDARD_IA", {"a": "b"}, "private", "aws:kms", "alias/archive"
+    )
+    assert (settings.ca_bundle, settings.proxy) == (authority.bundle, "http://127.0.0.1:3128")
+    assert (settings.bucket, settings.region, settings.endpoint_url, settings.addressing_style) == (
+        "archive",
+        "eu-central-1",
+        "https://s3.example.com",
+        "path",
+    )
+    assert settings.connect_timeout == 7.0
+
+
+async def test_the_put_engine_of_a_destination_trusts_its_ca(authority: Authority) -> None:
+    async with scripted(OK, tls=authority.tls()) as server:
+        destination = Destination(
+            bucket="b", endpoint_url=server.endpoint_url, ca_bundle=authority.bundle
+        )
+        engine = put_engine(destination, Transfer())
+        assert engine is not None
+        keys, sha256 = SigningKeys("AK", "SK"), hashlib.sha256(BODY).digest()
+        answer = await engine.put(
+            f"{server.endpoint_url}/b/k", {}, BODY, sha256=sha256, keys=keys, deadline=20
+        )
+    assert (answer.status, answer.fault) == (200, None)
