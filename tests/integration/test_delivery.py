@@ -516,6 +516,18 @@ async def test_the_md5_of_other_bytes_is_a_failure_where_no_checksum_says_otherw
     works.nothing_ended(data)
 
 
+def under_kms(said: Any) -> Any:
+    """An ETag that looks like an MD5 and is none, as S3 gives where it encrypts with a KMS key."""
+    return replace(other_md5(said), etag_is_digest=False)
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+async def test_under_a_kms_key_the_etag_is_not_asked(works_over: Making, data: bytes) -> None:
+    works = works_over(Forgetful(under_kms))
+    line = await works.deliver(works.drop(data))
+    assert (line["status"], line["verification"]) == ("success", "head")
+
+
 @pytest.mark.parametrize("data", [SMALL, LARGE])
 async def test_an_object_of_another_size_is_a_failure_and_the_file_stays(
     works_over: Making, data: bytes

@@ -103,6 +103,9 @@ async def test_passing_failures_are_repeated_and_counted(bench: Bench, failure: 
         (Reply(403, "AccessDenied"), DestinationError, "s3:PutObject"),
         (Reply(400, "ExpiredToken"), DestinationError, "renew the credentials"),
         (Reply(404, "NoSuchBucket"), DestinationError, "create the bucket"),
+        (Reply(400, "InvalidTag"), DestinationError, "correct storage_class, tags"),
+        (Reply(400, "KMS.NotFoundException"), DestinationError, "kms_key_id"),
+        (Reply(501, "NotImplemented"), DestinationError, "leave out what it does not know"),
     ],
     ids=lambda value: value.code if isinstance(value, Reply) else "",
 )

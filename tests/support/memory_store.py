@@ -30,7 +30,7 @@ class Upload:
 
 
 class MemoryStore:
-    """`ObjectStore` over dictionaries. `objects` and `uploads` are there for tests to look at.
+    """`ObjectStore` over dictionaries: `objects`, `uploads` and `tags` are there to be looked at.
 
     While `outage` is set every call raises it; what the store holds stays. `smallest_part` in bytes
     binds all parts but the last, which must also be equal, as R2 demands.
@@ -39,6 +39,7 @@ class MemoryStore:
     def __init__(self, *, smallest_part: int = _SMALLEST_PART) -> None:
         self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
         self.uploads: dict[str, Upload] = {}
+        self.tags: dict[str, dict[str, str]] = {}
         self.outage: HotfolderError | None = None
         self._smallest_part = smallest_part
         self._opened = 0
@@ -138,7 +139,9 @@ class MemoryStore:
 
     def _store(self, draft: ObjectDraft, content: bytes, etag: str, checksum: str) -> Receipt:
         metadata = {name.lower(): value for name, value in draft.metadata.items()}
-        info = ObjectInfo(draft.key, len(content), etag, checksum, metadata)
+        storage_class = draft.storage_class or "STANDARD"
+        info = ObjectInfo(draft.key, len(content), etag, checksum, metadata, storage_class=storage_class)
+        self.tags[draft.key] = dict(draft.tags or {})
         self.objects[draft.key] = (info, content)
         return Receipt(etag, checksum)
 

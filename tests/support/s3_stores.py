@@ -33,7 +33,12 @@ async def opened(
     """A store with threads of its own, and with the awscrt engine for small bodies if asked."""
     connection = S3Connection(settings)
     engine = (
-        CrtPutEngine(region=settings.region, connect_timeout=settings.connect_timeout, connections=8)
+        CrtPutEngine(
+            region=settings.region,
+            connect_timeout=settings.connect_timeout,
+            connections=8,
+            ca_bundle=settings.ca_bundle,
+        )
         if crt
         else None
     )

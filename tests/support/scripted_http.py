@@ -1,6 +1,7 @@
 """An HTTP server on loopback that answers what its script says, request by request."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,12 +48,14 @@ class ScriptedServer:
     heads: list[str] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
+    scheme: str = "http"
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
     def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        host = "localhost" if self.scheme == "https" else "127.0.0.1"
+        return f"{self.scheme}://{host}:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -96,10 +99,12 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def scripted(*script: Reply, listing: Reply | None = None) -> AsyncIterator[ScriptedServer]:
-    """The server while it listens."""
-    served = ScriptedServer(list(script), listing)
-    server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
+async def scripted(
+    *script: Reply, listing: Reply | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedServer]:
+    """The server while it listens; with `tls` it speaks https."""
+    served = ScriptedServer(list(script), listing, scheme="https" if tls else "http")
+    server = await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 from pydantic import BaseModel
 
 from hotfolder.config import Destination, Folder, FolderKeys, Log, Settings, StatusKeys, Transfer, load
@@ -129,6 +130,110 @@ def test_two_folders_need_keys_that_stay_apart(tmp_path: Path) -> None:
 )
 def test_a_fault_is_a_sentence_with_the_fix(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in complaint(tmp_path, text)
+
+
+def destination(tmp_path: Path, *lines: str) -> Destination:
+    """[destination] with these lines more, as it is loaded."""
+    return loaded(tmp_path, with_lines(*lines)).destination
+
+
+def with_lines(*lines: str) -> str:
+    return MINIMAL.replace("bucket = 'b'", "\n".join(["bucket = 'b'", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("auth = 'profile'", 'auth = "profile" needs profile ='),
+        ("auth = 'keyring'", 'auth = "keyring" needs keyring_entry ='),
+        ("auth = 'instance'\nprofile = 'nas'", 'profile is read only with auth = "profile"'),
+        ("auth = 'profile'\nprofile = 'a'\ncredentials_file = 'c'", 'only with auth = "config"'),
+        ("keyring_entry = 'a/b'", 'keyring_entry is read only with auth = "keyring"'),
+        ("credential_name = 's3'", 'credential_name is read only with auth = "systemd"'),
+        ("auth = 'keyring'\nkeyring_entry = 'nas'", "SERVICE/USERNAME"),
+        ("auth = 'keyring'\nkeyring_entry = 'nas/'", "SERVICE/USERNAME"),
+        ("auth = 'systemd'\ncredential_name = '../s3'", "LoadCredential="),
+        ("tags = { 'aws:x' = 'y' }", "AWS's own"),
+        ("tags = { x = 'y,z' }", "the tag 'x' has ','"),
+        ("tags = { '' = 'y' }", "1 to 128"),
+        ("tags = { " + "k" * 129 + " = 'y' }", "1 to 128"),
+        ("tags = { x = '" + "v" * 257 + "' }", "at most 256"),
+        ("tags = { " + ", ".join(f"k{i} = 'v'" for i in range(11)) + " }", "11 tags"),
+        ("tags = { x = 5 }", "destination.tags.x: write text in quotes"),
+        ("tags = 'x=y'", "must be a table"),
+        ("sse = 'aes256'", "'AES256' or 'aws:kms'"),
+        ("sse = 'AES256'\nkms_key_id = 'k'", 'only with sse = "aws:kms"'),
+        ("kms_key_id = 'k'", 'only with sse = "aws:kms"'),
+        ("sse = 'aws:kms'\nkms_key_id = 'my key'", "plain ASCII without spaces"),
+        ("storage_class = 'COLD\u00c9'", "plain ASCII without spaces"),
+        ("storage_class = ''", "must not be empty"),
+        ("acl = 'everybody'", "'bucket-owner-full-control'"),
+        ("prefix = 'a/../b'", "'..'"),
+        ("prefix = './a'", "'.'"),
+        ('prefix = "a\\nb"', "cannot be printed"),
+        ("proxy = 'proxy:3128'", "http://proxy.example.com:3128"),
+        ("proxy = 'http://proxy:port'", "no address of a proxy"),
+        ("proxy = 'http://proxy:3128/path'", "only a host and a port"),
+        ("endpoint_url = 'http://host:99999'", "no address of a store"),
+        ("endpoint_url = 'http://host'\nca_bundle = 'ca.pem'", "ca_bundle is for https"),
+        ("addressing_style = 'virtual'", "cannot be part of a host name"),
+    ],
+)
+def test_a_destination_that_cannot_be_is_a_sentence_with_the_fix(
+    tmp_path: Path, lines: str, expected: str
+) -> None:
+    told = complaint(tmp_path, with_lines(lines))
+    assert expected in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["my bucket", "a/b", "s3://archive", "b\u00fccket", "", "x" * 256])
+def test_what_is_no_bucket_is_refused(tmp_path: Path, name: str) -> None:
+    assert "destination.bucket" in complaint(tmp_path, MINIMAL.replace("'b'", f"'{name}'"))
+
+
+@pytest.mark.parametrize(
+    "name", ["my-archive", "dotted.bucket", "Old_Bucket", "arn:aws:s3:eu-west-1:1:accesspoint/nas"]
+)
+def test_what_some_store_has_is_taken(tmp_path: Path, name: str) -> None:
+    assert loaded(tmp_path, MINIMAL.replace("'b'", f"'{name}'")).destination.bucket == name
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"), [("/nas1//media/", "nas1/media"), ("///", ""), ("", ""), ("a..b/.c", "a..b/.c")]
+)
+def test_a_prefix_loses_its_superfluous_slashes(tmp_path: Path, given: str, normal: str) -> None:
+    assert destination(tmp_path, f"prefix = '{given}'").prefix == normal
+
+
+def test_a_proxy_with_a_password_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    told = complaint(tmp_path, with_lines("proxy = 'http://me:s3cret@proxy:3128'"))
+    assert "no password" in told
+    assert "s3cret" not in told
+
+
+def test_files_of_the_destination_lie_beside_the_configuration(tmp_path: Path) -> None:
+    lines = "auth = 'config'\ncredentials_file = 'keys'\nca_bundle = 'ca.pem'"
+    made = destination(tmp_path, lines)
+    assert (made.credentials_file, made.ca_bundle) == (tmp_path / "keys", tmp_path / "ca.pem")
+
+
+def test_a_relative_file_in_the_environment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOTFOLDER_DESTINATION__CA_BUNDLE", "ca.pem")
+    assert "absolute" in complaint(tmp_path, MINIMAL)
+
+
+def test_tags_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOTFOLDER_DESTINATION__TAGS", '{"team": "caf\u00e9 + co"}')
+    assert loaded(tmp_path, MINIMAL).destination.tags == {"team": "caf\u00e9 + co"}
+
+
+def test_the_effective_destination_can_be_loaded_again(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, with_lines("tags = { a = 'b' }", "ca_bundle = 'ca.pem'"))
+    again = loaded(tmp_path, tomli_w.dumps(settings.as_toml_table()))
+    assert again.destination == settings.destination
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

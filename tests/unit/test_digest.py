@@ -61,6 +61,19 @@ def test_without_an_md5_of_ours_no_etag_is_proof() -> None:
     assert digest.prove_whole(whole(MD5.hex()), sha256=SHA, md5=None) is None
 
 
+def test_under_a_kms_key_an_etag_neither_proves_nor_refutes() -> None:
+    opaque = Receipt(MD5.hex(), etag_is_digest=False)
+    assert digest.prove_whole(opaque, sha256=SHA, md5=MD5) is None
+    digest.refuse_other_md5(ObjectInfo("k", 1, "0" * 32, etag_is_digest=False), MD5, "k")
+    digest.refuse_other_md5(PartReceipt(1, 1, "0" * 32, etag_is_digest=False), MD5, "part 1")
+    with pytest.raises(VerificationFailed, match="MD5"):
+        digest.refuse_other_md5(ObjectInfo("k", 1, "0" * 32), MD5, "k")
+    with_checksum = Receipt("0" * 32, digest.b64(SHA), etag_is_digest=False)
+    assert digest.prove_whole(with_checksum, sha256=SHA, md5=None) is Verification.CHECKSUM
+    (ours,) = parts(BODY)
+    assert digest.prove_part(PartReceipt(1, 1, MD5.hex(), etag_is_digest=False), ours) is None
+
+
 def test_a_head_proves_as_a_receipt_does() -> None:
     info = ObjectInfo("k", len(BODY), "x", digest.b64(SHA))
     assert digest.prove_whole(info, sha256=SHA, md5=None) is Verification.CHECKSUM
@@ -105,6 +118,15 @@ def test_an_etag_made_of_the_parts_etags_proves_the_assembly() -> None:
     ours = parts(b"one", b"two")
     receipt = Receipt(digest.composite_etag([p.md5 or b"" for p in ours]).upper())
     assert digest.prove_assembled(receipt, ours=ours, received=received(ours)) is Verification.ETAG
+
+
+@pytest.mark.parametrize(("whole_is", "part_is"), [(False, True), (True, False), (False, False)])
+def test_under_a_kms_key_no_etag_proves_the_assembly(whole_is: bool, part_is: bool) -> None:
+    ours = parts(b"one", b"two")
+    etag = digest.composite_etag([p.md5 or b"" for p in ours])
+    receipt = Receipt(etag, etag_is_digest=whole_is)
+    said = [PartReceipt(p.number, p.size, p.etag, etag_is_digest=part_is) for p in received(ours)]
+    assert digest.prove_assembled(receipt, ours=ours, received=said) is None
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -105,13 +105,31 @@ _POLICY = (
     "s3:AbortMultipartUpload and s3:ListMultipartUploadParts on the objects, "
     "and s3:ListBucket on the bucket"
 )
+#: What belongs to the configuration although the status is that of a bad request: every object asks
+#: for the same, so that it must not cost each file its attempts.
+_OPTIONS_REFUSED = (
+    "AccessControlListNotSupported",
+    "InvalidEncryptionAlgorithmError",
+    "InvalidStorageClass",
+    "InvalidTag",
+    "KMS.DisabledException",
+    "KMS.InvalidKeyUsageException",
+    "KMS.KMSInvalidStateException",
+    "KMS.NotFoundException",
+)
 _HINTS = {
     "InvalidAccessKeyId": "the store does not know this access key: check the credentials",
     "SignatureDoesNotMatch": "the secret key does not fit the access key, or a proxy changes requests",
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it, and keep it right with NTP",
     "QuotaExceeded": "the store is full: make room or raise the quota",
     "XMinioStorageFull": "the store is full: make room or raise the quota",
-    "NotImplemented": "the store lacks a feature this request needs; `hotfolder check` shows which",
+    "NotImplemented": (
+        "the store lacks a feature this request needs; leave out what it does not know of tags, sse, "
+        "acl and storage_class in [destination]"
+    ),
+    **dict.fromkeys(
+        _OPTIONS_REFUSED, "correct storage_class, tags, sse, kms_key_id or acl in [destination]"
+    ),
 }
 _TROUBLE_HINTS = {
     DestinationTrouble.UNREACHABLE: (
@@ -143,6 +161,8 @@ _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
             "SignatureDoesNotMatch",
             "Unauthorized",
             "UnauthorizedAccess",
+            "NotImplemented",
+            *_OPTIONS_REFUSED,
         ),
         (DestinationTrouble.DENIED, Patience.NONE),
     ),
@@ -241,7 +261,8 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     hint = _TROUBLE_HINTS[DestinationTrouble.UNREACHABLE]
     if fault is Fault.TLS:
         hint = (
-            "check the store's certificate, this machine's clock and CA certificates, and endpoint_url"
+            "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
+            "the system's, or your own as ca_bundle in [destination]"
         )
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
