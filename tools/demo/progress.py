@@ -45,24 +45,18 @@ def meter() -> Iterator[Meter]:
 def watch(sandbox: SandboxProcess, files: int, size_dropped: int) -> None:
     """Return once the ledger has a line for each of the `files`.
 
-    Raises `DemoFailed` at the first that failed, if the sandbox ends, and past the deadline.
+    Raises `DemoFailed` if the sandbox ends, and past the deadline.
     """
     deadline = time.monotonic() + _DEADLINE
     with meter() as line:
-        while True:
-            state = sandbox.status()
-            totals = state["totals"]
-            if totals["failed"]:
-                raise DemoFailed(_first_failure(sandbox))
-            done = totals["uploaded"] + totals["skipped"]
-            if done >= files and sum(1 for _ in sandbox.lines()) >= files:
-                return
+        while sandbox.recorded() < files:
             sandbox.check_running()
             if time.monotonic() > deadline:
                 raise DemoFailed(
-                    f"{done:,} of {files:,} files were delivered within {_DEADLINE:.0f} s"
+                    f"{sandbox.recorded():,} of {files:,} files were delivered within {_DEADLINE:.0f} s"
                     f"{sandbox.last_words()}"
                 )
+            state = sandbox.status()
             line.show(bytes_moved(state) / max(1, size_dropped), _summary(state, files, size_dropped))
             time.sleep(0.2)
 
@@ -82,10 +76,3 @@ def _summary(state: dict[str, Any], files: int, size_dropped: int) -> str:
         f"{rate(state['bytes_per_second'])}, ETA {span(state['eta_seconds'])}"
         f"{f' - the store: {shown(trouble)}' if trouble else ''}"
     )
-
-
-def _first_failure(sandbox: SandboxProcess) -> str:
-    for line in sandbox.lines():
-        if line["status"] == "failed":
-            return f"{line['target_path']} failed: {line['error_message']}"
-    return f"a file failed; its ledger line is not written yet{sandbox.last_words()}"
