@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -58,7 +60,7 @@ def test_interrupted_it_ends_the_sandbox_and_leaves_nothing(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == []
 
 
-def test_it_notices_other_bytes_a_lost_object_and_a_lost_original(tmp_path: Path) -> None:
+def test_it_notices_whatever_is_changed_lost_or_killed(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path / "sandbox", tmp_path / "log") as sandbox:
         dropped = {
             name: Dropped(name, "test", inputs.write(sandbox.inbox / name, [name.encode()]))
@@ -94,8 +96,11 @@ def test_it_notices_other_bytes_a_lost_object_and_a_lost_original(tmp_path: Path
         sandbox.ledger.write_bytes(sandbox.ledger.read_bytes().replace(b'"success"', b'"skipped"', 1))
         with pytest.raises(DemoFailed, match="chain is broken"):
             proofs.check_ledger(sandbox, dropped)
-    with pytest.raises(DemoFailed, match="ended by itself"):
-        sandbox.check_running()
+        os.kill(sandbox.status()["pid"], signal.SIGKILL)
+        with pytest.raises(DemoFailed, match="ended by itself with exit code -9"):
+            progress.watch(sandbox, 3, 3)
+    with socket.socket() as probe:  # the store has ended, too
+        assert probe.connect_ex(("127.0.0.1", urlsplit(client.meta.endpoint_url).port)) != 0
 
 
 def test_it_notices_another_time_and_another_mode(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import configparser
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from botocore.config import Config
 
 from tools.demo import DemoFailed
 
-_START = 60.0  # seconds until the inbox is watched
+_START = 60.0  # seconds until it beats
 _STOP = 40.0  # seconds to drain and to end the store
 
 
@@ -35,6 +36,7 @@ class SandboxProcess:
         )
         self.ledger = directory / "state" / "ledger.jsonl"
         self._process: subprocess.Popen[bytes] | None = None
+        self._children: list[int] = []  # pidfds: no other process can be taken for them
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
@@ -46,7 +48,8 @@ class SandboxProcess:
                 start_new_session=True,
             )
         try:
-            self.wait(lambda: self.status().get("phase") == "idle", _START, "ready")
+            self.wait(self.status, _START, "ready")
+            self._hold_children(self._process.pid)
         except BaseException:
             self.stop()
             raise
@@ -60,15 +63,33 @@ class SandboxProcess:
         process = self._process
         if process is None:
             return 0
+        if process.poll() is None and not self._children:
+            self._hold_children(process.pid)
         for number in (signal.SIGINT, signal.SIGTERM):
             if process.poll() is None:
                 process.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_STOP)
         if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+        self._end_children()
         return process.wait()
+
+    def _hold_children(self, pid: int) -> None:
+        """Know the store, so that it can be ended even if the sandbox is killed."""
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                self._children.append(os.pidfd_open(int(child)))
+
+    def _end_children(self) -> None:
+        """The store ends with the sandbox, but not at once, and hangs if its folder goes before."""
+        for child in self._children:
+            ended, _, _ = select.select([child], [], [], _STOP)
+            if not ended:
+                signal.pidfd_send_signal(child, signal.SIGKILL)
+                select.select([child], [], [], _STOP)
+            os.close(child)
+        self._children.clear()
 
     def wait(self, condition: Callable[[], object], seconds: float, what: str) -> None:
         """Poll until `condition` holds. Raises `DemoFailed` where it does not, or the sandbox ends."""
@@ -87,7 +108,7 @@ class SandboxProcess:
 
     def last_words(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-        return "".join(f"\n  {line}" for line in ["; its log ends:", *lines]) if lines else ""
+        return "\n".join(["; its log ends with", *lines]) if lines else ""
 
     def status(self) -> dict[str, Any]:
         """The heartbeat; empty until there is one."""
@@ -97,15 +118,14 @@ class SandboxProcess:
             return {}
         return state
 
+    def recorded(self) -> int:
+        """How many lines the ledger has."""
+        return self.ledger.read_bytes().count(b"\n") if self.ledger.exists() else 0
+
     def lines(self) -> Iterator[dict[str, Any]]:
-        """The ledger's whole lines."""
-        try:
-            text = self.ledger.read_bytes()
-        except FileNotFoundError:
-            return
-        for line in text.splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+        """The ledger's lines; it stands still, or its last line may be torn."""
+        with self.ledger.open("rb") as ledger:
+            yield from map(json.loads, ledger)
 
     def bucket(self) -> tuple[Any, str]:
         """A plain boto3 client for the sandbox's store, and the name of the bucket."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from hotfolder.cli.output import out, rate, say, size, span
+from hotfolder.cli.output import out, rate, say, shown, size, span
 from tools.demo import DemoFailed
 from tools.demo.process import SandboxProcess
 
@@ -37,37 +37,27 @@ def meter() -> Iterator[Meter]:
     if not out.is_terminal:
         yield Meter(None)
         return
-    with Progress(BarColumn(24), TextColumn("{task.description}"), console=out, transient=True) as bar:
+    text = TextColumn("{task.description}", markup=False)
+    with Progress(BarColumn(24), text, console=out, transient=True) as bar:
         yield Meter(bar)
 
 
-def watch(sandbox: SandboxProcess, files: int, bytes_dropped: int) -> None:
+def watch(sandbox: SandboxProcess, files: int, size_dropped: int) -> None:
     """Return once the ledger has a line for each of the `files`.
 
-    Raises `DemoFailed` at the first that failed, if the sandbox ends, and past the deadline.
+    Raises `DemoFailed` if the sandbox ends, and past the deadline.
     """
     deadline = time.monotonic() + _DEADLINE
-    with meter() as shown:
-        while True:
-            state = sandbox.status()
-            totals = state["totals"]
-            if totals["failed"]:
-                raise DemoFailed(_first_failure(sandbox))
-            done = totals["uploaded"] + totals["skipped"]
-            if done >= files and sum(1 for _ in sandbox.lines()) >= files:
-                return
+    with meter() as line:
+        while sandbox.recorded() < files:
             sandbox.check_running()
             if time.monotonic() > deadline:
                 raise DemoFailed(
-                    f"{done:,} of {files:,} files were delivered within {_DEADLINE:.0f} s"
+                    f"{sandbox.recorded():,} of {files:,} files were delivered within {_DEADLINE:.0f} s"
                     f"{sandbox.last_words()}"
                 )
-            moved = bytes_moved(state)
-            shown.show(
-                moved / max(1, bytes_dropped),
-                f"{done:,} of {files:,} files, {size(moved)} of {size(bytes_dropped)}, "
-                f"{rate(state['bytes_per_second'])}, ETA {span(state['eta_seconds'])}",
-            )
+            state = sandbox.status()
+            line.show(bytes_moved(state) / max(1, size_dropped), _summary(state, files, size_dropped))
             time.sleep(0.2)
 
 
@@ -77,8 +67,12 @@ def bytes_moved(state: dict[str, Any]) -> int:
     return int(state["totals"]["bytes_uploaded"]) + flying
 
 
-def _first_failure(sandbox: SandboxProcess) -> str:
-    for line in sandbox.lines():
-        if line["status"] == "failed":
-            return f"{line['target_path']} failed: {line['error_message']}"
-    return f"a file failed; its ledger line is not written yet{sandbox.last_words()}"
+def _summary(state: dict[str, Any], files: int, size_dropped: int) -> str:
+    """Files, bytes, rate, time left, and what is wrong with the store if anything is."""
+    totals, trouble = state["totals"], state["destination"]["last_error"]
+    return (
+        f"{totals['uploaded'] + totals['skipped']:,} of {files:,} files, "
+        f"{size(bytes_moved(state))} of {size(size_dropped)}, "
+        f"{rate(state['bytes_per_second'])}, ETA {span(state['eta_seconds'])}"
+        f"{f' - the store: {shown(trouble)}' if trouble else ''}"
+    )

@@ -40,7 +40,8 @@ def check_ledger(sandbox: SandboxProcess, dropped: Mapping[str, Dropped]) -> dic
         if relpath in lines:
             raise DemoFailed(f"the ledger has two lines for {shown(relpath)}")
         if line["status"] != "success":
-            raise DemoFailed(f"the ledger says {line['status']} for {shown(relpath)}")
+            why = f": {line['error_message']}" if line["error_message"] else ""
+            raise DemoFailed(f"the ledger says {line['status']} for {shown(relpath)}{shown(why)}")
         lines[relpath] = line
     _same_names("the ledger", lines, dropped)
     if chained != len(lines):
