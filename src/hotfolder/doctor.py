@@ -29,7 +29,7 @@ from hotfolder.engine import MOST_FLIGHTS
 
 _MOST_ENTRIES = 3_000_000  # counted in an inbox
 _LONGEST_COUNT = 30.0  # seconds
-_LONGEST_CONNECT, _LONGEST_READ = 5.0, 20.0  # seconds: a person waits
+_LONGEST_CONNECT, _LONGEST_READ = 5.0, 10.0  # seconds: a person waits
 _ATTEMPTS = 2
 
 

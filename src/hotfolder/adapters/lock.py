@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,14 +18,12 @@ def holder(path: Path, *, locks: Path = Path("/proc/locks")) -> int | None:
     """
     try:
         inode, written = path.stat().st_ino, path.read_text(errors="replace").strip()
-        lines = locks.read_text().splitlines()
+        held = locks.read_text()
     except OSError:
         return None
-    for line in lines:  # "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF"
-        fields = line.split()
-        if fields[1:2] == ["FLOCK"] and fields[4] == written and fields[5].endswith(f":{inode}"):
-            return int(written)
-    return None
+    # "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF"; who waits for a lock has an arrow before FLOCK
+    line = rf"^\d+: FLOCK +\w+ +\w+ +{re.escape(written)} +\S*:{inode} "
+    return int(written) if written.isdecimal() and re.search(line, held, re.MULTILINE) else None
 
 
 class StateLock:

@@ -3,6 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import typer
@@ -45,10 +46,11 @@ def check(
         findings = [Finding("config", State.ERROR, str(error), error.hint)]
         failed = _EXIT_CONFIG
     told = []
-    for finding in findings:
-        told.append(finding)
-        if not as_json:
-            _show(finding)
+    with out.status("looking …") if out.is_terminal and not as_json else nullcontext():
+        for finding in findings:
+            told.append(finding)
+            if not as_json:
+                _show(finding)
     errors, warnings = verdict(told)
     if as_json:
         out.file.write(json.dumps(_document(told, errors, warnings), indent=2) + "\n")

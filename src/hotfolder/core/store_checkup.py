@@ -97,8 +97,10 @@ def clock_finding(name: str, skew: float) -> Finding:
 
 
 def skew_words(skew: float) -> str:
+    """To the minute where it is minutes: the store tells whole seconds, and answers take a moment."""
     side = "ahead of" if skew > 0 else "behind"
-    return f"this machine's clock is {as_span(abs(skew))} {side} the store's"
+    off = abs(skew) if abs(skew) < 2 * _NOTICEABLE else 60 * round(abs(skew) / 60)
+    return f"this machine's clock is {as_span(off)} {side} the store's"
 
 
 def error_finding(name: str, error: HotfolderError, *, skew: float | None = None) -> Finding:
