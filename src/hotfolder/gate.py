@@ -86,5 +86,8 @@ class Gate:
         if self.held is not None:
             wait = max(0.0, self.next_probe - self._clock())
             self._activity.set_destination(
-                self.held.trouble.value, error=self.held.sentence, next_try=self._wall() + wait
+                self.held.trouble.value,
+                error=str(self.held),
+                hint=self.held.hint or None,
+                next_try=self._wall() + wait,
             )

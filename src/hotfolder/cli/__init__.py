@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hotfolder import __version__
-from hotfolder.cli import configuration, delivering, queries
+from hotfolder.cli import configuration, delivering, queries, watching
 from hotfolder.cli.output import say, say_error
 from hotfolder.core.errors import (
     AlreadyRunning,
@@ -44,6 +44,7 @@ def options(
 
 
 delivering.register(app)
+watching.register(app)
 queries.register(app)
 app.add_typer(configuration.app, name="config")
 
