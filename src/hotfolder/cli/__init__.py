@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hotfolder import __version__
-from hotfolder.cli import configuration, delivering, queries, watching
+from hotfolder.cli import configuration, delivering, records, watching, whereabouts
 from hotfolder.cli.output import say, say_error
 from hotfolder.core.errors import (
     AlreadyRunning,
@@ -45,7 +45,8 @@ def options(
 
 delivering.register(app)
 watching.register(app)
-queries.register(app)
+whereabouts.register(app)
+records.register(app)
 app.add_typer(configuration.app, name="config")
 
 EXIT_FAILED = 1
