@@ -128,7 +128,8 @@ def history(
         since=since,
         until=until,
     )
-    entries = list(islice(filter(wanted.takes, open_ledger(settings).newest_first()), limit))
+    lines = open_ledger(settings).newest_first(wanted.traces())
+    entries = list(islice(filter(wanted.takes, lines), limit))
     if as_json:
         for entry in entries:
             out.file.write(jsonline.encode(entry).decode() + "\n")

@@ -40,7 +40,16 @@ from hotfolder.core.entries import timestamp
 from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.core.pulse import is_living, is_stale
 from hotfolder.core.records import PassedOver
-from hotfolder.core.timeline import PROOFS, InInbox, Waits, events, is_id, is_named, why_waiting
+from hotfolder.core.timeline import (
+    PROOFS,
+    InInbox,
+    Waits,
+    events,
+    is_id,
+    is_named,
+    traces_of,
+    why_waiting,
+)
 
 _MOST_OPERATIONS = 1_000  # that one name may have in the ledger; the newest are shown
 _MOST_LISTED = 20
@@ -202,7 +211,7 @@ def _recorded(settings: Settings, wanted: str) -> Iterator[Sighting]:
     whole = os.path.abspath(wanted)
     matches = (
         entry
-        for entry in open_ledger(settings).newest_first()
+        for entry in open_ledger(settings).newest_first(traces_of(wanted))
         if is_named(entry, wanted) or entry["target_path"] == whole or _is_place(entry, whole)
     )
     for entry in islice(matches, _MOST_OPERATIONS):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotfolder.core.entries import seconds_of
+from hotfolder.core.jsonline import spellings
 
 _LEAST_ID = 8  # digits of an operation id that name it: fewer could as well be a file
 _ID = re.compile(r"[0-9a-f-]+")
@@ -45,6 +46,18 @@ class Wanted:
             return True
         ended = seconds_of(entry["completed_at"])
         return (self.since is None or ended >= self.since) and (self.until is None or ended < self.until)
+
+    def traces(self) -> list[bytes]:
+        """Bytes of which a line has at least one if it is taken; nothing where any line may be."""
+        rarest_first = (self.groups, self.folders, self.statuses, self.types)
+        values = next(filter(None, rarest_first), frozenset())
+        return sorted(spelling for value in values for spelling in spellings(f"{value}"))
+
+
+def traces_of(wanted: str) -> list[bytes]:
+    """Bytes of which a line has at least one if `wanted` names it (`is_named`)."""
+    name = wanted.rstrip("/").rpartition("/")[2]
+    return sorted(spellings(name) | spellings(wanted.lower()))
 
 
 def is_named(entry: Mapping[str, Any], wanted: str) -> bool:
