@@ -5,15 +5,13 @@ of originals throughout; times are seconds since the epoch except where the word
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from hotfolder.core.pace import Pace, seconds_left
 from hotfolder.core.records import Job
-
-_RATE_WINDOW = 10.0  # seconds over which throughput is averaged
 
 
 @dataclass(slots=True)
@@ -38,11 +36,15 @@ class GroupTotals:
 
 @dataclass(slots=True)
 class DestinationState:
-    """`state`: unknown, ok, or the `core.errors.DestinationTrouble` that holds it."""
+    """`state`: unknown, ok, or the `core.errors.DestinationTrouble` that holds it.
+
+    `last_error` is what happened, `hint` what to do about it.
+    """
 
     state: str = "unknown"
     since: float = 0.0
     last_error: str | None = None
+    hint: str | None = None
     next_try: float | None = None
 
 
@@ -53,6 +55,7 @@ class InFlight:
     job: Job
     started: float
     activity: "Activity"
+    pace: Pace
     now_at: str = "queued"
     bytes_done: int = 0
 
@@ -63,10 +66,25 @@ class InFlight:
     def read(self, size: int) -> None:
         # Read a second time (a conflict, a format without a seal), a file still has only its size.
         self.bytes_done = min(self.job.fingerprint.size, self.bytes_done + size)
+        self.pace.add(size, time.monotonic())
         self.activity.moved(size)
 
-    def rate(self, now: float) -> float:
-        return self.bytes_done / max(now - self.started, 1e-3)
+    def as_beat(self) -> dict[str, Any]:
+        """This file as the heartbeat tells of it."""
+        size, rate = self.job.fingerprint.size, self.pace.rate(time.monotonic())
+        left = seconds_left(size - self.bytes_done, rate)
+        return {
+            "operation_id": self.job.operation_id,
+            "path": self.job.path,
+            "group": self.job.group,
+            "stage": self.now_at,
+            "attempt": self.job.attempt,
+            "bytes": self.bytes_done,
+            "size": size,
+            "bytes_per_second": round(rate, 1),
+            "eta_seconds": None if left is None else round(left, 1),
+            "started_at": self.started,
+        }
 
 
 @dataclass(slots=True)
@@ -80,7 +98,18 @@ class Waiting:
     why: str | None = None
 
 
-_MOST_LEFT = 20  # of what is left in the inboxes; the count is whole
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """Why a file failed and when it is tried again; `until` in seconds since the epoch."""
+
+    path: str
+    why: str
+    attempt: int
+    until: float
+
+
+_MOST_LEFT = 20  # of what is left in the inboxes, and of what is put off; the counts are whole
+_MOST_PUT_OFF = 1_000  # files whose reason is remembered
 
 
 class Activity:
@@ -98,15 +127,18 @@ class Activity:
         self.last_scan: float | None = None
         self.phase = "starting"
         self.last_progress = time.monotonic()
-        self._samples: deque[tuple[float, int]] = deque()
-        self._bytes_read = 0
+        self._pace = Pace(self.last_progress)
+        self._put_off: dict[str, PutOff] = {}
 
     def begin(self, job: Job) -> InFlight:
-        now = self._clock()
+        now, moment = self._clock(), time.monotonic()
+        if not self.flights:
+            self._pace.resume(moment, idle_since=self.last_progress)
+        self._put_off.pop(job.path, None)
         group = self.groups.setdefault(job.group, GroupTotals(started_at=now))
         group.in_flight += 1
         group.completed_at = None
-        flight = self.flights[job.operation_id] = InFlight(job, now, self)
+        flight = self.flights[job.operation_id] = InFlight(job, now, self, Pace(moment))
         return flight
 
     def end(self, job: Job, status: str | None) -> None:
@@ -128,6 +160,14 @@ class Activity:
         if not group.in_flight:
             group.completed_at = self._clock()
 
+    def put_off(self, job: Job, why: str, attempt: int, seconds: float) -> None:
+        """`job` is tried again, as number `attempt`, in `seconds`."""
+        now = self._clock()
+        if len(self._put_off) >= _MOST_PUT_OFF:
+            self._put_off = {path: put for path, put in self._put_off.items() if put.until > now}
+        if len(self._put_off) < _MOST_PUT_OFF:
+            self._put_off[job.path] = PutOff(job.path, why, attempt, now + seconds)
+
     def progressed(self) -> None:
         self.last_progress = time.monotonic()
 
@@ -140,17 +180,23 @@ class Activity:
         return time.monotonic() - self.last_progress
 
     def moved(self, size: int) -> None:
-        self._bytes_read += size
         self.progressed()
+        self._pace.add(size, self.last_progress)
 
     def set_destination(
-        self, name: str, state: str, *, error: str | None = None, next_try: float | None = None
+        self,
+        name: str,
+        state: str,
+        *,
+        error: str | None = None,
+        hint: str | None = None,
+        next_try: float | None = None,
     ) -> None:
         """What is known of the destination `name`, its bucket."""
         known = self.destinations.setdefault(name, DestinationState(since=self.started_at))
         if state != known.state:
             known.state, known.since = state, self._clock()
-        known.last_error = error
+        known.last_error, known.hint = error, hint
         known.next_try = next_try
 
     @property
@@ -161,12 +207,8 @@ class Activity:
         return next(troubled, known[0] if known else DestinationState(since=self.started_at))
 
     def bytes_per_second(self) -> float:
-        now = time.monotonic()
-        self._samples.append((now, self._bytes_read))
-        while now - self._samples[0][0] > _RATE_WINDOW and len(self._samples) > 2:
-            self._samples.popleft()
-        (then, before), (now, after) = self._samples[0], self._samples[-1]
-        return (after - before) / (now - then) if now > then else 0.0
+        """Of all files together, over the same window as each file's own rate."""
+        return self._pace.rate(time.monotonic())
 
     def snapshot(
         self, waiting: Waiting, waiting_groups: Mapping[str, int], left: Mapping[str, str]
@@ -180,6 +222,10 @@ class Activity:
         oldest = flights[0] if flights else None
         rate = self.bytes_per_second()
         to_do = waiting.bytes + sum(f.job.fingerprint.size - f.bytes_done for f in flights)
+        left_over = seconds_left(to_do, rate) if flights else None
+        put_off = sorted(
+            (put for put in self._put_off.values() if put.until > now), key=lambda put: put.until
+        )
         totals = asdict(self.totals)
         totals["files"] = (
             self.totals.uploaded
@@ -201,18 +247,22 @@ class Activity:
             "current_file_size": oldest.job.fingerprint.size if oldest else 0,
             "totals": totals,
             "groups": self._groups(waiting_groups),
-            "active": [_active(flight, now) for flight in flights],
+            "active": [flight.as_beat() for flight in flights],
             "waiting": asdict(waiting),
             "left": {
                 "count": len(left),
                 "first": [{"path": path, "why": why} for path, why in islice(left.items(), _MOST_LEFT)],
+            },
+            "put_off": {
+                "count": len(put_off),
+                "first": [asdict(put) for put in put_off[:_MOST_LEFT]],
             },
             "destination": asdict(self.destination),
             "destinations": {name: asdict(state) for name, state in self.destinations.items()},
             "hold": self.hold,
             "last_scan": self.last_scan,
             "bytes_per_second": round(rate, 1),
-            "eta_seconds": round(to_do / rate, 1) if flights and rate > 0 else None,
+            "eta_seconds": None if left_over is None else round(left_over, 1),
             "last_update": now,
         }
 
@@ -229,20 +279,3 @@ class Activity:
             fields["completed_at"] = None if to_come else group.completed_at
             told[name] = fields
         return told
-
-
-def _active(flight: InFlight, now: float) -> dict[str, Any]:
-    size = flight.job.fingerprint.size
-    rate = flight.rate(now)
-    return {
-        "operation_id": flight.job.operation_id,
-        "path": flight.job.path,
-        "group": flight.job.group,
-        "stage": flight.now_at,
-        "attempt": flight.job.attempt,
-        "bytes": flight.bytes_done,
-        "size": size,
-        "bytes_per_second": round(rate, 1),
-        "eta_seconds": round((size - flight.bytes_done) / rate, 1) if rate > 0 else None,
-        "started_at": flight.started,
-    }

@@ -62,8 +62,11 @@ class Courier:
         status: str | None = None
         try:
             ending = await self._attempt(job, flight, denial_is_its_own)
-            if isinstance(ending, Ended):
-                status = str(ending.entry["status"])
+            match ending:
+                case Ended(entry):
+                    status = str(entry["status"])
+                case NotNow(decision=Deferred(until, attempt, reason)):
+                    self._activity.put_off(job, reason, attempt, until - self._clock())
             return ending
         except asyncio.CancelledError:
             log.info("delivery.interrupted", file=job.path)

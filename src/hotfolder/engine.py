@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import allocator, compression, source
+from hotfolder.adapters import allocator, compression, heartbeat, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.filters import include_filter
 from hotfolder.adapters.finishing import Finisher, Places
@@ -62,6 +63,11 @@ def new_operation_id() -> str:
 
 def open_ledger(settings: Settings) -> FileLedger:
     return FileLedger(settings.state_dir / "ledger.jsonl")
+
+
+def read_heartbeat(settings: Settings) -> dict[str, Any] | None:
+    """The daemon's last beat, or None where there never was one. Raises `LocalError`."""
+    return heartbeat.read(settings.status_file, group_key=settings.status.group_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ class Gate:
             self._activity.set_destination(
                 self.name,
                 self.held.trouble.value,
-                error=self.held.sentence,
+                error=str(self.held),
+                hint=self.held.hint or None,
                 next_try=self._wall() + wait,
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
+from hotfolder.adapters.s3.logins import FileLogin
 from hotfolder.adapters.s3.survey import StoreClock, credential_origin
 from hotfolder.core.errors import DestinationError
 from tests.support.s3_stores import write_credentials
@@ -20,7 +21,7 @@ NOW = 1_800_000_000.0
 async def skew_of(reply: Reply, credentials_file: Path) -> float | None:
     async with scripted(reply) as server:
         settings = S3Settings(
-            "b", endpoint_url=server.endpoint_url, credentials_file=credentials_file, attempts=1
+            "b", endpoint_url=server.endpoint_url, login=FileLogin(credentials_file), attempts=1
         )
         connection = S3Connection(settings)
         clock = await asyncio.to_thread(StoreClock, connection, clock=lambda: NOW)
@@ -43,7 +44,7 @@ async def test_every_answer_tells_the_time(status: int, tmp_path: Path) -> None:
 
 def test_keys_of_a_file_are_named_by_their_ending(tmp_path: Path) -> None:
     file = write_credentials(tmp_path / "credentials", "AKIAIOSFODNN7EXAMPLE", "SECRET")
-    settings = S3Settings("b", credentials_file=file)
+    settings = S3Settings("b", login=FileLogin(file))
     origin = credential_origin(S3Connection(settings))
     assert (origin.place, origin.ending, origin.expires_at) == (str(file), "MPLE", None)
     write_credentials(file, "SHORT", "SECRET")

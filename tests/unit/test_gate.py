@@ -126,7 +126,8 @@ async def test_a_trouble_that_changes_its_kind_shows_and_stays_one_outage() -> N
         await way.gate.probe()
     assert [line["event"] for line in logs] == ["destination.held"]
     assert way.activity.destination.state == "expired"
-    assert way.activity.destination.last_error == "the token expired; is the network up?"
+    assert way.activity.destination.last_error == "the token expired"
+    assert way.activity.destination.hint == "is the network up?"
 
 
 async def test_a_gate_that_was_never_held_says_nothing_when_the_store_answers() -> None:

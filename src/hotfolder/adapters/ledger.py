@@ -4,10 +4,11 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import structlog
 
@@ -79,27 +80,31 @@ class FileLedger:
         except OSError as error:
             raise durable.local_error("append to the ledger", self._path, error) from error
 
-    def newest_first(self) -> Iterator[dict[str, Any]]:
+    def newest_first(self, holding: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
         """Every whole line, newest first, as of now; an absent file is empty.
 
+        With `holding`, only lines with one of these in them: most of the time is parsing, and this
+        spares it. `jsonline.spellings` gives what a text may look like.
         Reads backward in blocks and writes nothing. An unterminated last line is a torn append and
         left out; a damaged line is left out with a warning, so that one bad sector hides one line.
         Raises `LocalError`.
         """
         try:
             with open(self._path, "rb", buffering=0) as file:
-                # A moment's shared lock: the end is then not inside another process's batch.
-                fcntl.flock(file, fcntl.LOCK_SH)
-                end = _end_of_last_line(file.fileno(), os.fstat(file.fileno()).st_size)
-                fcntl.flock(file, fcntl.LOCK_UN)
-                for line in _lines_backward(file.fileno(), end):
-                    entry = self._entry(line)
+                for line in _lines_backward(file.fileno(), _settled_end(file.fileno())):
+                    if holding and not any(piece in line for piece in holding):
+                        continue
+                    entry = _entry(line, self._path)
                     if entry is not None:
                         yield entry
         except FileNotFoundError:
             return
         except OSError as error:
             raise durable.local_error("read the ledger", self._path, error) from error
+
+    def follow(self) -> "Follower":
+        """A reader that stands at the ledger's end and goes on with it."""
+        return Follower(self._path)
 
     def _open_locked(self) -> int:
         """A descriptor of the file that stands under our path now, created if absent, locked."""
@@ -169,20 +174,99 @@ class FileLedger:
             # the operation id makes that harmless.
             log.warning("ledger.cut_back_failed", path=str(self._path), error=str(error))
 
-    def _entry(self, line: bytes) -> dict[str, Any] | None:
+
+class Line(NamedTuple):
+    """One whole line: as it stands in the file, without its newline, and what it says."""
+
+    raw: bytes
+    entry: dict[str, Any]
+
+
+class Follower:
+    """Reads what is appended to the ledger at `path` from the moment it was made.
+
+    It survives that the file is rotated, replaced or not there: what stands under the name is looked
+    at again at each call, and read from its begin if it is another file. Errors are `LocalError`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = self._opened()
+        self._end = _settled_end(self._file.fileno()) if self._file is not None else 0
+
+    def last(self, count: int) -> list[Line]:
+        """The last `count` lines before the place that `new` goes on from, oldest first."""
+        if self._file is None:
+            return []
+        backward = _lines_backward(self._file.fileno(), self._end)
+        return self._whole(islice(backward, count))[::-1]
+
+    def new(self) -> list[Line]:
+        """The lines that came since the last call, oldest first."""
         try:
-            entry = json.loads(line)
-        except ValueError as error:
-            log.warning(
-                "ledger.line_unreadable", path=str(self._path), bytes=len(line), error=str(error)
-            )
+            lines = self._read_on()
+            if self._file is None or not self._is_current(self._file.fileno()):
+                self.close()
+                self._file = self._opened()
+                lines += self._read_on()
+        except OSError as error:
+            raise durable.local_error("read the ledger", self._path, error) from error
+        return self._whole(lines)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._end = None, 0
+
+    def _opened(self) -> BinaryIO | None:
+        try:
+            return open(self._path, "rb", buffering=0)
+        except FileNotFoundError:
             return None
-        if not isinstance(entry, dict):
-            log.warning(
-                "ledger.line_unreadable", path=str(self._path), bytes=len(line), error="no object"
-            )
-            return None
-        return entry
+        except OSError as error:
+            raise durable.local_error("read the ledger", self._path, error) from error
+
+    def _is_current(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return True  # between two names: the next call sees
+
+    def _read_on(self) -> list[bytes]:
+        if self._file is None:
+            return []
+        begin, end = self._end, _settled_end(self._file.fileno())
+        self._end = end  # smaller where a batch that nobody believed was cut back
+        if end <= begin:
+            return []
+        return os.pread(self._file.fileno(), end - begin, begin).split(b"\n")[:-1]
+
+    def _whole(self, lines: Iterable[bytes]) -> list[Line]:
+        read = ((line, _entry(line, self._path)) for line in lines)
+        return [Line(line, entry) for line, entry in read if entry is not None]
+
+
+def _settled_end(descriptor: int) -> int:
+    """The offset behind the last whole line that no append is still about to take back."""
+    # A moment's shared lock: the end is then not inside another process's batch.
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    try:
+        return _end_of_last_line(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _entry(line: bytes, path: Path) -> dict[str, Any] | None:
+    """What a line says; None, with a warning, for one that is damaged."""
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        log.warning("ledger.line_unreadable", path=str(path), bytes=len(line), error=str(error))
+        return None
+    if not isinstance(entry, dict):
+        log.warning("ledger.line_unreadable", path=str(path), bytes=len(line), error="no object")
+        return None
+    return entry
 
 
 def verify_chain(path: str | os.PathLike[str], *, previous: str = GENESIS) -> int:

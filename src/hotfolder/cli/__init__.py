@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hotfolder import __version__
-from hotfolder.cli import checking, configuration, delivering, queries
+from hotfolder.cli import checking, configuration, delivering, records, watching, whereabouts
 from hotfolder.cli.output import say, say_error
 from hotfolder.core.errors import (
     AlreadyRunning,
@@ -44,8 +44,10 @@ def options(
 
 
 delivering.register(app)
-queries.register(app)
 checking.register(app)
+watching.register(app)
+whereabouts.register(app)
+records.register(app)
 app.add_typer(configuration.app, name="config")
 
 EXIT_FAILED = 1

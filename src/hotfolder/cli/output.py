@@ -3,9 +3,10 @@
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -25,6 +26,31 @@ def shown(name: object) -> str:
     """A path as one printable line: control characters and undecodable bytes are escaped."""
     text = str(name).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shorten(path: str, width: int) -> str:
+    """`path` in at most `width` columns: its middle gives way, the file's name stays if it fits."""
+    if cell_len(path) <= width:
+        return path
+    start, slash, name = path.rpartition("/")
+    room = width - cell_len(name) - 2  # for "…/"
+    if slash and room >= 0:
+        return f"{_head(start, room)}…/{name}"
+    tail = max(1, (width - 1) * 2 // 3)
+    return f"{_head(name, width - 1 - tail)}…{_tail(name, tail)}"
+
+
+def _head(text: str, width: int) -> str:
+    """As many first characters as fill at most `width` columns."""
+    return set_cell_size(text, width).rstrip(" ") if cell_len(text) > width else text
+
+
+def _tail(text: str, width: int) -> str:
+    return _head(text[::-1], width)[::-1]
+
+
+def status_style(status: str) -> str:
+    return {"success": "green", "failed": "red"}.get(status, "yellow")
 
 
 def say(line: str, style: str = "") -> None:
@@ -54,9 +80,14 @@ def print_table(headings: Mapping[str, Justify], rows: Iterable[Sequence[Text | 
     out.print(table)
 
 
-def local_time(moment: str) -> str:
-    """A ledger's timestamp (RFC 3339) in the time of this machine, to the second."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def local_time(moment: str | float) -> str:
+    """A ledger's timestamp, or seconds since the epoch, in the time of this machine, to the second."""
+    when = datetime.fromisoformat(moment) if isinstance(moment, str) else _of_epoch(moment)
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _of_epoch(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def size(count: float | None) -> str:
@@ -83,6 +114,19 @@ def span(seconds: float | None) -> str:
 
 def ago(moment: float | None) -> str:
     return "-" if moment is None else f"{span(max(0.0, time.time() - moment))} ago"
+
+
+def ahead(moment: float | None) -> str:
+    """How long until `moment`, in seconds since the epoch."""
+    if moment is None:
+        return "-"
+    seconds = moment - time.time()
+    return f"in {span(seconds)}" if seconds > 0 else "now"
+
+
+def percent(done: int, whole: int) -> str:
+    """Of an empty file all is done from the start; 100 % is never rounded up to."""
+    return f"{100 * done // whole if whole else 100} %"
 
 
 def is_terminal() -> bool:

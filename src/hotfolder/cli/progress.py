@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from hotfolder.activity import Activity, InFlight
+from hotfolder.activity import Activity
+from hotfolder.cli.bars import bars, row
 from hotfolder.cli.output import err, is_terminal, rate, shown, size, span
+from hotfolder.core.pace import seconds_left
 
 _REFRESH = 0.2  # seconds
 _PLAIN_EVERY = 10.0  # seconds
@@ -51,31 +51,17 @@ def summary_line(activity: Activity) -> str:
     parts += [f"{totals.failed} failed"] if totals.failed else []
     parts += [f"{len(activity.flights)} in flight"]
     if activity.flights:
-        parts += [rate(speed), f"ETA {span(left / speed) if speed else '-'}"]
-    if activity.destination.last_error:
-        parts += [f"store {activity.destination.state}: {activity.destination.last_error}"]
+        parts += [rate(speed), f"ETA {span(seconds_left(left, speed))}"]
+    store = activity.destination
+    if store.last_error:
+        parts += [f"store {store.state}: {'; '.join(filter(None, (store.last_error, store.hint)))}"]
     return " · ".join(parts)
 
 
 def _picture(activity: Activity) -> Group:
     flights = sorted(activity.flights.values(), key=lambda f: -f.job.fingerprint.size)
-    bars = Table.grid(padding=(0, 1))
-    bars.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    for _ in range(4):
-        bars.add_column(no_wrap=True, justify="right")
-    now = activity.now()
-    for flight in flights[:_MOST_BARS]:
-        bars.add_row(*_bar(flight, now))
+    rows = [row(flight.as_beat(), shown(flight.job.relpath)) for flight in flights[:_MOST_BARS]]
     more = len(flights) - _MOST_BARS
-    lines = [bars, Text(f"  and {more} more")] if more > 0 else [bars]
+    lines: list[RenderableType] = [bars(rows, err.width)] if rows else []
+    lines += [Text(f"  and {more} more")] if more > 0 else []
     return Group(*lines, Text(summary_line(activity), style="bold"))
-
-
-def _bar(flight: InFlight, now: float) -> tuple[Text | ProgressBar | str, ...]:
-    total, speed = flight.job.fingerprint.size, flight.rate(now)
-    if flight.bytes_done < total or flight.now_at != "uploading":
-        stage, eta = flight.now_at, span((total - flight.bytes_done) / speed) if speed else "-"
-    else:
-        stage, eta = "last parts", "-"
-    bar = ProgressBar(total=max(total, 1), completed=flight.bytes_done if total else 1, width=24)
-    return Text(shown(flight.job.relpath)), bar, size(total), rate(speed), f"{stage}, ETA {eta}"

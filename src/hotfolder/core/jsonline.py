@@ -1,5 +1,6 @@
 """One value as one line of JSON: the form of the ledger and the heartbeat."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,3 +22,11 @@ def encode(value: Mapping[str, Any]) -> bytes:
         return _READABLE.encode(plain).encode()
     except UnicodeEncodeError:
         return _ESCAPED.encode(plain).encode()
+
+
+def spellings(text: str) -> set[bytes]:
+    """How `text` may stand inside a string of a line that `encode` made."""
+    written = {_ESCAPED.encode(text)[1:-1].encode()}
+    with contextlib.suppress(UnicodeEncodeError):  # with undecodable bytes in it, the line is ASCII
+        written.add(_READABLE.encode(text)[1:-1].encode())
+    return written

@@ -1,0 +1,320 @@
+"""What was done, from the ledger: history, log, stats."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from hotfolder.cli.bars import nearer
+from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
+from hotfolder.cli.output import (
+    LEFT,
+    RIGHT,
+    Justify,
+    local_time,
+    out,
+    print_table,
+    rate,
+    say,
+    shorten,
+    shown,
+    size,
+    span,
+    status_style,
+)
+from hotfolder.config import Settings
+from hotfolder.core import jsonline
+from hotfolder.core.moments import parse_moment
+from hotfolder.core.records import Status
+from hotfolder.core.statistics import Statistics, Sums
+from hotfolder.core.timeline import Wanted
+from hotfolder.engine import open_ledger
+
+_POLL = 0.5  # seconds between two looks at a followed ledger
+_LEAST_NAME = 16  # columns
+
+
+class Operation(StrEnum):
+    """What `--type` takes: the kinds of operations that a ledger tells of."""
+
+    UPLOAD = "upload"
+    DOWNLOAD = "download"
+    DELETE = "delete"
+    SEARCH = "search"
+    VERIFY = "verify"
+    STATUS = "status"
+    CONFIG = "config"
+
+
+def _moment(*, end_of_day: bool) -> Callable[[str], float]:
+    """A parser for an option: Typer turns its `BadParameter` into exit code 2."""
+
+    def parse(text: str) -> float:
+        try:
+            return parse_moment(text, time.time(), end_of_day=end_of_day)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return parse
+
+
+Since = Annotated[
+    float | None,
+    typer.Option(
+        "--since",
+        metavar="WHEN",
+        parser=_moment(end_of_day=False),
+        help="Not before: 2026-11-01, 2026-11-01 14:30, RFC 3339, or 2h, 3d (ago).",
+        show_default=False,
+    ),
+]
+Until = Annotated[
+    float | None,
+    typer.Option(
+        "--until",
+        metavar="WHEN",
+        parser=_moment(end_of_day=True),
+        help="Only before; a date alone has that day in it.",
+        show_default=False,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(history)
+    app.command()(log)
+    app.command()(stats)
+
+
+def history(
+    types: Annotated[
+        list[Operation] | None, typer.Option("--type", help="Only such operations.", show_default=False)
+    ] = None,
+    statuses: Annotated[
+        list[Status] | None,
+        typer.Option("--status", help="Only what ended so. May be repeated.", show_default=False),
+    ] = None,
+    groups: Annotated[
+        list[str] | None, typer.Option("--group", metavar="NAME", help="Only this group.")
+    ] = None,
+    folders: Annotated[
+        list[str] | None, typer.Option("--folder", metavar="NAME", help="Only this folder.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many operations.")] = 20,
+    config: ConfigFile = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    log_level: LogLevel = None,
+) -> None:
+    """What was done, newest first: from the ledger."""
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    wanted = Wanted(
+        types=frozenset(types or ()),
+        statuses=frozenset(statuses or ()),
+        groups=frozenset(groups or ()),
+        folders=frozenset(folders or ()),
+        since=since,
+        until=until,
+    )
+    lines = open_ledger(settings).newest_first(wanted.traces())
+    entries = list(islice(filter(wanted.takes, lines), limit))
+    if as_json:
+        for entry in entries:
+            out.file.write(jsonline.encode(entry).decode() + "\n")
+        return
+    if not entries:
+        say("nothing was recorded yet" if wanted == Wanted() else "nothing recorded is like that")
+        return
+    inboxes = inboxes_of(settings)
+    if out.is_terminal:
+        out.print(_history_table(entries, inboxes, out.width))
+        return
+    headings = dict.fromkeys(("when", "what", "status"), LEFT)
+    headings |= dict.fromkeys(("size", "packed"), RIGHT) | dict.fromkeys(("file", "why"), LEFT)
+    print_table(headings, (_cells(entry, inboxes) for entry in entries))
+
+
+def inboxes_of(settings: Settings) -> list[str]:
+    return [str(folder.inbox) for folder in settings.folders.values()]
+
+
+def _cells(entry: Mapping[str, Any], inboxes: Sequence[str]) -> tuple[str, ...]:
+    return (
+        local_time(entry["completed_at"]),
+        str(entry["operation_type"]),
+        str(entry["status"]),
+        size(entry.get("original_size")),
+        size(entry.get("compressed_size")),
+        nearer(entry["target_path"], inboxes),
+        shown(entry["error_message"] or ""),
+    )
+
+
+def _history_table(entries: Iterable[Mapping[str, Any]], inboxes: Sequence[str], width: int) -> Table:
+    """One line an operation, the file's name shortened to fit; a reason stands below it."""
+    rows = [_cells(entry, inboxes) for entry in entries]
+    uploads_only = all(what == "upload" for _, what, *_ in rows)
+    columns: list[tuple[str, Justify, int]] = [
+        ("when", LEFT, 19),
+        *([] if uploads_only else [("what", LEFT, 8)]),
+        ("status", LEFT, max(len(row[2]) for row in rows)),
+        ("size", RIGHT, max(4, *(len(row[3]) for row in rows))),
+        ("packed", RIGHT, max(6, *(len(row[4]) for row in rows))),
+    ]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, justify, columns_wide in columns:
+        table.add_column(heading, justify=justify, no_wrap=True, width=columns_wide)
+    room = max(_LEAST_NAME, width - sum(wide + 2 for _, _, wide in columns))
+    table.add_column("file", overflow="fold", width=room)
+    for when, what, status, original, packed, name, why in rows:
+        file = Text(shorten(name, room))
+        if why:
+            file.append(f"\n{why}", style="dim")
+        kind = () if uploads_only else (what,)
+        table.add_row(when, *kind, Text(status, style=status_style(status)), original, packed, file)
+    return table
+
+
+def log(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    count: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many of the last lines.")] = 20,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The lines as they stand.")] = False,
+    debug: Debug = False,
+    log_level: LogLevel = None,
+) -> None:
+    """The ledger, one line an operation, newest last."""
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    inboxes = inboxes_of(settings)
+    follower = open_ledger(settings).follow()
+    lines = follower.last(count)
+    with suppress(KeyboardInterrupt):
+        while True:
+            for raw, entry in lines:
+                if as_json:
+                    out.file.write(raw.decode("utf-8", "replace") + "\n")
+                else:
+                    out.print(_log_line(entry, inboxes))
+            out.file.flush()
+            if not follow:
+                break
+            time.sleep(_POLL)
+            lines = follower.new()
+    follower.close()
+
+
+def _log_line(entry: Mapping[str, Any], inboxes: Sequence[str]) -> Text:
+    """Time, status, name, sizes, and the key or the reason; names give way on a narrow terminal."""
+    when, what, status, original, packed, name, why = _cells(entry, inboxes)
+    line = Text(f"{when}  ")
+    line.append(f"{status:<9}", style=status_style(status))
+    if what != "upload":
+        line.append(f" {what}")
+    sizes = f"  {original}" if packed == "-" else f"  {original} -> {packed}"
+    key = shown(entry.get("s3_object_key") or "")
+    if out.is_terminal and not why:
+        room = out.width - cell_len(line.plain) - len(sizes) - 3
+        name = shorten(name, max(_LEAST_NAME, room // 2))
+        key = shorten(key, max(_LEAST_NAME, room - cell_len(name)))
+    line.append(f" {name}{sizes}")
+    if why:
+        line.append(f"  {why}")
+    elif key:
+        line.append(f"  {key}", style="dim")
+    return line
+
+
+def stats(
+    since: Since = None,
+    until: Until = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    log_level: LogLevel = None,
+) -> None:
+    """Totals, ratios and throughput, for each group and each day."""
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    wanted = Wanted(since=since, until=until)
+    statistics = Statistics(_utc_day if as_json else _local_day)
+    for entry in filter(wanted.takes, open_ledger(settings).newest_first()):
+        statistics.add(entry)
+    if as_json:
+        out.file.write(json.dumps(statistics.as_dict(), indent=2) + "\n")
+        return
+    for line in _totals(statistics):
+        say(line)
+    if statistics.total.files:
+        _print_sums("group", _by_group(statistics))
+        _print_sums("day", [(day, sums) for day, sums in sorted(statistics.days.items())])
+
+
+def _totals(statistics: Statistics) -> list[str]:
+    total, pace, busy = statistics.total, statistics.bytes_per_second, statistics.busy.seconds
+    if statistics.first is None or statistics.last is None:
+        return ["nothing was recorded yet, or not in that time"]
+    ratio = "-" if total.ratio is None else f"{total.ratio:.2f}"
+    return [
+        f"from         {local_time(statistics.first)} to {local_time(statistics.last)}",
+        (
+            f"files        {total.files}: {total.delivered} delivered, {total.skipped} skipped, "
+            f"{total.failed} failed"
+        ),
+        f"originals    {size(total.original_bytes)}",
+        f"packed       {size(total.packed_bytes)} (ratio {ratio})",
+        f"throughput   {'-' if pace is None else rate(pace)} of originals in {span(busy)} of busy time",
+        "             (when at least one delivered file was on its way; what overlaps counts once)",
+    ]
+
+
+def _by_group(statistics: Statistics) -> list[tuple[str, Sums]]:
+    """Named by the folder, too, where there are several."""
+    several = len({folder for folder, _ in statistics.groups}) > 1
+    named = [
+        (f"{folder}: {group}" if several and folder != group else group, sums)
+        for (folder, group), sums in statistics.groups.items()
+    ]
+    return sorted(named)
+
+
+def _print_sums(heading: str, rows: Iterable[tuple[str, Sums]]) -> None:
+    counts = ("delivered", "skipped", "failed", "size", "packed", "ratio")
+    say("")
+    print_table(
+        {heading: LEFT} | dict.fromkeys(counts, RIGHT),
+        (
+            (
+                shorten(shown(name), 24) if out.is_terminal else shown(name),
+                *(str(count) for count in (sums.delivered, sums.skipped, sums.failed)),
+                size(sums.original_bytes),
+                size(sums.packed_bytes),
+                "-" if sums.ratio is None else f"{sums.ratio:.2f}",
+            )
+            for name, sums in rows
+        ),
+    )
+
+
+def _utc_day(moment: str) -> str:
+    return moment[:10]
+
+
+def _local_day(moment: str) -> str:
+    return _local_day_of_minute(moment[:16])
+
+
+@lru_cache(maxsize=4096)
+def _local_day_of_minute(minute: str) -> str:
+    """The day here of a minute in UTC: a million lines have few minutes, and no zone splits one."""
+    return datetime.fromisoformat(f"{minute}:00+00:00").astimezone().strftime("%Y-%m-%d")

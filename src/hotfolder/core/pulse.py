@@ -1,0 +1,26 @@
+"""Whether the heartbeat still tells of a living daemon. Pure: the clock is an argument."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_LEAST_SILENCE = 15.0  # seconds: a busy disk may delay a beat
+_MISSED_BEATS = 5
+
+
+def silence(state: Mapping[str, Any], now: float) -> float:
+    """Seconds since the last beat; 0 where the clock was set back."""
+    return max(0.0, now - float(state["last_update"]))
+
+
+def is_stale(state: Mapping[str, Any], now: float, interval: float) -> bool:
+    """Whether a daemon that did not say that it stopped has missed its beats.
+
+    `interval` is the seconds between two beats, `now` seconds since the epoch.
+    """
+    patience = max(_LEAST_SILENCE, _MISSED_BEATS * interval)
+    return state["phase"] != "stopped" and silence(state, now) > patience
+
+
+def is_living(state: Mapping[str, Any], now: float, interval: float) -> bool:
+    """Whether a daemon works now, as far as its heartbeat tells."""
+    return state["phase"] != "stopped" and not is_stale(state, now, interval)

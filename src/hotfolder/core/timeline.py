@@ -1,0 +1,190 @@
+"""Which operations somebody asks for, and what each line says happened when. Pure."""
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hotfolder.core.entries import seconds_of
+from hotfolder.core.jsonline import spellings
+
+_LEAST_ID = 8  # digits of an operation id that name it: fewer could as well be a file
+_ID = re.compile(r"[0-9a-f-]+")
+
+PROOFS = {
+    "checksum": "the store's own checksum equals ours",
+    "etag": "the store's ETag is the MD5 of our bytes",
+    "head": "HEAD found the object with our size and metadata",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which ledger lines to show. Empty sets and None ask for nothing in particular.
+
+    `since` and `until` in seconds since the epoch, of an operation's end; `until` is exclusive.
+    """
+
+    types: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+    since: float | None = None
+    until: float | None = None
+
+    def takes(self, entry: Mapping[str, Any]) -> bool:
+        asked = (
+            (self.types, "operation_type"),
+            (self.statuses, "status"),
+            (self.groups, "group"),
+            (self.folders, "folder"),
+        )
+        if any(values and entry.get(name) not in values for values, name in asked):
+            return False
+        if self.since is None and self.until is None:
+            return True
+        ended = seconds_of(entry["completed_at"])
+        return (self.since is None or ended >= self.since) and (self.until is None or ended < self.until)
+
+    def traces(self) -> list[bytes]:
+        """Bytes of which a line has at least one if it is taken; nothing where any line may be."""
+        rarest_first = (self.groups, self.folders, self.statuses, self.types)
+        values = next(filter(None, rarest_first), frozenset())
+        return sorted(spelling for value in values for spelling in spellings(f"{value}"))
+
+
+def traces_of(wanted: str) -> list[bytes]:
+    """Bytes of which a line has at least one if `wanted` names it (`is_named`)."""
+    name = wanted.rstrip("/").rpartition("/")[2]
+    return sorted(spellings(name) | spellings(wanted.lower()))
+
+
+def is_named(entry: Mapping[str, Any], wanted: str) -> bool:
+    """Whether `wanted` names this operation.
+
+    By the file's name, its path or the end of it, its operation id (or the first digits), its key or
+    s3:// address, or the place it went to.
+    """
+    if not wanted:
+        return False
+    path = str(entry["target_path"])
+    if wanted == entry["target_name"] or path == wanted or path.endswith(f"/{wanted.lstrip('/')}"):
+        return True
+    if is_id(entry["operation_id"], wanted):
+        return True
+    places = ("s3_object_key", "result_path", "completed_dir_path", "compressed_file_path")
+    return any(entry.get(name) == wanted for name in places)
+
+
+def is_id(operation_id: str, wanted: str) -> bool:
+    """Whether `wanted` is the operation id or the first digits of it."""
+    digits = wanted.lower()
+    return (
+        len(digits) >= _LEAST_ID
+        and _ID.fullmatch(digits) is not None
+        and operation_id.startswith(digits)
+    )
+
+
+def made_at(operation_id: str) -> float | None:
+    """When the job was made, in seconds since the epoch: a UUIDv7 says it. None for any other id."""
+    try:
+        made = uuid.UUID(operation_id)
+    except ValueError:
+        return None
+    return (made.int >> 80) / 1000 if made.version == 7 else None
+
+
+def events(entry: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
+    """What happened to the file of an upload: (seconds since the epoch, in words), oldest first."""
+    changed = entry.get("modified_at_ns")
+    if changed is not None:
+        yield changed / 1e9, "last changed"
+    settled, started = made_at(entry["operation_id"]), seconds_of(entry["started_at"])
+    attempts = entry.get("attempts") or 1
+    if settled is not None:
+        yield settled, "found whole"
+    if entry["status"] != "failed":
+        yield started, "opened" if attempts == 1 else f"opened, attempt {attempts}"
+    ended = seconds_of(entry["completed_at"])
+    after = f" after {attempts} attempts" if attempts > 1 else ""
+    words = {
+        "success": "delivered, proven and recorded",
+        "skipped": "skipped: the store has the same bytes already",
+        "failed": f"given up{after}",
+    }
+    yield ended, words.get(entry["status"], entry["status"])
+
+
+@dataclass(frozen=True, slots=True)
+class InInbox:
+    """A file that stands in an inbox, and what its folder is like. Times in seconds."""
+
+    path: str
+    size: int
+    changed_at: float  # since the epoch
+    ignored: bool
+    settle: float
+    rescan: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Why a file is still in its inbox; `until` in seconds since the epoch where somebody knows."""
+
+    why: str
+    until: float | None = None
+    for_good: bool = False
+
+
+def why_waiting(
+    file: InInbox, state: Mapping[str, Any] | None, now: float, *, living: bool
+) -> Waits | None:
+    """Why `file` waits, by the heartbeat `state`; None if it does not wait but is on its way.
+
+    `living`: the daemon works. What only the daemon knows (20,000 files may wait) is told as a rule.
+    """
+    if state is None or not living:
+        reason = _put_down(file, state)
+        return reason or Waits("no daemon is running; start it with `hotfolder run`")
+    if any(flight["path"] == file.path for flight in state["active"]):
+        return None
+    known = _put_down(file, state) or _put_off(file, state)
+    if known is not None:
+        return known
+    if state["hold"]:
+        return Waits(state["hold"])
+    destination = state["destination"]
+    if destination["last_error"]:
+        trouble = f"the store is {destination['state']}: {destination['last_error']}"
+        return Waits(trouble, destination["next_try"])
+    quiet = file.changed_at + file.settle
+    if now < quiet:
+        return Waits("settling: it may still grow", quiet)
+    waiting = state["waiting"]
+    if waiting["oldest"] == file.path:
+        return Waits(waiting["why"])
+    if waiting["count"]:
+        return Waits(f"settling or queued: {waiting['count']} files wait for their turn")
+    scanned = state["last_scan"]
+    return Waits("not seen yet; the next scan finds it", scanned and scanned + file.rescan)
+
+
+def _put_down(file: InInbox, state: Mapping[str, Any] | None) -> Waits | None:
+    """The reason of a file that nobody will deliver."""
+    if file.ignored:
+        why = "it is left alone: its name is on the list of temporary and system files, or in `ignore`"
+        return Waits(why, for_good=True)
+    left = state["left"]["first"] if state is not None else ()
+    for entry in left:
+        if entry["path"] == file.path:
+            return Waits(entry["why"], for_good=True)
+    return None
+
+
+def _put_off(file: InInbox, state: Mapping[str, Any]) -> Waits | None:
+    for entry in state["put_off"]["first"]:
+        if entry["path"] == file.path:
+            return Waits(f"attempt {entry['attempt']} follows: {entry['why']}", entry["until"])
+    return None
