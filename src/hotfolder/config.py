@@ -231,6 +231,11 @@ class Destination(_Table):
             )
         return self
 
+    def trusted_bundle(self) -> Path | None:
+        """`ca_bundle`, else $AWS_CA_BUNDLE: boto3 would obey that by itself, and awscrt would not."""
+        bundle = os.environ.get("AWS_CA_BUNDLE")
+        return self.ca_bundle or (Path(bundle) if bundle else None)
+
     def key_file(self) -> Path:
         """The AWS credentials file of auth = "config" or "systemd". Raises `ConfigError`.
 

@@ -30,7 +30,7 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
             sse=destination.sse,
             kms_key_id=destination.kms_key_id,
         ),
-        ca_bundle=destination.ca_bundle,
+        ca_bundle=destination.trusted_bundle(),
         proxy=destination.proxy,
         connect_timeout=transfer.connect_timeout,
         read_timeout=transfer.read_timeout,
@@ -47,7 +47,7 @@ def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | N
         region=destination.region,
         connect_timeout=transfer.connect_timeout,
         connections=transfer.requests,
-        ca_bundle=destination.ca_bundle,
+        ca_bundle=destination.trusted_bundle(),
     )
 
 

@@ -239,10 +239,17 @@ def test_the_settings_of_a_destination_reach_its_connection(authority: Authority
     assert settings.connect_timeout == 7.0
 
 
-async def test_the_put_engine_of_a_destination_trusts_its_ca(authority: Authority) -> None:
+@pytest.mark.parametrize("by_environment", [False, True])
+async def test_the_put_engine_of_a_destination_trusts_its_ca(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, by_environment: bool
+) -> None:
+    if by_environment:
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     async with scripted(OK, tls=authority.tls()) as server:
         destination = Destination(
-            bucket="b", endpoint_url=server.endpoint_url, ca_bundle=authority.bundle
+            bucket="b",
+            endpoint_url=server.endpoint_url,
+            ca_bundle=None if by_environment else authority.bundle,
         )
         engine = put_engine(destination, Transfer())
         assert engine is not None

@@ -43,6 +43,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script.chmod(0o755)
     (files / "config").write_text(
         f"[profile vended]\ncredential_process = {script}\n[profile empty]\nregion = us-east-1\n"
+        "[profile sso]\nsso_start_url = https://hotfolder.invalid/start\nsso_region = us-east-1\n"
+        "sso_account_id = 123456789012\nsso_role_name = archive\n"
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(files / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(files / "config"))
@@ -106,6 +108,15 @@ async def test_profile_is_that_of_the_aws_files(crt: bool, profile: str, key: st
 @pytest.mark.parametrize("profile", ["absent", "empty"])
 async def test_a_profile_without_credentials_is_named_and_nothing_takes_its_place(profile: str) -> None:
     assert profile in str(await refused(auth="profile", profile=profile))
+
+
+async def test_a_profile_of_sso_without_a_login_waits_for_one(crt: bool) -> None:
+    async with scripted(OK) as server:
+        with pytest.raises(DestinationError) as caught:
+            await deliver(server, crt=crt, auth="profile", profile="sso")
+        assert server.seen == []
+    assert caught.value.trouble is DestinationTrouble.EXPIRED
+    assert "SSO: log in" in caught.value.hint
 
 
 # -- the metadata of an instance or container ---------------------------------------------------

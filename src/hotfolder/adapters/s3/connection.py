@@ -102,8 +102,9 @@ class S3Connection:
         Asked of a request that is made and not sent: a presigned URL may name another endpoint.
         """
         self.client()
-        session = self._session or self.settings.login.open(self.settings.region)
-        client = _open_client(session, self.settings)
+        if self._session is None:
+            raise RuntimeError("a client was made without its session")
+        client = _open_client(self._session, self.settings)
         client.meta.events.register("before-send.s3", cast(Any, _reveal_address))
         try:
             client.put_object(Bucket=self.settings.bucket, Key="k", Body=b"")
