@@ -128,7 +128,7 @@ def _drop_directory(inbox: Path, staging: Path) -> Iterator[Dropped]:
 
 
 def _project_files() -> list[Path]:
-    """The files that git tracks here; without git or its folder, those of the source folders."""
+    """The files that git tracks here; without git or its folder, the sources."""
     try:
         listing = subprocess.run(
             ["git", "ls-files", "-z"],
@@ -138,5 +138,5 @@ def _project_files() -> list[Path]:
         ).stdout
         paths = [_PROJECT / os.fsdecode(name) for name in listing.split(b"\0") if name]
     except (OSError, subprocess.CalledProcessError):
-        paths = [p for folder in ("docs", "src", "tests") for p in (_PROJECT / folder).rglob("*.[mp]*")]
+        paths = [p for folder in ("src", "tests") for p in (_PROJECT / folder).rglob("*.py")]
     return [path for path in paths if path.is_file() and not path.is_symlink()]
