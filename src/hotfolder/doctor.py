@@ -1,7 +1,7 @@
 """The doctor: every check of `hotfolder check`, from the configuration to the store, in order.
 
-A composition root of its own: it asks through adapters, and `core.checkup` and `core.store_checkup`
-decide what the answers mean.
+A composition root of its own: it asks through adapters, and the `checkup` modules of `core` decide
+what the answers mean.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from hotfolder.adapters.finishing import rehearse
 from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
 from hotfolder.adapters.s3.survey import StoreClock, credential_origin
 from hotfolder.config import Destination, Folder, Settings
-from hotfolder.core import checkup, store_checkup
+from hotfolder.core import checkup, limits_checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError
 from hotfolder.destinations import s3_settings
@@ -114,15 +114,15 @@ def _folder(
 
 def _limits(settings: Settings, counts: list[Census], *, daemon: int | None) -> Iterator[Finding]:
     watches, instances = machine.inotify_use(without=daemon)
-    yield checkup.watches_finding(
+    yield limits_checkup.watches_finding(
         sum(count.directories for count in counts),
         machine.watch_limit(),
         in_use=watches,
         whole=all(count.whole for count in counts),
     )
-    yield checkup.instances_finding(len(counts), machine.instance_limit(), in_use=instances)
-    yield checkup.queue_finding(machine.queue_limit())
-    yield checkup.open_files_finding(
+    yield limits_checkup.instances_finding(len(counts), machine.instance_limit(), in_use=instances)
+    yield limits_checkup.queue_finding(machine.queue_limit())
+    yield limits_checkup.open_files_finding(
         machine.open_files_limit(),
         requests=settings.transfer.requests,
         flights=MOST_FLIGHTS,

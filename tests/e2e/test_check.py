@@ -74,6 +74,22 @@ def test_the_lines_for_people_end_in_a_verdict(box: Box) -> None:
     assert "1 error" in done.stdout.splitlines()[-1]
 
 
+def test_a_locale_without_utf8_gets_escapes_and_no_traceback(box: Box) -> None:
+    os.rmdir(box.inbox)
+    box.config.write_text(box.config.read_text().replace('inbox = "inbox"', 'inbox = "inb\u00f6x"'))
+    done = subprocess.run(
+        [*HOTFOLDER, "check", "--config", str(box.config)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=box.environment() | {"PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "inb\\xf6x is not there" in done.stdout
+    assert done.stderr == ""
+
+
 def test_nothing_is_made_by_looking(box: Box) -> None:
     before = sorted(box.root.rglob("*"))
     checked(box)

@@ -7,7 +7,6 @@ import pytest
 from hotfolder.core.checkup import (
     Census,
     Finding,
-    Limit,
     Place,
     Space,
     State,
@@ -17,13 +16,16 @@ from hotfolder.core.checkup import (
     daemon_finding,
     filesystem_finding,
     inbox_finding,
-    instances_finding,
-    open_files_finding,
     output_finding,
-    queue_finding,
     space_finding,
     state_finding,
     verdict,
+)
+from hotfolder.core.limits_checkup import (
+    Limit,
+    instances_finding,
+    open_files_finding,
+    queue_finding,
     watches_finding,
 )
 

@@ -156,7 +156,7 @@ def test_credentials() -> None:
         origin = CredentialOrigin("sso", "", "WXYZ", expires_at)
         return credentials_finding("d.credentials", origin, now=1000, exposed=exposed)
 
-    assert said().what == "credentials from the SSO login (access key …WXYZ)"
+    assert said().what == "credentials from the SSO login (access key ending in WXYZ)"
     assert "valid for 1h" in said(expires_at=4600).what
     assert said(expires_at=1000).state is State.ERROR
     assert said(exposed=True).state is State.WARNING

@@ -1,6 +1,7 @@
 """The command line: one module a family of commands. Exit codes are decided here and nowhere else."""
 
 import asyncio
+import io
 import sys
 from typing import Annotated
 
@@ -71,6 +72,9 @@ def exit_code(error: HotfolderError) -> int:
 
 def main() -> None:
     """Run the command line; every typed error is a sentence, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr does by itself: where the locale is not UTF-8, a name must not end the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except HotfolderError as error:

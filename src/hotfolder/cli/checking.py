@@ -46,7 +46,7 @@ def check(
         findings = [Finding("config", State.ERROR, str(error), error.hint)]
         failed = _EXIT_CONFIG
     told = []
-    with out.status("looking …") if out.is_terminal and not as_json else nullcontext():
+    with out.status("looking …") if _is_drawn() and not as_json else nullcontext():
         for finding in findings:
             told.append(finding)
             if not as_json:
@@ -62,8 +62,7 @@ def check(
 
 def _show(finding: Finding) -> None:
     """One finding; on a terminal folded to its width, but never a command, which is to be copied."""
-    is_marked = out.is_terminal and out.encoding.startswith("utf")
-    mark = _MARKS[finding.state] if is_marked else f"{finding.state:<8}"
+    mark = _MARKS[finding.state] if _is_drawn() else f"{finding.state:<8}"
     first, *more = _lines(finding.what, len(mark) + 1)
     indent = " " * (len(mark) + 1)
     out.print(Text.assemble((mark, _style(finding.state)), f" {first}"))
@@ -71,6 +70,11 @@ def _show(finding: Finding) -> None:
         out.print(Text(f"{indent}{line}"))
     for command in finding.commands:
         out.print(Text(f"{indent}  {shown(command)}", style="bold" if out.is_terminal else ""))
+
+
+def _is_drawn() -> bool:
+    """Whether marks can be shown: a terminal that takes UTF-8."""
+    return out.is_terminal and out.encoding.startswith("utf")
 
 
 def _lines(text: str, indent: int) -> Iterator[str]:

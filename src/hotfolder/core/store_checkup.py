@@ -55,7 +55,8 @@ def credentials_finding(
 ) -> Finding:
     """Where the keys come from. `exposed`: every user of the machine may read their file."""
     from_where = origin.place or _METHODS.get(origin.method, origin.method)
-    what = f"credentials from {from_where} (access key …{origin.ending})"
+    ending = f" (access key ending in {origin.ending})" if origin.ending else ""
+    what = f"credentials from {from_where}{ending}"
     if origin.expires_at is not None and origin.expires_at <= now:
         ago = as_span(now - origin.expires_at)
         fix = "renew them (SSO: log in again)"
