@@ -289,3 +289,62 @@ def test_processes_killed_while_appending_leave_a_chain_that_goes_on(path: Path)
         FileLedger(path).append([entry("after")])
         assert names(path)[-1] == "after"
         assert verify_chain(path) == path.read_bytes().count(b"\n")
+
+
+def test_a_follower_reads_on_from_where_it_began(path: Path) -> None:
+    ledger = FileLedger(path)
+    ledger.append([entry("1"), entry("2"), entry("3")])
+    follower = ledger.follow()
+    assert [line.entry["operation_id"] for line in follower.last(2)] == ["2", "3"]
+    assert follower.new() == []
+    ledger.append([entry("4"), entry("5")])
+    new = follower.new()
+    assert [line.entry["operation_id"] for line in new] == ["4", "5"]
+    assert b"\n".join(line.raw for line in new) == path.read_bytes().split(b"\n", 3)[3].rstrip(b"\n")
+    assert [line.entry["operation_id"] for line in follower.last(1)] == ["5"]
+    follower.close()
+
+
+def test_a_follower_survives_that_the_file_comes_late_is_rotated_and_replaced(path: Path) -> None:
+    ledger = FileLedger(path)
+    follower = ledger.follow()
+    assert follower.last(5) == follower.new() == []
+    ledger.append([entry("1")])
+    assert [line.entry["operation_id"] for line in follower.new()] == ["1"]
+    ledger.append([entry("2")])
+    path.rename(path.with_name("ledger-000001.jsonl"))
+    assert [line.entry["operation_id"] for line in follower.new()] == ["2"]
+    FileLedger(path).append([entry("3")])
+    assert [line.entry["operation_id"] for line in follower.new()] == ["3"]
+    other = path.with_name("other")
+    FileLedger(other).append([entry("4")])
+    os.replace(other, path)
+    assert [line.entry["operation_id"] for line in follower.new()] == ["4"]
+    follower.close()
+
+
+def test_a_follower_passes_over_torn_and_damaged_lines(path: Path) -> None:
+    ledger = FileLedger(path)
+    ledger.append([entry("1")])
+    follower = ledger.follow()
+    with path.open("ab") as file:
+        file.write(b'{"torn":')
+    assert follower.new() == []
+    FileLedger(path).append([entry("2")])
+    with path.open("ab") as file:
+        file.write(b"\xff\n")
+    FileLedger(path).append([entry("3")])
+    with capture_logs() as logs:
+        assert [line.entry["operation_id"] for line in follower.new()] == ["2", "3"]
+    assert [told["event"] for told in logs] == ["ledger.line_unreadable"]
+    follower.close()
+
+
+def test_lines_that_hold_none_of_the_pieces_are_not_even_parsed(path: Path) -> None:
+    FileLedger(path).append([entry("1", kind="a"), entry("2", kind="b"), entry("3", kind="a")])
+    with path.open("ab") as file:
+        file.write(b"no JSON and no such piece\n")
+    with capture_logs() as logs:
+        found = list(FileLedger(path).newest_first([b'"a"', b'"none"']))
+    assert [line["operation_id"] for line in found] == ["3", "1"]
+    assert logs == []

@@ -43,7 +43,7 @@ def row(flight: Mapping[str, Any], path: str) -> Row:
         stage=_STAGES.get(stage, stage),
         done=percent(read, whole),
         size=size(whole),
-        rate=rate(flight["bytes_per_second"]) if reading else "-",
+        rate=rate(flight["bytes_per_second"]) if reading and read else "-",
         eta=span(flight["eta_seconds"]) if reading else "-",
         share=read / whole if whole else 1.0,
     )

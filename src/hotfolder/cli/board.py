@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hotfolder.cli.bars import Row, bars, nearer, row
-from hotfolder.cli.output import ago, ahead, local_time, rate, shorten, shown, size, span
+from hotfolder.cli.output import ago, ahead, local_time, rate, reason_below, shorten, shown, size, span
 
 _LABEL = 10  # columns of the words at the left
 _LESS = 6  # rows of groups and of what is left, where the screen is not endless
+_LONGEST_GROUP = 40  # columns
 _PHASE_STYLES = {
     **dict.fromkeys(("uploading", "idle", "scanning", "starting"), "bold green"),
     **dict.fromkeys(("destination-unreachable", "inbox-missing", "disk-full"), "bold red"),
@@ -125,7 +126,9 @@ def picture(view: View, width: int, height: int | None) -> list[RenderableType]:
 
 
 def flight_rows(view: View) -> list[Row]:
-    return [row(flight, nearer(flight["path"], view.inboxes)) for flight in view.state["active"]]
+    """Those that move come first, then those that wait for their share of memory; oldest first."""
+    flights = sorted(view.state["active"], key=lambda flight: flight["bytes"] == 0)
+    return [row(flight, nearer(flight["path"], view.inboxes)) for flight in flights]
 
 
 def _flights(view: View, width: int, most: int) -> list[RenderableType]:
@@ -160,7 +163,7 @@ def _as_table(rows: Sequence[tuple[str, ...]], width: int) -> list[RenderableTyp
     if not rows:
         return []
     grid = Table.grid(padding=(0, 2))
-    name = min(max(len(cells[0]) for cells in rows), max(12, width - 55))
+    name = min(max(len(cells[0]) for cells in rows), max(12, min(_LONGEST_GROUP, width - 55)))
     grid.add_column(width=name, no_wrap=True)
     for _ in GROUP_HEADINGS[1:]:
         grid.add_column(justify="right", no_wrap=True)
@@ -176,7 +179,7 @@ def _left(view: View, width: int, most: int) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(f"left in the inbox for good: {left['count']}", style="yellow")]
     for entry in left["first"][:most]:
         name = shorten(nearer(entry["path"], view.inboxes), width - 2)
-        lines += [Text(f"  {name}"), _indented(entry["why"])]
+        lines += [Text(f"  {name}"), reason_below(entry["why"], width)]
     return lines
 
 
@@ -187,14 +190,5 @@ def _failures(view: View, width: int, most: int) -> list[RenderableType]:
     for entry in view.failures[:most]:
         name = shorten(nearer(entry["target_path"], view.inboxes), width - 23)
         lines += [Text(f"  {local_time(entry['completed_at'])}  {name}")]
-        lines += [_indented(entry["error_message"])]
+        lines += [reason_below(entry["error_message"], width)]
     return lines
-
-
-def _indented(reason: object) -> Table:
-    """A reason below its file: it may take several lines, none of which begins at the left."""
-    grid = Table.grid()
-    grid.add_column(width=4)
-    grid.add_column(overflow="fold")
-    grid.add_row("", Text(shown(reason), style="dim"))
-    return grid

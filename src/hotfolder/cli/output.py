@@ -49,6 +49,20 @@ def _tail(text: str, width: int) -> str:
     return _head(text[::-1], width)[::-1]
 
 
+def brief(reason: object, width: int) -> str:
+    """A reason in one line; a path in it that is longer than `width` loses its middle."""
+    return " ".join(shorten(word, width) for word in shown(reason).split(" "))
+
+
+def reason_below(reason: object, width: int, indent: int = 4) -> Table:
+    """A reason below its file, on as many lines of `width` as it takes, none of them at the left."""
+    grid = Table.grid()
+    grid.add_column(width=indent)
+    grid.add_column(overflow="fold", width=width - indent)
+    grid.add_row("", Text(brief(reason, width - indent), style="dim"))
+    return grid
+
+
 def status_style(status: str) -> str:
     return {"success": "green", "failed": "red"}.get(status, "yellow")
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from hotfolder.cli.bars import nearer
@@ -20,11 +20,12 @@ from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import (
     LEFT,
     RIGHT,
-    Justify,
+    brief,
     local_time,
     out,
     print_table,
     rate,
+    reason_below,
     say,
     shorten,
     shown,
@@ -42,6 +43,7 @@ from hotfolder.engine import open_ledger
 
 _POLL = 0.5  # seconds between two looks at a followed ledger
 _LEAST_NAME = 16  # columns
+_UNDER = 21  # columns before a reason: it begins below the status
 
 
 class Operation(StrEnum):
@@ -139,7 +141,8 @@ def history(
         return
     inboxes = inboxes_of(settings)
     if out.is_terminal:
-        out.print(_history_table(entries, inboxes, out.width))
+        for line in _history_lines(entries, inboxes, out.width):
+            out.print(line)
         return
     headings = dict.fromkeys(("when", "what", "status"), LEFT)
     headings |= dict.fromkeys(("size", "packed"), RIGHT) | dict.fromkeys(("file", "why"), LEFT)
@@ -162,29 +165,30 @@ def _cells(entry: Mapping[str, Any], inboxes: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _history_table(entries: Iterable[Mapping[str, Any]], inboxes: Sequence[str], width: int) -> Table:
+def _history_lines(
+    entries: Iterable[Mapping[str, Any]], inboxes: Sequence[str], width: int
+) -> Iterator[RenderableType]:
     """One line an operation, the file's name shortened to fit; a reason stands below it."""
     rows = [_cells(entry, inboxes) for entry in entries]
     uploads_only = all(what == "upload" for _, what, *_ in rows)
-    columns: list[tuple[str, Justify, int]] = [
-        ("when", LEFT, 19),
-        *([] if uploads_only else [("what", LEFT, 8)]),
-        ("status", LEFT, max(len(row[2]) for row in rows)),
-        ("size", RIGHT, max(4, *(len(row[3]) for row in rows))),
-        ("packed", RIGHT, max(6, *(len(row[4]) for row in rows))),
-    ]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, justify, columns_wide in columns:
-        table.add_column(heading, justify=justify, no_wrap=True, width=columns_wide)
-    room = max(_LEAST_NAME, width - sum(wide + 2 for _, _, wide in columns))
-    table.add_column("file", overflow="fold", width=room)
-    for when, what, status, original, packed, name, why in rows:
-        file = Text(shorten(name, room))
-        if why:
-            file.append(f"\n{why}", style="dim")
-        kind = () if uploads_only else (what,)
-        table.add_row(when, *kind, Text(status, style=status_style(status)), original, packed, file)
-    return table
+    shown_rows = [(when, *rest) if uploads_only else (when, what, *rest) for when, what, *rest in rows]
+    headings = ["when", *([] if uploads_only else ["what"]), "status", "size", "packed", "file"]
+    last = len(headings) - 1
+    wide = [max(len(row[i]) for row in [headings, *shown_rows]) for i in range(last)]
+    room = max(_LEAST_NAME, width - sum(wide) - 2 * last)
+    for number, row in enumerate([(*headings, ""), *shown_rows]):
+        line = Text()
+        for heading, cell, columns in zip(headings, row, wide, strict=False):
+            padded = cell.rjust(columns) if heading in {"size", "packed"} else cell.ljust(columns)
+            line.append(
+                f"{padded}  ", style=status_style(cell) if number and heading == "status" else ""
+            )
+        line.append(shorten(row[last], room))
+        if not number:
+            line.stylize("bold")
+        yield line
+        if row[-1]:
+            yield reason_below(row[-1], width, indent=_UNDER)
 
 
 def log(
@@ -224,9 +228,9 @@ def _log_line(entry: Mapping[str, Any], inboxes: Sequence[str]) -> Text:
         line.append(f" {what}")
     sizes = f"  {original}" if packed == "-" else f"  {original} -> {packed}"
     key = shown(entry.get("s3_object_key") or "")
-    if out.is_terminal and not why:
+    if out.is_terminal:
         room = out.width - cell_len(line.plain) - len(sizes) - 3
-        name = shorten(name, max(_LEAST_NAME, room // 2))
+        name, why = shorten(name, max(_LEAST_NAME, room // 2)), brief(why, out.width // 2)
         key = shorten(key, max(_LEAST_NAME, room - cell_len(name)))
     line.append(f" {name}{sizes}")
     if why:
@@ -274,7 +278,7 @@ def _totals(statistics: Statistics) -> list[str]:
         f"originals    {size(total.original_bytes)}",
         f"packed       {size(total.packed_bytes)} (ratio {ratio})",
         f"throughput   {'-' if pace is None else rate(pace)} of originals in {span(busy)} of busy time",
-        "             (when at least one delivered file was on its way; what overlaps counts once)",
+        "             (while a delivered file was on its way; what overlaps counts once)",
     ]
 
 

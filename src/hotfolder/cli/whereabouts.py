@@ -297,13 +297,17 @@ def _sizes(entry: Mapping[str, Any]) -> Facts:
     original, packed = entry.get("original_size"), entry.get("compressed_size")
     if original is None:
         return []
-    facts = [("size", f"{size(original)} ({original} bytes)")]
+    facts = [("size", _whole_size(original))]
     if packed is not None:
         ratio = entry["compression_ratio"]
         told = "" if ratio is None else f", ratio {ratio:.2f}"
         form = entry["metadata"].get("format", entry["compression_type"])
-        facts.append(("packed", f"{size(packed)} ({packed} bytes, {form}{told})"))
+        facts.append(("packed", f"{_whole_size(packed)}, {form}{told}"))
     return facts
+
+
+def _whole_size(count: int) -> str:
+    return size(count) if count < 1_000 else f"{size(count)} ({count} bytes)"
 
 
 def _list(sightings: Sequence[Sighting], inboxes: Sequence[str]) -> None:
