@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SANDBOX ?= ./sandbox
 
-.PHONY: run test lint types format bench bench-large clean
+.PHONY: run test lint types format docs bench bench-large clean
 .DEFAULT_GOAL := test
 
 run: $(VENV)/installed
@@ -23,6 +23,9 @@ types: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/installed-dev
+	@$(BIN)/python docs/generate.py
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.bench.journey

@@ -199,6 +199,17 @@ def test_a_volume_that_is_mounted_later_is_seen_and_written(running: Machine) ->
     running.wait(lambda: heartbeat(running)["phase"] == "idle")
 
 
+def test_it_is_started_until_the_writable_folder_is_there(running: Machine) -> None:
+    drop_in(running, "RestartSec=1s", name="soon")
+    running.run("systemctl", "stop", "hotfolder")
+    running.run("mv", "/srv/hotfolder", "/srv/away")
+    running.run("systemctl", "start", "hotfolder", check=False)
+    running.wait(lambda: int(running.property("NRestarts")) >= 2)
+    assert running.property("ExecMainStatus") == "226"  # NAMESPACE
+    running.run("mv", "/srv/away", "/srv/hotfolder")
+    running.wait(lambda: running.property("ActiveState") == "active")
+
+
 def test_killed_it_comes_back_stopped_it_stays(running: Machine) -> None:
     drop_in(running, "RestartSec=1s", name="soon")
     first = running.property("MainPID")
