@@ -164,24 +164,73 @@ def test_members_of_the_group_drop_and_the_lease_vetoes_while_they_write(running
     running.run("rm", "-r", "/srv/hotfolder/completed/trip", user="alice")  # and take away what is done
 
 
+def tried(machine: Machine, unit: str, code: str, *lines: str) -> str:
+    """What Python prints of `code` in the sandbox of the template, changed by `lines`."""
+    (machine.root / f"etc/hotfolder/{unit}.toml").touch()
+    (machine.root / f"opt/{unit}.py").write_text(code)
+    run = f"ExecStart=/opt/hotfolder/bin/python /opt/{unit}.py"
+    drop_in(machine, "Type=oneshot", "Restart=no", "ExecStart=", run, *lines, unit=f"hotfolder@{unit}")
+    machine.run("systemctl", "start", f"hotfolder@{unit}", check=False)
+    return machine.log(f"hotfolder@{unit}")
+
+
+_LEASE = """
+import fcntl, os
+roots = os.open("/srv/hotfolder/roots", os.O_RDONLY)
+print("lease", fcntl.fcntl(roots, fcntl.F_SETLEASE, fcntl.F_RDLCK))
+"""
+_MOVE = """
+import os
+open("/srv/hotfolder/inbox/x.part", "x").close()
+try:
+    os.rename("/srv/hotfolder/inbox/x.part", "/srv/hotfolder/completed/x")
+    os.unlink("/srv/hotfolder/completed/x")
+    print("moved")
+except OSError:
+    os.unlink("/srv/hotfolder/inbox/x.part")
+    raise
+"""
+_WRITE_AND_RUN = (
+    "import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)"
+)
+_RUN_DROPPED = """
+import os, subprocess
+with open("/srv/hotfolder/inbox/run.part", "w") as script:
+    script.write("#!/bin/sh")
+os.chmod("/srv/hotfolder/inbox/run.part", 0o755)
+try:
+    subprocess.run(["/srv/hotfolder/inbox/run.part"], check=True)
+finally:
+    os.unlink("/srv/hotfolder/inbox/run.part")
+"""
+
+
+def test_the_reasons_in_the_unit_hold(running: Machine) -> None:
+    roots = running.root / "srv/hotfolder/roots"
+    roots.touch(mode=0o644)
+    assert "lease 0" in tried(running, "lease", _LEASE)
+    assert "Permission denied" in tried(running, "lease-users", _LEASE, "PrivateUsers=yes")
+    assert "Permission denied" in tried(running, "lease-plain", _LEASE, "AmbientCapabilities=")
+    roots.unlink()
+    two = "ReadWritePaths=/srv/hotfolder/inbox /srv/hotfolder/completed"
+    assert "moved" in tried(running, "move", _MOVE)
+    assert "Invalid cross-device link" in tried(running, "move-two", _MOVE, "ReadWritePaths=", two)
+    assert "not permitted" in tried(running, "jit", _WRITE_AND_RUN)
+    assert "Permission denied" in tried(running, "dropped", _RUN_DROPPED)
+
+
+_WRITABLE = """
+import os, socket
+print(socket.getaddrinfo("localhost", 80)[0][4])
+places = "/etc /usr /var /var/lib /opt /srv /root /home /tmp /proc/sys/kernel".split()
+print([place for place in places if os.access(place, os.W_OK)], os.path.exists("/proc/1"))
+"""
+
+
 def test_the_system_is_read_only_and_names_resolve(running: Machine) -> None:
-    """In the very sandbox of the daemon: its namespaces, by a unit with the same restrictions."""
-    drop_in(
-        running,
-        "Type=oneshot",
-        "Restart=no",
-        "ExecStart=",
-        "ExecStart=/opt/hotfolder/bin/python -c 'import socket, os;"
-        ' print(socket.getaddrinfo("localhost", 80)[0][4]);'
-        ' print([p for p in ("/etc", "/usr", "/var", "/srv", "/root", "/home", "/tmp", "/srv/hotfolder")'
-        " if os.access(p, os.W_OK)])'",
-        unit="hotfolder@probe",
-    )
-    (running.root / "etc/hotfolder/probe.toml").touch()
-    running.run("systemctl", "start", "hotfolder@probe")
-    said = running.log("hotfolder@probe")
+    said = tried(running, "probe", _WRITABLE)
     assert "('127.0.0.1', 80)" in said or "('::1', 80, 0, 0)" in said
-    assert "['/tmp']" in said  # its own; the parent of the inboxes is root's
+    assert "['/tmp'] False" in said  # its own /tmp, and no process of others
 
 
 def test_a_volume_that_is_mounted_later_is_seen_and_written(running: Machine) -> None:
