@@ -6,7 +6,7 @@ SANDBOX ?= ./sandbox
 # Options of the demo: make demo DEMO='--small --all --keep'
 DEMO ?=
 
-.PHONY: run demo test lint types format bench bench-large clean
+.PHONY: run demo test lint types format docs bench bench-large clean
 .DEFAULT_GOAL := test
 
 run: $(VENV)/installed
@@ -28,6 +28,9 @@ types: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/installed-dev
+	@$(BIN)/python docs/generate.py
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.bench.journey

@@ -70,7 +70,7 @@ def prepare_outputs(name: str, folder: Folder) -> None:
         return
     for place in (folder.completed, folder.failed):
         try:
-            place.mkdir(mode=0o755, parents=True, exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
                 f"folder {name!r}: cannot make {place}: {error.strerror}",

@@ -61,7 +61,7 @@ def _enter(parent: int, name: str, *, make: bool) -> int:
         if not make:
             raise
     with contextlib.suppress(FileExistsError):  # another mover was faster
-        os.mkdir(name, 0o755, dir_fd=parent)
+        os.mkdir(name, dir_fd=parent)  # who else may write there is the umask's affair
         os.fsync(parent)
     return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
 

@@ -128,7 +128,7 @@ Compression = Literal["tar.gz", "gz", "tar.zst", "zst", "none"]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _absolute(path: Path) -> Path:
@@ -361,26 +361,52 @@ def _outputs(folder: Folder) -> tuple[tuple[str, Path], tuple[str, Path]]:
 
 
 class Transfer(_Table):
+    """How files are sent, and how much that may take."""
+
     workers: Annotated[int, BeforeValidator(_workers)] = _workers("cpu*4")
+    """Packing threads: a number, or a multiple of the processors."""
+
     requests: Annotated[int, Field(ge=1, le=256)] = 64
+    """Requests to the store at the same time."""
+
     attempts: Annotated[int, Field(ge=1, le=100)] = 12
+    """Tries of each request, before the file or the store is given a rest."""
+
     connect_timeout: Duration = 20.0
+    """How long a connection may take to come about."""
+
     read_timeout: Duration = 300.0
+    """How long the store may be silent before a request is given up and tried again."""
+
     part_size: Annotated[
         ByteSize | None, BeforeValidator(_part_size), _at_least(MIN_PART, "5MiB, S3's limit")
     ] = None
+    """A ceiling for the parts of large files. `auto`: the larger the file, the larger its parts."""
+
     memory: Annotated[ByteSize, _at_least(64 * MIB, "64MiB")] = ByteSize(256 * MIB)
+    """The bound on all buffers together."""
 
 
 class StatusKeys(_Table):
+    """The heartbeat."""
+
     file: Path = Path("status.json")
+    """The heartbeat file: in the state folder, unless the path is absolute."""
+
     interval: Annotated[Duration, Field(gt=0)] = 2.0
+    """How often it is written."""
     group_key: Annotated[str, AfterValidator(_group_key)] = "groups"
+    """What the heartbeat calls the groups: "reels" gives "reels" and "current_reel"."""
 
 
 class Log(_Table):
+    """What is told on standard error."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important events that are told."""
+
     format: Literal["auto", "console", "json"] = "auto"
+    """`console` for people, `json` one object a line. `auto`: console on a terminal, else JSON."""
 
 
 class Settings(BaseSettings):
@@ -389,19 +415,35 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
+        use_attribute_docstrings=True,
         env_prefix="HOTFOLDER_",
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
     )
 
     state_dir: Path
+    """The folder of ledger, journal, heartbeat and lock. It must be on a local disk."""
+
     destination: Destination
+    """Where the files go."""
+
     vars: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Variable] = {}
+    """Your own variables for keys: {vars.NAME}."""
+
     defaults: FolderKeys = FolderKeys()
+    """Keys for every folder; a folder's own key goes before."""
+
     folders: Annotated[dict[str, Folder], Field(min_length=1)]
+    """The watched folders: one table each, under a name of your choice."""
+
     transfer: Transfer = Transfer()
+    """How files are sent, and how much that may take."""
+
     status: StatusKeys = StatusKeys()
+    """The heartbeat."""
+
     log: Log = Log()
+    """What is told on standard error."""
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,114 @@
+"""What docs/ says is what the program does: pages made by `make docs`, and names in operations.md."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hotfolder
+from docs import generate
+from hotfolder import cli
+from hotfolder.activity import Activity, Waiting
+from hotfolder.core import entries
+from hotfolder.core.records import Status
+from tests.support import samples
+
+_OPERATIONS = (generate.DOCS / "operations.md").read_text()
+_EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            "configuration.md",
+            # Strict: it fails as soon as every key has its docstring, and is then to be taken away.
+            marks=pytest.mark.xfail(raises=generate.NoDescriptionError, strict=True),
+        ),
+        "commands.md",
+    ],
+)
+def test_a_generated_page_is_up_to_date(page: str) -> None:
+    text = generate.PAGES[page]()
+    assert (generate.DOCS / page).read_text() == text, f"docs/{page} is out of date: run `make docs`"
+
+
+def listed(chapter: str) -> list[str]:
+    """The names in the first column of the tables of a chapter of operations.md."""
+    (text,) = re.findall(rf"(?ms)^## {chapter}$(.*?)(?=^## |\Z)", _OPERATIONS)
+    cells = re.findall(r"(?m)^\| (`[^|]*) \|", text)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_every_log_event_is_listed_and_nothing_else() -> None:
+    names = listed("Log events")
+    assert sorted(names) == sorted(set(events()))
+
+
+def events() -> Iterator[str]:
+    """Every event name in the source: the first argument of `log.…`, and the key "event" of a dict."""
+    for path in Path(hotfolder.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log")), args=[first, *_]):
+                    yield from names_in(first)
+                case ast.Dict(keys=keys, values=values):
+                    for key, value in zip(keys, values, strict=True):
+                        if isinstance(key, ast.Constant) and key.value == "event":
+                            yield from names_in(value)
+
+
+def names_in(node: ast.expr) -> Iterator[str]:
+    for part in ast.walk(node):
+        if (
+            isinstance(part, ast.Constant)
+            and isinstance(part.value, str)
+            and _EVENT.fullmatch(part.value)
+        ):
+            yield part.value
+
+
+def test_every_heartbeat_field_is_listed_and_nothing_else() -> None:
+    activity = Activity(version="1", pid=1, host="nas", clock=lambda: 1.0)
+    activity.begin(samples.job())
+    snapshot = activity.snapshot(Waiting(), {"/srv/inbox/link": "a symlink"})
+    snapshot["groups"] = {"NAME": next(iter(snapshot["groups"].values()))}
+    assert sorted(listed("Heartbeat")) == sorted(leaves(snapshot))
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    """`totals.files`, `active[].stage`: every field that holds no other fields."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from leaves(below, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        yield from leaves(value[0], f"{path}[]")
+    else:
+        yield path
+
+
+def test_every_ledger_field_is_listed_and_nothing_else() -> None:
+    entry = entries.upload_entry(
+        samples.job(),
+        status=Status.SUCCESS,
+        started_at=0.0,
+        user=None,
+        host="nas",
+        mime_type=None,
+        format="tar.gz",
+    )
+    assert listed("Ledger") == [*entry, "prev"]
+
+
+def test_every_exit_code_is_listed_and_nothing_else() -> None:
+    ours = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
+    assert listed("Exit codes") == [str(code) for code in sorted({0, 2, *ours})]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*generate.DOCS.glob("*.md"), generate.DOCS.parent / "README.md"]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
