@@ -69,6 +69,9 @@ def _section(path: str, field: FieldInfo) -> Iterator[str]:
     if _is_named_table(field):
         path += ".NAME"
     yield from (f"## [{path}]", "", field.description or "", "")
+    if path == "folders.NAME.destination":
+        yield from ("The keys of [destination], where they differ for this folder.", "")
+        return
     own = model.model_fields
     if path == "folders.NAME":
         yield from ("Every key of [defaults] may stand here, too.", "")
@@ -107,7 +110,7 @@ def _type_in_words(annotation: Any) -> str:
     if origin is Annotated:
         return _annotated(arguments[0], arguments[1:])
     if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
+        return ", ".join(f"`{value}`" if value else "empty" for value in arguments)
     if origin in {Union, UnionType}:
         return " or ".join(_type_in_words(each) for each in arguments if each is not type(None))
     if origin in {tuple, list, frozenset, set}:

@@ -156,10 +156,15 @@ class Destination(_Table):
     """The bucket, and how it is reached."""
 
     bucket: Annotated[Text, AfterValidator(values.bucket)]
+    """The bucket. Required; `run` waits until it is there."""
     prefix: Annotated[str, AfterValidator(values.prefix)] = ""
+    """The start of every key, {prefix} in templates."""
     region: Text = "us-east-1"
+    """The region of the bucket."""
     endpoint_url: Annotated[str, AfterValidator(values.endpoint)] = ""
+    """The address of an S3-compatible store; empty: AWS."""
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    """How the bucket is named in requests: path (host/bucket), virtual (bucket.host), or auto."""
     ca_bundle: OwnFile | None = Field(
         default=None, description="The store's CA certificates (PEM), in place of the system's."
     )
@@ -167,6 +172,8 @@ class Destination(_Table):
         default="", description="The URL of an HTTP proxy; all requests go through it, over boto3 alone."
     )
     auth: Literal["default", "config", "profile", "instance", "keyring", "systemd"] = "default"
+    """Whose keys: default (as the AWS CLI finds them), config (credentials_file), profile, instance (the
+    role of the machine or container), keyring, systemd (LoadCredential)."""
     credentials_file: OwnFile | None = Field(
         default=None, description='With auth = "config": [default] of a file as ~/.aws/credentials.'
     )
@@ -183,8 +190,10 @@ class Destination(_Table):
         "Its content is as in ~/.aws/credentials, section [default].",
     )
     storage_class: Annotated[Token, Field(min_length=1)] = "STANDARD"
+    """The storage class of the objects."""
     tags: Tags = Field(default={}, description="Object tags, sent with the object itself.")
     sse: Literal["", "AES256", "aws:kms"] = ""
+    """Encryption by the store: AES256 or aws:kms; empty: as the bucket has it."""
     kms_key_id: Token = Field(
         default="", description='With sse = "aws:kms": the key; empty: the account\'s own for S3.'
     )

@@ -74,8 +74,11 @@ def names_in(node: ast.expr) -> Iterator[str]:
 def test_every_heartbeat_field_is_listed_and_nothing_else() -> None:
     activity = Activity(version="1", pid=1, host="nas", clock=lambda: 1.0)
     activity.begin(samples.job())
-    snapshot = activity.snapshot(Waiting(), {"/srv/inbox/link": "a symlink"})
+    activity.set_destination("bucket", "ok")
+    activity.put_off(samples.job("other"), "no answer", 2, 5.0)
+    snapshot = activity.snapshot(Waiting(), {}, {"/srv/inbox/link": "a symlink"})
     snapshot["groups"] = {"NAME": next(iter(snapshot["groups"].values()))}
+    snapshot["destinations"] = {"BUCKET": next(iter(snapshot["destinations"].values()))}
     assert sorted(listed("Heartbeat")) == sorted(leaves(snapshot))
 
 
