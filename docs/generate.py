@@ -28,12 +28,12 @@ _COMPUTED = {
     "workers": '`"cpu*4"`',
     "part_size": '`"auto"`',
 }
-#: What validators of config.py make of a text, by the name of the function.
+#: What validators of config/ make of a text, by the name of the function.
 _WRITTEN = {
-    "_seconds": "duration",
-    "_workers": 'number or `"cpu*N"`',
-    "_part_size": '`"auto"` or size',
-    "_level": "`fast`, `balanced`, `small` or a number",
+    "seconds": "duration",
+    "workers": 'number or `"cpu*N"`',
+    "part_size": '`"auto"` or size',
+    "level": "`fast`, `balanced`, `small` or a number",
 }
 _NAMES = {
     str: "text",
@@ -53,7 +53,7 @@ def configuration() -> str:
     """The text of configuration.md."""
     top = config.Settings.model_fields
     if missing := ", ".join(_undescribed("", top)):
-        raise NoDescriptionError(f"these keys have no docstring in config.py: {missing}")
+        raise NoDescriptionError(f"these keys have no docstring in config/: {missing}")
     lines = [_BY_HAND, *_CONFIGURATION_INTRODUCTION.splitlines(), ""]
     lines += ["## Top level", "", *_table({n: f for n, f in top.items() if _model(f) is None}), ""]
     for name, field in top.items():

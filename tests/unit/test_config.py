@@ -9,7 +9,7 @@ import tomli_w
 from pydantic import BaseModel
 
 from hotfolder.config import Destination, Folder, FolderKeys, Log, Settings, StatusKeys, Transfer, load
-from hotfolder.config_template import TEMPLATE
+from hotfolder.config.template import TEMPLATE
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.segments import MIB
 

@@ -10,7 +10,7 @@ import typer
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import out, say
 from hotfolder.config import FILE_NAME, find_file
-from hotfolder.config_template import TEMPLATE
+from hotfolder.config.template import TEMPLATE
 from hotfolder.core.errors import ConfigError
 
 app = typer.Typer(help="Write, show or find the configuration.", no_args_is_help=True)

@@ -24,7 +24,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def shown(name: object) -> str:
     """A path as one printable line: control characters and undecodable bytes are escaped."""
-    text = str(name).encode("utf-8", "backslashreplace").decode()
+    text = str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,11 +1,103 @@
-"""What the texts in [destination] have to be: each function returns the value, or says what is wrong.
+"""What the values of a configuration have to be: each function returns the value, or says what is wrong.
 
 All raise `ValueError` with a sentence that names the fix.
 """
 
+import os
 import re
 import unicodedata
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+)
+
+from hotfolder.core.heartbeat import RESERVED
+from hotfolder.core.routing import encode_path, parse_template
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def seconds(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    text = str(value).replace(" ", "")
+    found = _DURATION.findall(text)
+    if not found or "".join(number + unit for number, unit in found) != text:
+        raise ValueError(f'{value!r} is no duration; write "5s", "250ms", "5m" or "1h30m"')
+    return sum(float(number) * _UNITS[unit] for number, unit in found)
+
+
+def duration_text(seconds: float) -> str:
+    return f"{seconds:g}s"
+
+
+def template(text: str | None) -> str | None:
+    if text is not None:
+        parse_template(text)
+    return text
+
+
+def patterns(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not value.strip() or "\n" in value:
+            raise ValueError(f"{value!r} is no pattern; write one as in .gitignore")
+    return values
+
+
+def workers(value: object) -> int:
+    text = str(value).replace(" ", "")  # the environment gives numbers as text
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    factor = re.fullmatch(r"cpu(?:\*([1-9]\d*))?", text)
+    if factor is None:
+        raise ValueError(f'{value!r} is no number of threads; write a number, "cpu" or "cpu*4"')
+    return (os.cpu_count() or 1) * int(factor[1] or 1)
+
+
+def part_size(value: object) -> object:
+    return None if value == "auto" else value
+
+
+def level(value: str | int | None) -> str | int | None:
+    if isinstance(value, str) and value.isdigit():
+        return int(value)  # the environment gives numbers as text
+    if isinstance(value, str) and value not in {"fast", "balanced", "small"}:
+        raise ValueError(f'{value!r} is no level; write "fast", "balanced", "small" or a number')
+    return value
+
+
+def at_least(least: int, words: str) -> AfterValidator:
+    def check(value: ByteSize | None) -> ByteSize | None:
+        if value is not None and value < least:
+            raise ValueError(f"{value} bytes are too few; at least {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+def group_key(word: str) -> str:
+    if not re.fullmatch("[a-z][a-z_]*", word) or word in RESERVED:
+        raise ValueError(f'{word!r} cannot name the groups; write a plural word such as "reels"')
+    return word
+
+
+def extensions(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not value.startswith(".") or "/" in value or len(value) < 2:
+            raise ValueError(f'{value!r} is no extension; write it with its dot, as in ".mp4"')
+    return values
+
+
+def variable(value: str) -> str:
+    """A value of [vars] becomes a part of keys."""
+    if not value.strip("/") or not {".", "..", ""}.isdisjoint(value.strip("/").split("/")):
+        raise ValueError(f"{value!r} cannot stand in a key; leave out '.', '..' and '//'")
+    return encode_path(value.strip("/"))
+
 
 _MOST_TAGS, _TAG_NAME, _TAG_VALUE = 10, 128, 256  # S3's limits; lengths in characters
 
@@ -103,3 +195,10 @@ def file_name(name: str) -> str:
 def is_host_name(name: str) -> bool:
     """Whether a bucket's name can stand before the store's in a host name."""
     return _DNS_NAME.fullmatch(name) is not None
+
+
+def absolute(path: Path) -> Path:
+    # From the file it is absolute already; one from the environment has nothing to start from.
+    if not path.is_absolute():
+        raise ValueError(f"{path} is a relative path; in the environment write an absolute one")
+    return path

@@ -1,0 +1,133 @@
+"""[destination]: the bucket, and how it is reached."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    model_validator,
+)
+
+from hotfolder.config import values
+from hotfolder.config.types import OwnFile, Table, Tags, Text, Token
+from hotfolder.core.errors import ConfigError
+
+#: The key that belongs to each `auth`, and how to give it.
+AUTH_KEYS = {
+    "config": ("credentials_file", 'credentials_file = "PATH", in the format of ~/.aws/credentials'),
+    "profile": ("profile", 'profile = "NAME", of the AWS files'),
+    "keyring": ("keyring_entry", 'keyring_entry = "SERVICE/USERNAME"'),
+    "systemd": ("credential_name", ""),  # may be left out
+}
+
+
+class Destination(Table):
+    """The bucket, and how it is reached."""
+
+    bucket: Annotated[Text, AfterValidator(values.bucket)]
+    """The bucket. Required; `run` waits until it is there."""
+    prefix: Annotated[str, AfterValidator(values.prefix)] = ""
+    """The start of every key, {prefix} in templates."""
+    region: Text = "us-east-1"
+    """The region of the bucket."""
+    endpoint_url: Annotated[str, AfterValidator(values.endpoint)] = ""
+    """The address of an S3-compatible store; empty: AWS."""
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    """How the bucket is named in requests: path (host/bucket), virtual (bucket.host), or auto."""
+    ca_bundle: OwnFile | None = Field(
+        default=None, description="The store's CA certificates (PEM), in place of the system's."
+    )
+    proxy: Annotated[str, AfterValidator(values.proxy)] = Field(
+        default="", description="The URL of an HTTP proxy; all requests go through it, over boto3 alone."
+    )
+    auth: Literal["default", "config", "profile", "instance", "keyring", "systemd"] = "default"
+    """Whose keys: default (as the AWS CLI finds them), config (credentials_file), profile, instance (the
+    role of the machine or container), keyring, systemd (LoadCredential)."""
+    credentials_file: OwnFile | None = Field(
+        default=None, description='With auth = "config": [default] of a file as ~/.aws/credentials.'
+    )
+    profile: Text | None = Field(
+        default=None, description='With auth = "profile": a profile of the AWS files, also of SSO.'
+    )
+    keyring_entry: Annotated[str, AfterValidator(values.keyring_entry)] | None = Field(
+        default=None,
+        description='With auth = "keyring": SERVICE/USERNAME. Its secret is ACCESS_KEY:SECRET_KEY.',
+    )
+    credential_name: Annotated[Text, AfterValidator(values.file_name)] | None = Field(
+        default=None,
+        description='With auth = "systemd": the name in LoadCredential=, else "s3". '
+        "Its content is as in ~/.aws/credentials, section [default].",
+    )
+    storage_class: Annotated[Token, Field(min_length=1)] = "STANDARD"
+    """The storage class of the objects."""
+    tags: Tags = Field(default={}, description="Object tags, sent with the object itself.")
+    sse: Literal["", "AES256", "aws:kms"] = ""
+    """Encryption by the store: AES256 or aws:kms; empty: as the bucket has it."""
+    kms_key_id: Token = Field(
+        default="", description='With sse = "aws:kms": the key; empty: the account\'s own for S3.'
+    )
+    acl: Literal[
+        "",
+        "private",
+        "public-read",
+        "public-read-write",
+        "authenticated-read",
+        "aws-exec-read",
+        "bucket-owner-read",
+        "bucket-owner-full-control",
+    ] = Field(default="", description="A canned ACL; empty: the bucket's default.")
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What tells one bucket from another: equal places hold the same keys."""
+        return self.endpoint_url, self.bucket
+
+    @model_validator(mode="after")
+    def _auth_has_its_keys(self) -> "Destination":
+        for mode, (key, example) in AUTH_KEYS.items():
+            given = getattr(self, key) is not None
+            if given and self.auth != mode:
+                raise ValueError(
+                    f'{key} is read only with auth = "{mode}"; set that, or leave {key} out'
+                )
+            if example and self.auth == mode and not given:
+                raise ValueError(f'auth = "{mode}" needs {example}')
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> "Destination":
+        if self.kms_key_id and self.sse != "aws:kms":
+            raise ValueError('kms_key_id is read only with sse = "aws:kms"; set that, or leave it out')
+        if self.ca_bundle is not None and self.endpoint_url.startswith("http:"):
+            raise ValueError(
+                f"ca_bundle is for https, and endpoint_url is {self.endpoint_url}; correct one of them"
+            )
+        if self.addressing_style == "virtual" and not values.is_host_name(self.bucket):
+            raise ValueError(
+                f"the bucket {self.bucket!r} cannot be part of a host name; "
+                'write addressing_style = "path" or "auto"'
+            )
+        return self
+
+    def trusted_bundle(self) -> Path | None:
+        """`ca_bundle`, else $AWS_CA_BUNDLE: boto3 would obey that by itself, and awscrt would not."""
+        bundle = os.environ.get("AWS_CA_BUNDLE")
+        return self.ca_bundle or (Path(bundle) if bundle else None)
+
+    def key_file(self) -> Path:
+        """The AWS credentials file of auth = "config" or "systemd". Raises `ConfigError`.
+
+        Asked only by those who connect: the other commands run outside of the unit as well.
+        """
+        if self.credentials_file is not None:
+            return self.credentials_file
+        name = self.credential_name or "s3"
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise ConfigError(
+                'auth = "systemd" finds no $CREDENTIALS_DIRECTORY',
+                hint=f"start hotfolder by a unit with LoadCredential={name}:/etc/hotfolder/credentials",
+            )
+        return Path(directory) / name

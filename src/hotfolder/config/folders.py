@@ -1,0 +1,123 @@
+"""[defaults], [folders.NAME] and their groups."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    model_validator,
+)
+
+from hotfolder.config import values
+from hotfolder.config.destination import Destination
+from hotfolder.config.types import Compression, Duration, Patterns, Table, Tags, Token
+from hotfolder.core.grouping import GroupBy
+from hotfolder.core.routing import Layout
+
+
+class RouteKeys(Table):
+    """What becomes of a file; may stand in [defaults], in a folder, and in a group."""
+
+    key: Annotated[str, AfterValidator(values.template)] = "{prefix}/{relpath}{ext}"
+    """The object's key. Variables: {prefix} {folder} {group} {grouppath} {name} {stem} {relpath} {ext}
+    {date:%Y/%m/%d} {timestamp} {sha256} {host} {vars.NAME}."""
+    compression: Compression = "tar.gz"
+    """What a file is packed into: tar.gz, gz, tar.zst, zst, or none."""
+    level: Annotated[str | int, AfterValidator(values.level)] = "fast"
+    """How hard to compress: fast, balanced, small, or a number of the codec."""
+    storage_class: Annotated[Token, Field(min_length=1)] | None = None
+    """Storage class of the objects; the destination's if it is not set."""
+    tags: Tags | None = None
+    """Tags of the objects; the destination's if they are not set."""
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> Self:
+        most = 22 if self.compression in {"tar.zst", "zst"} else 9
+        if isinstance(self.level, int) and not 1 <= self.level <= most:
+            raise ValueError(f"level {self.level} does not fit {self.compression}; write 1 to {most}")
+        return self
+
+
+class Group(Table):
+    """A group of a folder: what it takes, and what differs for its files."""
+
+    extensions: Annotated[tuple[str, ...], AfterValidator(values.extensions)] = ()
+    """Endings of the names that it takes, as in [".mp4", ".json"]; empty: every name."""
+    include: Patterns = ()
+    """Patterns as in .gitignore, below the inbox; it takes only what matches one of them."""
+    key: Annotated[str | None, AfterValidator(values.template)] = None
+    """As in the folder; the folder's if it is not set. So are the keys below."""
+    compression: Compression | None = None
+    """What a file is packed into."""
+    level: Annotated[str | int | None, AfterValidator(values.level)] = None
+    """How hard to compress."""
+    storage_class: Annotated[Token, Field(min_length=1)] | None = None
+    """Storage class of the objects."""
+    tags: Tags | None = None
+    """Tags of the objects."""
+
+
+class FolderKeys(RouteKeys):
+    """What may stand in [defaults] and in a folder."""
+
+    settle: Duration = 5.0
+    """A file is whole after this time without a change, unless a program has it open for writing."""
+    rescan: Duration = 300.0
+    """How often the whole inbox is walked; events are only hints."""
+    ignore: Patterns = ()
+    """Patterns as in .gitignore, below the inbox; system files are left alone anyway."""
+    include: Patterns = ()
+    """Patterns as in .gitignore; if there are any, what matches none of them is left alone."""
+    group_by: GroupBy = "top-directory"
+    """What makes a group: the top directory of a file, or the folder (then its groups' extensions)."""
+    completed_layout: Layout = "tree"
+    """How completed/ is laid out: tree (as the inbox), flat (names only), dated (tree below a date)."""
+    file_attempts: Annotated[int, Field(ge=1)] = 5
+    """Tries for a file that fails by its own fault, before it goes to failed/."""
+
+
+class Folder(FolderKeys):
+    """One watched folder."""
+
+    inbox: Path
+    """Where files are dropped. Required; `run` waits for it, as it may be a mount."""
+    completed: Path
+    """Where delivered originals go; beside the inbox if it is not set."""
+    failed: Path
+    """Where files go that can never be delivered; beside the inbox if it is not set."""
+    destination: Destination
+    """Keys of [destination] that differ for this folder."""
+    groups: dict[str, Group] = Field(default={})
+    """The groups that this folder may hold; without any, every top directory is one."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Folder":
+        for name, path in outputs(self):
+            if path == self.inbox or self.inbox in path.parents or path in self.inbox.parents:
+                raise ValueError(f"{name} ({path}) and inbox ({self.inbox}) must not lie in each other")
+        if self.completed == self.failed:
+            raise ValueError(f"completed and failed are both {self.completed}; give each its own folder")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> "Folder":
+        for name in self.groups:
+            if not name or "/" in name or name in {".", ".."}:
+                raise ValueError(f"a group cannot be named {name!r}: it is the name of a directory")
+            self.rules_of(name)
+        return self
+
+    def rules_of(self, group: str) -> RouteKeys:
+        """The keys that hold for the files of one group."""
+        own = self.groups.get(group, Group())
+        return RouteKeys(
+            **{
+                key: getattr(self, key) if getattr(own, key) is None else getattr(own, key)
+                for key in RouteKeys.model_fields
+            }
+        )
+
+
+def outputs(folder: Folder) -> tuple[tuple[str, Path], tuple[str, Path]]:
+    return ("completed", folder.completed), ("failed", folder.failed)

@@ -1,0 +1,214 @@
+"""All settings together, and what must hold between them."""
+
+import itertools
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hotfolder.config import values
+from hotfolder.config.destination import AUTH_KEYS, Destination
+from hotfolder.config.folders import Folder, FolderKeys, outputs
+from hotfolder.config.types import Duration, Table, Variable
+from hotfolder.core.routing import Route, could_collide, parse_template
+from hotfolder.core.segments import MIB, MIN_PART
+
+EXTENSIONS = {"tar.gz": ".tar.gz", "gz": ".gz", "tar.zst": ".tar.zst", "zst": ".zst", "none": ""}
+
+
+class Transfer(Table):
+    """How files are sent, and how much that may take."""
+
+    workers: Annotated[int, BeforeValidator(values.workers)] = values.workers("cpu*4")
+    """Packing threads: a number, or a multiple of the processors."""
+
+    requests: Annotated[int, Field(ge=1, le=256)] = 64
+    """Requests to the store at the same time."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = 12
+    """Tries of each request, before the file or the store is given a rest."""
+
+    connect_timeout: Duration = 20.0
+    """How long a connection may take to come about."""
+
+    read_timeout: Duration = 300.0
+    """How long the store may be silent before a request is given up and tried again."""
+
+    part_size: Annotated[
+        ByteSize | None, BeforeValidator(values.part_size), values.at_least(MIN_PART, "5MiB, S3's limit")
+    ] = None
+    """A ceiling for the parts of large files. `auto`: the larger the file, the larger its parts."""
+
+    memory: Annotated[ByteSize, values.at_least(64 * MIB, "64MiB")] = ByteSize(256 * MIB)
+    """The bound on all buffers together."""
+
+
+class StatusKeys(Table):
+    """The heartbeat."""
+
+    file: Path = Path("status.json")
+    """The heartbeat file: in the state folder, unless the path is absolute."""
+
+    interval: Annotated[Duration, Field(gt=0)] = 2.0
+    """How often it is written."""
+    group_key: Annotated[str, AfterValidator(values.group_key)] = "groups"
+    """What the heartbeat calls the groups: "reels" gives "reels" and "current_reel"."""
+
+
+class Log(Table):
+    """What is told on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important events that are told."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    """`console` for people, `json` one object a line. `auto`: console on a terminal, else JSON."""
+
+
+class Settings(BaseSettings):
+    """All settings. The environment (`HOTFOLDER_` + key path with `__`) goes over the file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        env_prefix="HOTFOLDER_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    state_dir: Path
+    """The folder of ledger, journal, heartbeat and lock. It must be on a local disk."""
+
+    destination: Destination
+    """Where the files go."""
+
+    vars: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Variable] = {}
+    """Your own variables for keys: {vars.NAME}."""
+
+    defaults: FolderKeys = FolderKeys()
+    """Keys for every folder; a folder's own key goes before."""
+
+    folders: Annotated[dict[str, Folder], Field(min_length=1)]
+    """The watched folders: one table each, under a name of your choice."""
+
+    transfer: Transfer = Transfer()
+    """How files are sent, and how much that may take."""
+
+    status: StatusKeys = StatusKeys()
+    """The heartbeat."""
+
+    log: Log = Log()
+    """What is told on standard error."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings' signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not read
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_reach_folders(cls, raw: Any) -> Any:
+        folders, defaults = raw.get("folders"), raw.get("defaults", {})
+        destination = raw.get("destination", {})
+        if isinstance(folders, Mapping) and isinstance(defaults, Mapping):
+            filled = {name: _filled(folder, defaults, destination) for name, folder in folders.items()}
+            return {**raw, "folders": filled}
+        return raw
+
+    @model_validator(mode="after")
+    def _folders_stay_apart(self) -> "Settings":
+        for one, other in itertools.permutations(self.folders, 2):
+            inbox = self.folders[one].inbox
+            theirs = self.folders[other]
+            for role, path in (("inbox", theirs.inbox), *outputs(theirs)):
+                if path == inbox or inbox in path.parents or (role != "inbox" and path in inbox.parents):
+                    raise ValueError(
+                        f"the inbox of {one!r} ({inbox}) and the {role} folder of {other!r} ({path}) "
+                        "must not be the same nor lie in each other; give each its own"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _variables_are_there(self) -> "Settings":
+        for name, folder in self.folders.items():
+            for key in {folder.key, *(group.key for group in folder.groups.values() if group.key)}:
+                for missing in sorted(parse_template(key).own_variables() - set(self.vars)):
+                    raise ValueError(
+                        f"the key {key!r} of folder {name!r} needs {{vars.{missing}}}; "
+                        f'add {missing} = "…" under [vars]'
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_stay_apart(self) -> "Settings":
+        for one, other in itertools.combinations(self.folders, 2):
+            if self.folders[one].destination.place != self.folders[other].destination.place:
+                continue
+            for mine, theirs in itertools.product(self._routes(one), self._routes(other)):
+                if could_collide(mine, theirs):
+                    raise ValueError(
+                        f"the folders {one!r} and {other!r} could make the same key; "
+                        'begin each key with {folder}, as in key = "{prefix}/{folder}/{relpath}{ext}"'
+                    )
+        return self
+
+    def _routes(self, name: str) -> list[Route]:
+        return [self.route(name, group) for group in ("", *self.folders[name].groups)]
+
+    def route(self, name: str, group: str = "") -> Route:
+        """How the files of a folder's group become keys."""
+        folder = self.folders[name]
+        rules = folder.rules_of(group)
+        return Route(
+            folder=name,
+            template=parse_template(rules.key),
+            prefix=folder.destination.prefix,
+            ext=EXTENSIONS[rules.compression],
+            host=socket.gethostname(),
+            own=self.vars,
+            by_directory=folder.group_by == "top-directory",
+        )
+
+    @property
+    def status_file(self) -> Path:
+        return self.state_dir / self.status.file
+
+    def as_toml_table(self) -> dict[str, Any]:
+        """The effective values, for people; nothing in a configuration is secret by construction."""
+        table = self.model_dump(mode="json", exclude_none=True)
+        for folder in table["folders"].values():
+            if folder["destination"] == table["destination"]:
+                del folder["destination"]
+        return table
+
+
+def _filled(folder: Any, defaults: Mapping[str, Any], destination: Any) -> Any:
+    """A raw folder table with [defaults], the destination, and the siblings of its inbox as outputs."""
+    if not isinstance(folder, Mapping):
+        return folder
+    filled = {**defaults, **folder}
+    parent = Path(str(filled.get("inbox", ""))).parent
+    filled.setdefault("completed", parent / "completed")
+    filled.setdefault("failed", parent / "failed")
+    own = filled.get("destination", {})
+    if isinstance(destination, Mapping) and isinstance(own, Mapping):
+        dropped = {key for key, _ in AUTH_KEYS.values()} if "auth" in own else set()
+        shared = {key: value for key, value in destination.items() if key not in dropped}
+        filled["destination"] = {**shared, **own}
+    return filled
