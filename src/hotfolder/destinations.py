@@ -11,8 +11,8 @@ from hotfolder.adapters.s3 import (
     S3Settings,
     SecretLogin,
 )
-from hotfolder.config import Destination, Transfer
-from hotfolder.core.s3_words import ObjectOptions
+from hotfolder.config import Destination, Transfer, proxy_of_environment
+from hotfolder.core.s3_words import ObjectOptions, is_loopback
 
 
 def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
@@ -40,8 +40,11 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
 
 
 def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | None:
-    """What sends small objects; None where boto3 has to: awscrt's client takes no proxy."""
-    if destination.proxy:
+    """What sends small objects; None where boto3 has to.
+
+    awscrt's client takes no proxy, and cannot be kept from one that the environment names.
+    """
+    if destination.proxy or (is_loopback(destination.endpoint_url) and proxy_of_environment()):
         return None
     return CrtPutEngine(
         region=destination.region,

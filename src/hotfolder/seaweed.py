@@ -240,10 +240,20 @@ class SeaweedFS:
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
-        if _status(self.s3_port, "/") is None:
+        if _status(self.s3_port, "/") is None or not self._has_volumes():
             return False
         # weed makes the bucket about a second after S3 answers, and only its filer tells.
         return not self._bucket or _status(self._ports["filer.port"], f"/buckets/{self._bucket}/") == 200
+
+    def _has_volumes(self) -> bool:
+        """Whether the volume server has reported to the master: until then every GET is a 500."""
+        try:
+            answer = _ask("GET", self._ports["master.port"], "/dir/status")
+            topology = json.loads(answer[1])["Topology"] if answer else {}
+        except (ValueError, KeyError):
+            return False
+        racks = [rack for center in topology.get("DataCenters") or () for rack in center["Racks"] or ()]
+        return any(rack["DataNodes"] for rack in racks)
 
     def _failure(self, what: str) -> LocalError:
         tail = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
@@ -251,11 +261,17 @@ class SeaweedFS:
 
 
 def _status(port: int, path: str) -> int | None:
-    """The HTTP status of a HEAD, or None while nothing answers (the caller asks until its deadline)."""
+    answer = _ask("HEAD", port, path)
+    return answer[0] if answer else None
+
+
+def _ask(method: str, port: int, path: str) -> tuple[int, bytes] | None:
+    """Status and body, or None while nothing answers (the caller asks until its deadline)."""
     connection = http.client.HTTPConnection(_HOST, port, timeout=2)
     try:
-        connection.request("HEAD", path)
-        return connection.getresponse().status
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
         return None
     finally:

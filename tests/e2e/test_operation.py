@@ -112,6 +112,13 @@ def test_upload_of_a_link_or_of_nothing_is_said_and_the_rest_goes_on(box: Box, t
     assert "2 left" in done.stdout
 
 
+def test_a_store_on_this_machine_is_not_asked_through_a_proxy(box: Box) -> None:
+    dead = "http://127.0.0.1:9"
+    box.start(http_proxy=dead, HTTP_PROXY=dead, https_proxy=dead)
+    (box.inbox / "a").write_bytes(b"data")
+    box.wait(lambda: (box.completed / "a").exists())
+
+
 def test_run_waits_for_an_absent_store_and_delivers_when_it_comes(tmp_path: Path) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))

@@ -1,6 +1,7 @@
 """[destination]: the bucket, and how it is reached."""
 
 import os
+import urllib.request
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,11 @@ AUTH_KEYS = {
     "keyring": ("keyring_entry", 'keyring_entry = "SERVICE/USERNAME"'),
     "systemd": ("credential_name", ""),  # may be left out
 }
+
+
+def proxy_of_environment() -> bool:
+    """Whether the environment names a proxy (http_proxy and the like)."""
+    return bool(urllib.request.getproxies_environment())
 
 
 class Destination(Table):

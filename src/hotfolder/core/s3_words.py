@@ -7,7 +7,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from hotfolder.core.errors import FileRejected
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
@@ -55,6 +55,12 @@ _FIELDS = {
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
 }
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address leads to this very machine."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def checked_key(key: str) -> str:

@@ -16,7 +16,7 @@ from botocore.config import Config
 from hotfolder.adapters.s3.logins import DefaultLogin, Login
 from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble
 from hotfolder.core.ports import SigningKeys
-from hotfolder.core.s3_words import ObjectOptions
+from hotfolder.core.s3_words import ObjectOptions, is_loopback
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -123,6 +123,13 @@ class S3Connection:
         self._refused = True
 
 
+def _proxies(settings: S3Settings) -> dict[str, str] | None:
+    """None leaves it to the environment, which never means a store on this very machine."""
+    if settings.proxy:
+        return {"http": settings.proxy, "https": settings.proxy}
+    return {} if is_loopback(settings.endpoint_url) else None
+
+
 class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
     """SigV4 over the SHA-256 that the checksum header already holds: the body is hashed once, by us.
 
@@ -163,7 +170,7 @@ def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
         response_checksum_validation="when_required",
         parameter_validation=False,  # it knows no body but bytes and files; keys are checked here
         tcp_keepalive=True,
-        proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+        proxies=_proxies(settings),
     )
     trusted = str(checked_bundle(settings.ca_bundle)) if settings.ca_bundle else None
     try:
