@@ -57,6 +57,7 @@ class Sender:
         plan, need = self._plan(packed)
         # A quarter stays free for small files beside a large one.
         most = max(need.least, min(need.most, self._limits.memory * 3 // 4))
+        on_stage("queued")  # for its share of the memory
         async with self._buffers.lease(need.least, most) as granted:
             packed.window, in_flight = need.within(granted)
             on_stage("packing")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotfolder.core.pulse import is_living, is_stale, silence
+from hotfolder.core.pulse import completed, is_living, is_stale, silence
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,11 @@ def test_silence_is_death_unless_it_was_announced(
 
 def test_a_clock_that_was_set_back_makes_no_silence() -> None:
     assert silence({"last_update": 1000.0}, 900.0) == 0.0
+
+
+def test_a_heartbeat_of_an_older_version_says_nothing_of_what_it_did_not_know() -> None:
+    old = {"phase": "stopped", "destination": {"state": "ok"}, "left": {"count": 1, "first": ["x"]}}
+    new = completed(old)
+    assert new["put_off"] == {"count": 0, "first": []}
+    assert new["left"] == old["left"]
+    assert new["destination"] == {"state": "ok", "hint": None}

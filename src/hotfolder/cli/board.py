@@ -38,11 +38,11 @@ def headline(view: View) -> Text:
     state = view.state
     if view.stale:
         fate = {
-            True: f"its process {state['pid']} still exists: it is stuck; see its log",
-            False: f"its process {state['pid']} is gone; start it again",
-            None: f"it was process {state['pid']} on {shown(state['host'])}; look there",
+            True: f": process {state['pid']} still exists",
+            False: f": process {state['pid']} is gone",
+            None: "",
         }[view.process]
-        text = f"no heartbeat for {span(view.silence)}: the daemon is likely dead; {fate}"
+        text = f"no heartbeat for {span(view.silence)}: the daemon is likely dead{fate}"
         return Text(text, style="bold red")
     phase, style = state["phase"], _PHASE_STYLES.get(state["phase"], "bold")
     if phase == "stopped":
@@ -55,6 +55,17 @@ def headline(view: View) -> Text:
     if state["waiting"]["count"]:
         return Text(f"{phase}: {state['waiting']['count']} waiting", style=style)
     return Text(str(phase), style=style)
+
+
+def advice(view: View) -> str:
+    """What to do about a daemon that is likely dead; empty for any other."""
+    if not view.stale:
+        return ""
+    return {
+        True: "it is stuck, or the process is another by now; see its log",
+        False: "start it again; what follows is the last that it told",
+        None: f"it was process {view.state['pid']} on {shown(view.state['host'])}; look there",
+    }[view.process]
 
 
 def facts(view: View) -> list[tuple[str, Text]]:
@@ -112,7 +123,7 @@ def picture(view: View, width: int, height: int | None) -> list[RenderableType]:
     grid.add_column(width=width - _LABEL - 2, overflow="fold")
     for word, fact in told:
         grid.add_row(word, fact)
-    drawn: list[RenderableType] = [headline(view), grid]
+    drawn: list[RenderableType] = [_first_lines(view, width), grid]
     few = height is not None
     groups = _groups(view.state["groups"], _LESS if few else 50)
     left = _left(view, width, 3 if few else 20)
@@ -123,6 +134,16 @@ def picture(view: View, width: int, height: int | None) -> list[RenderableType]:
         if section:
             drawn += [Text(), *section]
     return drawn
+
+
+def _first_lines(view: View, width: int) -> Table:
+    """The headline, on more lines than one where the terminal is narrow, and the advice."""
+    grid = Table.grid()
+    grid.add_column(width=width, overflow="fold")
+    grid.add_row(headline(view))
+    if view.stale:
+        grid.add_row(advice(view))
+    return grid
 
 
 def flight_rows(view: View) -> list[Row]:
@@ -188,7 +209,7 @@ def _failures(view: View, width: int, most: int) -> list[RenderableType]:
         return []
     lines: list[RenderableType] = [Text("last failures", style="red")]
     for entry in view.failures[:most]:
-        name = shorten(nearer(entry["target_path"], view.inboxes), width - 23)
+        name = shorten(nearer(entry["target_path"] or "", view.inboxes), width - 23)
         lines += [Text(f"  {local_time(entry['completed_at'])}  {name}")]
         lines += [reason_below(entry["error_message"], width)]
     return lines

@@ -160,7 +160,7 @@ def _cells(entry: Mapping[str, Any], inboxes: Sequence[str]) -> tuple[str, ...]:
         str(entry["status"]),
         size(entry.get("original_size")),
         size(entry.get("compressed_size")),
-        nearer(entry["target_path"], inboxes),
+        nearer(entry["target_path"] or "", inboxes),
         shown(entry["error_message"] or ""),
     )
 

@@ -20,7 +20,7 @@ from hotfolder.cli.output import local_time, out, say, shown
 from hotfolder.config import Settings
 from hotfolder.core.entries import seconds_of
 from hotfolder.core.errors import LocalError
-from hotfolder.core.pulse import is_stale, silence
+from hotfolder.core.pulse import completed, is_stale, silence
 from hotfolder.engine import open_ledger, read_heartbeat
 
 _REFRESH = 0.5  # seconds
@@ -92,8 +92,14 @@ def process_exists(state: Mapping[str, Any]) -> bool | None:
     return True
 
 
-def _beat(settings: Settings) -> dict[str, Any]:
+def read_beat(settings: Settings) -> dict[str, Any] | None:
+    """The last beat, of whatever version; None where there is none."""
     state = read_heartbeat(settings)
+    return None if state is None else completed(state)
+
+
+def _beat(settings: Settings) -> dict[str, Any]:
+    state = read_beat(settings)
     if state is None:
         raise LocalError(
             f"there is no heartbeat at {settings.status_file}",
@@ -125,7 +131,7 @@ def _watch(settings: Settings) -> None:
                 say(board.headline(_view(settings, state, failures)).plain)
                 out.file.flush()
                 time.sleep(settings.status.interval)
-                state = read_heartbeat(settings) or state
+                state = read_beat(settings) or state
         with Live(console=out, screen=True, auto_refresh=False) as live:
             while True:
                 if state["started_at"] != started:
@@ -134,7 +140,7 @@ def _watch(settings: Settings) -> None:
                 live.update(Group(*board.picture(view, out.width, out.height)), refresh=True)
                 time.sleep(_REFRESH)
                 with suppress(LocalError):  # being replaced on a full disk: the last beat grows old
-                    state = read_heartbeat(settings) or state
+                    state = read_beat(settings) or state
     if out.is_terminal:
         _print(_view(settings, state, failures))
 
@@ -146,6 +152,8 @@ def _print(view: board.View) -> None:
             out.print(drawn)
         return
     say(board.headline(view).plain)
+    if view.stale:
+        say(board.advice(view))
     for word, fact in board.facts(view):
         say(f"{word:<11} {fact.plain}")
     rows = board.flight_rows(view)

@@ -33,6 +33,7 @@ from hotfolder.cli.output import (
     status_style,
 )
 from hotfolder.cli.records import inboxes_of
+from hotfolder.cli.watching import read_beat
 from hotfolder.config import Folder, Settings
 from hotfolder.core.entries import timestamp
 from hotfolder.core.errors import HotfolderError, LocalError
@@ -48,7 +49,7 @@ from hotfolder.core.timeline import (
     traces_of,
     why_waiting,
 )
-from hotfolder.engine import open_ledger, read_heartbeat
+from hotfolder.engine import open_ledger
 
 _MOST_OPERATIONS = 1_000  # that one name may have in the ledger; the newest are shown
 _MOST_LISTED = 20
@@ -89,7 +90,7 @@ def show(
 ) -> None:
     """Where is my file: its whole timeline, and if it waits, why and until when."""
     settings = settings_of(config, debug=debug, log_level=log_level)
-    state, now = read_heartbeat(settings), time.time()
+    state, now = read_beat(settings), time.time()
     living = state is not None and is_living(state, now, settings.status.interval)
     flights = list(_in_flight(state, wanted)) if state is not None and living else []
     waiting = list(_waiting(settings, state, wanted, living=living))
@@ -217,7 +218,7 @@ def _recorded(settings: Settings, wanted: str) -> Iterator[Sighting]:
         place = _original(entry)
         there = None if place is None else is_there(place, entry)
         yield Sighting(
-            entry["target_path"],
+            entry["target_path"] or "",
             local_time(entry["completed_at"]),
             entry["status"],
             entry.get("original_size"),

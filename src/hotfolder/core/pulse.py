@@ -24,3 +24,15 @@ def is_stale(state: Mapping[str, Any], now: float, interval: float) -> bool:
 def is_living(state: Mapping[str, Any], now: float, interval: float) -> bool:
     """Whether a daemon works now, as far as its heartbeat tells."""
     return state["phase"] != "stopped" and not is_stale(state, now, interval)
+
+
+def completed(state: Mapping[str, Any]) -> dict[str, Any]:
+    """`state` with the fields that a heartbeat of an older version lacks, each saying nothing."""
+    nothing = {"count": 0, "first": []}
+    return {
+        "left": nothing,
+        "put_off": nothing,
+        "hold": None,
+        **state,
+        "destination": {"hint": None, **state["destination"]},
+    }

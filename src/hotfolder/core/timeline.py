@@ -68,7 +68,7 @@ def is_named(entry: Mapping[str, Any], wanted: str) -> bool:
     """
     if not wanted:
         return False
-    path = str(entry["target_path"])
+    path = entry["target_path"] or ""  # a search has none
     if wanted == entry["target_name"] or path == wanted or path.endswith(f"/{wanted.lstrip('/')}"):
         return True
     if is_id(entry["operation_id"], wanted):

@@ -1,0 +1,82 @@
+"""What the heartbeat tells of files in flight and of files that are put off."""
+
+from dataclasses import replace
+
+import pytest
+
+from hotfolder.activity import Activity, Waiting
+from hotfolder.core.records import Fingerprint, Job
+
+JOB = Job("id-1", "run", "media", "/srv/inbox", "a.mov", "media", Fingerprint(1, 2, 1000, 3, 4), 5.0)
+
+
+class Clock:
+    now = 5000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def activity(clock: Clock) -> Activity:
+    return Activity(version="0", pid=1, host="nas", clock=clock)
+
+
+def test_a_file_that_is_read_whole_has_nothing_left(activity: Activity) -> None:
+    flight = activity.begin(JOB)
+    flight.read(400)
+    beat = activity.snapshot(Waiting(), {})
+    (active,) = beat["active"]
+    assert active["bytes"] == 400
+    assert active["bytes_per_second"] > 0
+    assert beat["bytes_per_second"] > 0
+    flight.read(600)
+    (active,) = activity.snapshot(Waiting(), {})["active"]
+    assert active["eta_seconds"] == 0.0
+
+
+def test_what_is_put_off_is_told_soonest_first_until_it_is_tried_again(
+    activity: Activity, clock: Clock
+) -> None:
+    for name, seconds in (("late", 60.0), ("soon", 5.0), ("next", 30.0)):
+        activity.put_off(replace(JOB, relpath=name), "refused", 3, seconds)
+    told = activity.snapshot(Waiting(), {})["put_off"]
+    assert told["count"] == 3
+    assert told["first"][0] == {
+        "path": "/srv/inbox/soon",
+        "why": "refused",
+        "attempt": 3,
+        "until": 5005.0,
+    }
+    activity.begin(replace(JOB, relpath="next"))
+    clock.now += 10
+    told = activity.snapshot(Waiting(), {})["put_off"]
+    assert [put["path"] for put in told["first"]] == ["/srv/inbox/late"]
+
+
+def test_a_flood_of_files_that_are_put_off_is_bounded(activity: Activity, clock: Clock) -> None:
+    for number in range(1500):
+        activity.put_off(replace(JOB, relpath=str(number)), "refused", 2, 10.0)
+    told = activity.snapshot(Waiting(), {})["put_off"]
+    assert (told["count"], len(told["first"])) == (1000, 20)
+    clock.now += 20
+    activity.put_off(JOB, "refused", 2, 10.0)
+    assert activity.snapshot(Waiting(), {})["put_off"]["count"] == 1
+
+
+def test_an_outage_is_told_with_its_hint_apart(activity: Activity) -> None:
+    activity.set_destination("denied", error="no", hint="ask the owner", next_try=5001.0)
+    assert activity.snapshot(Waiting(), {})["destination"] == {
+        "state": "denied",
+        "since": 5000.0,
+        "last_error": "no",
+        "hint": "ask the owner",
+        "next_try": 5001.0,
+    }
+    activity.set_destination("ok")
+    assert activity.snapshot(Waiting(), {})["destination"]["hint"] is None
