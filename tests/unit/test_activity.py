@@ -30,13 +30,13 @@ def activity(clock: Clock) -> Activity:
 def test_a_file_that_is_read_whole_has_nothing_left(activity: Activity) -> None:
     flight = activity.begin(JOB)
     flight.read(400)
-    beat = activity.snapshot(Waiting(), {})
+    beat = activity.snapshot(Waiting(), {}, {})
     (active,) = beat["active"]
     assert active["bytes"] == 400
     assert active["bytes_per_second"] > 0
     assert beat["bytes_per_second"] > 0
     flight.read(600)
-    (active,) = activity.snapshot(Waiting(), {})["active"]
+    (active,) = activity.snapshot(Waiting(), {}, {})["active"]
     assert active["eta_seconds"] == 0.0
 
 
@@ -45,7 +45,7 @@ def test_what_is_put_off_is_told_soonest_first_until_it_is_tried_again(
 ) -> None:
     for name, seconds in (("late", 60.0), ("soon", 5.0), ("next", 30.0)):
         activity.put_off(replace(JOB, relpath=name), "refused", 3, seconds)
-    told = activity.snapshot(Waiting(), {})["put_off"]
+    told = activity.snapshot(Waiting(), {}, {})["put_off"]
     assert told["count"] == 3
     assert told["first"][0] == {
         "path": "/srv/inbox/soon",
@@ -55,28 +55,56 @@ def test_what_is_put_off_is_told_soonest_first_until_it_is_tried_again(
     }
     activity.begin(replace(JOB, relpath="next"))
     clock.now += 10
-    told = activity.snapshot(Waiting(), {})["put_off"]
+    told = activity.snapshot(Waiting(), {}, {})["put_off"]
     assert [put["path"] for put in told["first"]] == ["/srv/inbox/late"]
 
 
 def test_a_flood_of_files_that_are_put_off_is_bounded(activity: Activity, clock: Clock) -> None:
     for number in range(1500):
         activity.put_off(replace(JOB, relpath=str(number)), "refused", 2, 10.0)
-    told = activity.snapshot(Waiting(), {})["put_off"]
+    told = activity.snapshot(Waiting(), {}, {})["put_off"]
     assert (told["count"], len(told["first"])) == (1000, 20)
     clock.now += 20
     activity.put_off(JOB, "refused", 2, 10.0)
-    assert activity.snapshot(Waiting(), {})["put_off"]["count"] == 1
+    assert activity.snapshot(Waiting(), {}, {})["put_off"]["count"] == 1
 
 
 def test_an_outage_is_told_with_its_hint_apart(activity: Activity) -> None:
-    activity.set_destination("denied", error="no", hint="ask the owner", next_try=5001.0)
-    assert activity.snapshot(Waiting(), {})["destination"] == {
+    activity.set_destination("bucket", "denied", error="no", hint="ask the owner", next_try=5001.0)
+    assert activity.snapshot(Waiting(), {}, {})["destination"] == {
         "state": "denied",
         "since": 5000.0,
         "last_error": "no",
         "hint": "ask the owner",
         "next_try": 5001.0,
     }
-    activity.set_destination("ok")
-    assert activity.snapshot(Waiting(), {})["destination"]["hint"] is None
+    activity.set_destination("bucket", "ok")
+    assert activity.snapshot(Waiting(), {}, {})["destination"]["hint"] is None
+
+
+def test_planned_files_are_those_that_ended_that_fly_and_that_wait(activity: Activity) -> None:
+    one, two = JOB, replace(JOB, operation_id=JOB.operation_id[:-1] + "f")
+    activity.begin(one)
+    activity.begin(two)
+    activity.end(one, "success")
+    told = activity.snapshot(Waiting(), {JOB.group: 3, "logs": 1}, {})["groups"]
+    assert (told[JOB.group]["planned_files"], told[JOB.group]["uploaded"]) == (5, 1)
+    assert told[JOB.group]["completed_at"] is None
+    assert told["logs"]["planned_files"] == 1
+    activity.end(two, None)  # put off: it waits
+    activity.begin(two)
+    activity.end(two, "failed")
+    told = activity.snapshot(Waiting(), {}, {})["groups"]
+    assert told[JOB.group]["planned_files"] == told[JOB.group]["uploaded"] + told[JOB.group]["failed"]
+    assert told[JOB.group]["completed_at"] is not None
+
+
+def test_the_destination_that_is_in_trouble_is_told_first(activity: Activity) -> None:
+    activity.set_destination("a", "ok")
+    activity.set_destination("b", "denied", error="no")
+    beat = activity.snapshot(Waiting(), {}, {})
+    assert beat["destination"]["state"] == "denied"
+    assert {name: state["state"] for name, state in beat["destinations"].items()} == {
+        "a": "ok",
+        "b": "denied",
+    }
