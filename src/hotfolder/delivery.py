@@ -36,7 +36,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the files of one folder need on their way. Made by `app`."""
+    """What the files of one folder need on their way. Made by `engine`."""
 
     packer: Packer
     sender: Sender
@@ -64,10 +64,7 @@ async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
         )
         entry = success_entry(job, packed, sent, tools, started)
     flight.stage("recording")
-    place = routing.completed_place(job.relpath, tools.layout, job.made_at)
-    return await tools.recorder.finish(
-        ending(job, tools.on_success, entry, place, tools.inbox), flight.stage
-    )
+    return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
 
 
 async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dict[str, Any]:
@@ -85,9 +82,7 @@ async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dic
         command_args=tools.command_args,
     )
     flight.stage("giving up")
-    return await tools.recorder.finish(
-        ending(job, tools.on_failure, entry, job.relpath, tools.inbox), flight.stage
-    )
+    return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
 
 
 def label(job: Job, packed: Packed, rules: Rules, sha256: bytes | None) -> Label:
@@ -136,19 +131,19 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
     )
 
 
-def ending(
-    job: Job, disposition: Disposition, entry: dict[str, Any], place: str, inbox: str
-) -> JournalRow:
-    """The row that makes the decision durable; the original goes to `place` in completed/ or failed/."""
+def ending(job: Job, entry: dict[str, Any], tools: Tools) -> JournalRow:
+    """The row that makes the decision durable: which line it will be, and where the original goes."""
+    given_up = entry["status"] == Status.FAILED
+    place = routing.completed_place(job.relpath, tools.layout, job.made_at)
     return JournalRow(
         operation_id=job.operation_id,
         folder=job.folder,
         relpath=job.relpath,
         fingerprint=job.fingerprint,
-        disposition=disposition,
-        target=place,
+        disposition=tools.on_failure if given_up else tools.on_success,
+        target=job.relpath if given_up else place,
         entry=entry,
-        root="" if job.root == inbox else job.root,
+        root="" if job.root == tools.inbox else job.root,
     )
 
 

@@ -185,7 +185,7 @@ async def test_a_file_is_stored_proven_moved_and_recorded(works: Works, data: by
     assert info.metadata["hotfolder-size"] == str(len(data))
     assert info.metadata["hotfolder-operation"] == job.operation_id
     assert read_seal(stored[-80:]) == (hashlib.sha256(data).digest(), len(data))
-    assert works.log.stages == ["opening", "packing", "uploading", "recording"]
+    assert works.log.stages == ["opening", "queued", "packing", "uploading", "recording"]
     assert works.log.bytes_read == len(data)
     assert works.buffers.free == MEMORY
     assert works.store.uploads == {}
