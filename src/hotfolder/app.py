@@ -91,7 +91,13 @@ async def run(settings: Settings, *, once: bool = False, display: Display | None
             parts = _parts(made, once=once)
             daemon = Daemon(parts, once=once)
             await daemon.run()
-            return RunSummary(made.activity, daemon.left(), trouble_of(parts) if once else None)
+            left = daemon.left()
+            if made.recorder.put_off:
+                left[str(settings.state_dir)] = (
+                    f"{len(made.recorder.put_off)} files that a former run had proven are not to be seen: "
+                    "mount their volume"
+                )
+            return RunSummary(made.activity, left, trouble_of(parts) if once else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Commands about the configuration: config init, show, path."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,9 @@ def init(
         raise ConfigError(
             f"cannot write {config}: {error.strerror}", hint="name another with --config"
         ) from error
-    say(f"wrote {config}; set destination.bucket and folders.media.inbox in it, then `hotfolder run`")
+    named = "" if config == Path(FILE_NAME) else f" --config {shlex.quote(str(config))}"
+    say(f"wrote {config}; set destination.bucket and folders.media.inbox in it,")
+    say(f"then `hotfolder check{named}` and `hotfolder run{named}`")
 
 
 @app.command()
