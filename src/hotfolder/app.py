@@ -92,11 +92,11 @@ async def run(settings: Settings, *, once: bool = False, display: Display | None
             daemon = Daemon(parts, once=once)
             await daemon.run()
             left = daemon.left()
-            if made.recorder.put_off:
-                left[str(settings.state_dir)] = (
-                    f"{len(made.recorder.put_off)} files that a former run had proven are not to be seen: "
-                    "mount their volume"
+            if unseen := len(made.recorder.put_off):
+                why = (
+                    f"{unseen} files that a former run had proven are not to be seen: mount their volume"
                 )
+                left[str(settings.state_dir)] = why
             return RunSummary(made.activity, left, trouble_of(parts) if once else None)
 
 
