@@ -1,5 +1,7 @@
 """What the doctor makes of the machine."""
 
+import errno
+import os
 from dataclasses import replace
 
 import pytest
@@ -170,7 +172,7 @@ def test_what_cannot_be_delivered_as_it_is() -> None:
     def said(census: Census) -> Finding:
         return census_finding("w", "/srv/in", census, user="hf")
 
-    assert "3 files in 1 folder; 2 more" in said(Census(3, 1, odd=2)).what
+    assert "3 files in 1 folder; 2 entries stay" in said(Census(3, 1, odd=2)).what
     assert "at least 3 files" in said(Census(3, 1, whole=False)).what
     for census in (
         Census(0, 2, shut=1, first_shut="a"),
@@ -200,3 +202,10 @@ def test_words() -> None:
     assert [as_span(n) for n in (0, 59.6, 3600, 3725, 90061)] == ["0s", "1m", "1h", "1h 2m", "1d 1h"]
     found = [Finding("a", State.OK, ""), Finding("b", State.WARNING, ""), Finding("c", State.ERROR, "")]
     assert verdict(found) == (1, 1)
+
+
+def test_a_full_disk_is_no_question_of_rights() -> None:
+    full = os.strerror(errno.ENOSPC)
+    for found in (state(DONE, trouble=full), output(DONE, trouble=full)):
+        assert (found.state, found.fix) == (State.ERROR, "free space on its file system")
+        assert not found.commands

@@ -4,6 +4,8 @@ Limits of the kernel are in `limits_checkup`, the store in `store_checkup`. Size
 seconds. Every function returns a `Finding`; nothing here asks the machine.
 """
 
+import errno
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +13,8 @@ from enum import StrEnum
 
 _FULL, _SCARCE, _SCARCE_SHARE = 100_000_000, 1_000_000_000, 0.05  # bytes, and of the whole
 _FEWEST_INODES = 1000
+#: Reasons that no permission cures, in the words of the system.
+_NO_SPACE = frozenset({os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)})
 #: Types beside network and FUSE mounts whose files may change without this kernel's inotify.
 _BLIND_TYPES = frozenset({"overlay", "virtiofs", "vboxsf", "prl_fs", "drvfs"})
 
@@ -111,6 +115,9 @@ def state_finding(place: Place, *, network: str | None, trouble: str, user: str)
     why = place.trouble or trouble
     if not place.is_there or not (place.readable and place.writable):
         why = why or f"the user {user} may not write in {place.maker or path}"
+    if why in _NO_SPACE:
+        what = f"the state folder {path} cannot be used: {why}"
+        return Finding(name, State.ERROR, what, "free space on its file system")
     if why:
         return Finding(
             name,
@@ -212,6 +219,9 @@ def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user:
     why = place.trouble or trouble
     if not why and not (place.writable and (place.readable or not place.is_there)):
         why = f"the user {user} may not write in {place.maker or path}"
+    if why in _NO_SPACE:
+        what = f"files cannot be moved to {path}: {why}"
+        return Finding(name, State.ERROR, what, "free space on its file system")
     if why:
         return Finding(
             name,
@@ -275,7 +285,7 @@ def census_finding(name: str, path: str, census: Census, *, user: str) -> Findin
         files = counted(census.unreadable, "file")
         what = f"{user} may not read {files} in {path}, such as {census.first_unreadable}"
         return Finding(name, State.ERROR, what, fix, rights, numbers)
-    odd = f"; {census.odd} more are links or devices and stay" if census.odd else ""
+    odd = f"; {counted(census.odd, 'entry', 'entries')} stay: links or devices" if census.odd else ""
     return Finding(name, State.OK, f"waiting in {path}: {waiting}{odd}", numbers=numbers)
 
 
