@@ -36,7 +36,8 @@ _ATTEMPTS = 2
 def examine(settings: Settings, file: Path) -> Iterator[Finding]:
     """Every check in turn; nothing raises, and nothing but the doctor's own probes is changed."""
     folders = counted(len(settings.folders), "folder")
-    yield Finding("config", State.OK, f"{file}: {folders}, bucket {settings.destination.bucket!r}")
+    buckets = ", ".join(repr(destination.bucket) for _, destination in _destinations(settings))
+    yield Finding("config", State.OK, f"{file}: {folders}, bucket {buckets}")
     user = source.user_name(os.geteuid())
     pid = lock.holder(settings.state_dir / "lock")
     measured: set[int] = set()  # devices whose free space was told
@@ -50,13 +51,16 @@ def examine(settings: Settings, file: Path) -> Iterator[Finding]:
         count = yield from _folder(f"folders.{name}", folder, user, measured)
         counts.append(count)
     yield from _limits(settings, counts, daemon=pid)
-    for name, destination in _destinations(settings):
+    destinations = list(_destinations(settings))
+    for name, destination in destinations:
         try:
             s3 = s3_settings(destination, settings.transfer)
         except ConfigError as error:  # what `auth` needs is not here
             yield store_checkup.error_finding(f"{name}.credentials", error)
             continue
-        yield from asyncio.run(_destination(name, s3, prefix=destination.prefix))
+        for finding in asyncio.run(_destination(name, s3, prefix=destination.prefix)):
+            several = len(destinations) > 1
+            yield replace(finding, what=f"[{name}] {finding.what}") if several else finding
 
 
 def _destinations(settings: Settings) -> Iterator[tuple[str, Destination]]:
