@@ -4,9 +4,10 @@ import asyncio
 import itertools
 import os
 import signal
+import stat
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,15 @@ from hotfolder.config import Folder, Settings
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.records import PassedOver
 from hotfolder.daemon import Daemon, Parts, Watched, trouble_of
-from hotfolder.engine import MOST_FLIGHTS, Engine, Originals, engine, grouping_of, new_operation_id
+from hotfolder.engine import (
+    MOST_FLIGHTS,
+    Engine,
+    Originals,
+    engine,
+    grouping_of,
+    new_operation_id,
+    upload_lock,
+)
 from hotfolder.finding import Search
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.oneshot import OneShot
@@ -112,6 +121,7 @@ class UploadRequest:
     exclude: tuple[str, ...] = ()
     moment: float | None = None  # seconds since the epoch, for {timestamp} and {date}
     move: bool = False
+    config_file: Path | None = None
 
 
 async def upload(
@@ -132,7 +142,13 @@ async def upload(
     if task is not None:  # as Ctrl-C does: requests are cut, multipart uploads aborted
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    async with engine(settings) as made, _shown(made.activity, display):
+    async with AsyncExitStack() as stack:
+        if request.move:
+            stack.enter_context(StateLock(upload_lock(settings)))
+        made = await stack.enter_async_context(engine(settings, uploads=True))
+        await stack.enter_async_context(_shown(made.activity, display))
+        if request.move:
+            await made.recorder.recover()  # what a killed one left
         recording = asyncio.create_task(made.recorder.run())
         shot = OneShot(
             made.courier(
@@ -149,7 +165,9 @@ async def upload(
             device=os.stat(folder.completed).st_dev if request.move else None,
         )
         try:
-            trouble = await shot.deliver(_files_of(list(request.paths), ignored))
+            trouble = await shot.deliver(
+                _files_of(request.paths, ignored, _own_places(settings, request))
+            )
         finally:
             made.recorder.close()
             await recording
@@ -228,16 +246,66 @@ def _watcher_maker(
 
 
 def _files_of(
-    paths: list[Path], ignored: Callable[[str], bool]
+    paths: Sequence[Path], ignored: Callable[[str], bool], own: "_OwnPlaces"
 ) -> Iterator[tuple[str, str | PassedOver]]:
     """(root, relative path) of every file that is named, or lies below a folder that is."""
     for path in paths:
         whole = Path(os.path.abspath(path))
-        if whole.is_dir() and not whole.is_symlink():
-            found = walk(str(whole.parent), whole.name, ignored)
-            yield from ((str(whole.parent), relpath) for relpath in found)
+        root, real = str(whole.parent), os.path.realpath(whole)
+        try:
+            is_folder = stat.S_ISDIR(os.lstat(whole).st_mode)
+        except OSError as error:
+            yield root, PassedOver(whole.name, f"cannot be looked at: {error.strerror}")
+            continue
+        inside = (why for mine, why in own.never.items() if f"{real}/".startswith(f"{mine}/"))
+        why = next(inside, None)
+        if why is not None:
+            yield root, PassedOver(whole.name, why)
+        elif is_folder:
+            below = {
+                f"{whole.name}/{mine[len(real) + 1 :]}": why
+                for mine, why in (own.never | own.unless_named).items()
+                if mine.startswith(f"{real}/") and os.path.lexists(mine)
+            }
+            yield from ((root, PassedOver(relpath, why)) for relpath, why in below.items())
+            skipped = partial(_is_skipped, ignored, below)
+            yield from ((root, relpath) for relpath in walk(root, whole.name, skipped))
         else:
-            yield str(whole.parent), whole.name
+            yield root, whole.name
+
+
+def _is_skipped(ignored: Callable[[str], bool], below: Mapping[str, str], relpath: str) -> bool:
+    return relpath.rstrip("/") in below or ignored(relpath)
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnPlaces:
+    """Real path -> why `upload` leaves it, and all below it, alone."""
+
+    never: dict[str, str]
+    unless_named: dict[str, str]
+
+
+def _own_places(settings: Settings, request: UploadRequest) -> _OwnPlaces:
+    """What the daemon lives on, and what it moves itself."""
+    state = "it is hotfolder's own record, configuration or key file"
+    places: dict[Path, str] = {settings.state_dir: state, settings.status_file: state}
+    if request.config_file is not None:
+        places[request.config_file] = state
+    for destination in (settings.destination, *settings.destinations()):
+        for file in (destination.credentials_file, destination.ca_bundle):
+            if file is not None:
+                places[file] = state
+    folders: dict[Path, str] = {}
+    for name, folder in settings.folders.items():
+        folders[folder.inbox] = f"it is the inbox of {name!r}: the daemon delivers it"
+        folders[folder.completed] = folders[folder.failed] = f"the originals of {name!r} end there"
+    never = places | folders if request.move else places
+    return _OwnPlaces(_real(never), _real(folders))
+
+
+def _real(places: Mapping[Path, str]) -> dict[str, str]:
+    return {os.path.realpath(path): why for path, why in places.items()}
 
 
 @asynccontextmanager

@@ -148,10 +148,9 @@ class Daemon:
     def _is_done(self) -> bool:
         """`once` ends when all is done, or when nothing can be done (the caller sees why)."""
         parts = self._parts
-        gone = any(folder.identity is None for folder in parts.folders)
-        held = any(gate.held is not None for gate in parts.gates) and not parts.activity.flights
-        stuck = parts.recorder.trouble or any(folder.intake.hold for folder in parts.folders)
-        return gone or held or bool(stuck) or all(folder.intake.is_empty() for folder in parts.folders)
+        if parts.recorder.trouble is not None:
+            return True
+        return all(f.identity is None or f.intake.is_at_its_end() for f in parts.folders)
 
     async def _rest(self) -> None:
         """Sleep until something happens, or may."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import allocator, compression, heartbeat, source
+from hotfolder.adapters import allocator, compression, heartbeat, lock, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.filters import include_filter
 from hotfolder.adapters.finishing import Finisher, Places
@@ -33,7 +33,7 @@ from hotfolder.budget import ByteBudget
 from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
-from hotfolder.core.records import Disposition
+from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
@@ -61,6 +61,20 @@ def new_operation_id() -> str:
     return uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
 
 
+def _is_an_uploads(_: Path, row: JournalRow) -> bool:
+    return bool(row.root)
+
+
+def _is_the_daemons(uploading: Path, row: JournalRow) -> bool:
+    """With what an `upload --move` left behind that was killed; not what one is about to record."""
+    return not row.root or not lock.is_held(uploading)
+
+
+def upload_lock(settings: Settings) -> Path:
+    """Held by an `upload --move`: its journal rows are not a former run's."""
+    return settings.state_dir / "upload.lock"
+
+
 def open_ledger(settings: Settings) -> FileLedger:
     return FileLedger(settings.state_dir / "ledger.jsonl")
 
@@ -75,6 +89,7 @@ class Line:
     """The way to one destination."""
 
     connection: S3Connection
+    requests: ThreadPoolExecutor
     store: S3Store
     sender: Sender
     gate: Gate
@@ -83,7 +98,7 @@ class Line:
 class Engine:
     """All that delivers, made of one `Settings`. Make it with `engine`."""
 
-    def __init__(self, settings: Settings, *, journal: SqliteJournal) -> None:
+    def __init__(self, settings: Settings, *, journal: SqliteJournal, uploads: bool = False) -> None:
         transfer = settings.transfer
         self.settings = settings
         self.host = socket.gethostname()
@@ -91,18 +106,17 @@ class Engine:
         self.io = Threads("io", 4)
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
-        self.requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
         self.lines: list[tuple[Destination, Line]] = []
-        segment = segment_size(transfer.memory)
-        self.packer = Packer(opener=source.open_original, threads=self.packers, segment=segment)
-        self._limits = SendLimits(transfer.memory, segment, transfer.part_size, transfer.workers)
-        self._buffers = ByteBudget(transfer.memory)
+        # The segment is a part of the recipe: one size for all, whatever the number of destinations.
+        self._segment = segment_size(transfer.memory // len(settings.destinations()))
+        self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
         self.recorder = Recorder(
             journal=journal,
             ledger=open_ledger(settings),
             mover=Finisher({name: _places(folder) for name, folder in settings.folders.items()}),
             threads=self.writer,
             clock=time.time,
+            mine=partial(_is_an_uploads if uploads else _is_the_daemons, upload_lock(settings)),
         )
 
     def line(self, destination: Destination) -> Line:
@@ -116,23 +130,33 @@ class Engine:
 
     def _open(self, destination: Destination) -> Line:
         transfer = self.settings.transfer
+        # A store that hangs keeps its buffers and threads: the others must have their own.
+        memory = transfer.memory // len(self.settings.destinations())
         connection = S3Connection(s3_settings(destination, transfer))
-        store = S3Store(connection, self.requests, single_put=put_engine(destination, transfer))
+        requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
+        store = S3Store(connection, requests, single_put=put_engine(destination, transfer))
         sender = Sender(
             Wire(store, requests=transfer.requests, threads=self.packers),
-            buffers=self._buffers,
-            limits=self._limits,
+            buffers=ByteBudget(memory),
+            limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
         )
         gate = Gate(
             store,
             self.activity,
-            name=destination.bucket,
+            name=self._name_of(destination),
             policy=Policy(),
             clock=time.monotonic,
             wall=time.time,
             jitter=random.random,
         )
-        return Line(connection, store, sender, gate)
+        return Line(connection, requests, store, sender, gate)
+
+    def _name_of(self, destination: Destination) -> str:
+        """The bucket, and its store where two have buckets of one name."""
+        buckets = [each.bucket for each in self.settings.destinations()]
+        if buckets.count(destination.bucket) < 2:
+            return destination.bucket
+        return f"{destination.bucket} at {destination.endpoint_url or destination.region}"
 
     def courier(
         self, name: str, *, originals: Originals = Originals.MOVE, command: tuple[str, ...] | None = None
@@ -144,7 +168,7 @@ class Engine:
             packer=self.packer,
             sender=self.line(folder.destination).sender,
             recorder=self.recorder,
-            rules=functools.cache(partial(rules_of, settings, name)),
+            rules=functools.lru_cache(maxsize=1000)(partial(rules_of, settings, name)),
             layout=folder.completed_layout,
             inbox=str(folder.inbox),
             bucket=folder.destination.bucket,
@@ -167,19 +191,19 @@ class Engine:
     def close(self) -> None:
         for threads in (self.io, self.packers, self.writer):
             threads.close()
-        self.requests.shutdown(wait=True, cancel_futures=True)
         for _, line in self.lines:
+            line.requests.shutdown(wait=True, cancel_futures=True)
             line.connection.close()
 
 
 @asynccontextmanager
-async def engine(settings: Settings) -> AsyncIterator[Engine]:
-    """An engine whose threads and files are closed at the end."""
+async def engine(settings: Settings, *, uploads: bool = False) -> AsyncIterator[Engine]:
+    """An engine whose threads and files are closed at the end. `uploads`: it is not the daemon's."""
     # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     allocator.share_one_heap()
     journal = SqliteJournal(settings.state_dir / "state.db")
-    made = Engine(settings, journal=journal)
+    made = Engine(settings, journal=journal, uploads=uploads)
     try:
         yield made
     finally:

@@ -5,6 +5,7 @@ probe at a time asks whether the store is back.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import structlog
@@ -40,10 +41,10 @@ class Gate:
         self._policy = policy
         self._clock, self._wall, self._jitter = clock, wall, jitter
         self._probes = 0
-        self._deliveries_at_hold = -1
+        self._held_at = -math.inf
         self._activity.set_destination(name, "unknown")
         self.probing: asyncio.Task[None] | None = None  # the probe under way, kept by the daemon
-        self.deliveries = 0  # files that the store took; counted by the intakes
+        self._proven_from = -math.inf  # when the latest delivery began that the store took
         self.held: DestinationError | None = None
         self.next_probe = 0.0
 
@@ -57,12 +58,20 @@ class Gate:
                 reason=str(error),
                 hint=error.hint,
             )
-            if self.deliveries > self._deliveries_at_hold:
+            if self.has_taken_since(self._held_at):
                 self._probes = 0  # it truly worked in between
-            self._deliveries_at_hold = self.deliveries
+            self._held_at = self._clock()
             self._wait()
         self.held = error
         self._show()
+
+    def took(self, began: float) -> None:
+        """The store took a file whose delivery began at the moment `began`."""
+        self._proven_from = max(self._proven_from, began)
+
+    def has_taken_since(self, moment: float) -> bool:
+        """Whether a delivery that began after `moment` succeeded."""
+        return self._proven_from > moment
 
     def due(self) -> bool:
         return self.held is not None and self._clock() >= self.next_probe

@@ -1,6 +1,7 @@
 """One folder's intake: settled files become jobs, each carried by a coroutine of its own."""
 
 import asyncio
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -64,7 +65,7 @@ class Intake:
         self._deferred: dict[str, tuple[Job, Deferred]] = {}
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._stirred: set[str] = set()  # hinted at while in flight
-        self._refused: dict[str, int] = {}  # path -> how much was delivered when the store refused it
+        self._refused: dict[str, float] = {}  # path -> when the store last refused it
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
         self._held_until = 0.0
         self.hold: LocalError | None = None
@@ -95,9 +96,11 @@ class Intake:
         for relpath in [path for path, (_, put_off) in self._deferred.items() if put_off.until <= now]:
             job, put_off = self._deferred.pop(relpath)
             self._ready[relpath] = replace(job, attempt=put_off.attempt)
-        while self._ready and self._gate.held is None and len(self._flying) < most_flights:
-            relpath, job = self._ready.popitem(last=False)
-            self._flying[relpath] = asyncio.create_task(self._carry(job))
+        while self._gate.held is None and len(self._flying) < most_flights:
+            relpath = self._next_to_start()
+            if relpath is None:
+                break
+            self._flying[relpath] = asyncio.create_task(self._carry(self._ready.pop(relpath)))
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
@@ -111,6 +114,11 @@ class Intake:
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
         return {**self.finder.passed_over, **self.left}
+
+    def is_at_its_end(self) -> bool:
+        """Whether nothing more can be done now: all is done, or held with nothing in flight."""
+        held = self.hold is not None or self._gate.held is not None
+        return self.is_empty() or (held and not self._flying)
 
     def waiting(self) -> Waiting:
         """What is not in flight: settling, queued, or put off, with the oldest and its reason."""
@@ -166,6 +174,7 @@ class Intake:
         if relpath not in self._deferred or self._deferred[relpath][0].fingerprint == seen:
             return False
         del self._deferred[relpath]
+        self._refused.pop(relpath, None)
         return True
 
     def _has_room(self) -> bool:
@@ -183,10 +192,27 @@ class Intake:
             made_at=self._wall(),
         )
 
+    def _next_to_start(self) -> str | None:
+        """The first in the queue that may start now.
+
+        One that the store refused before waits until the store took another since, or until there is
+        no other to try: so its next refusal says whether the fault is its own or the store's.
+        """
+        for relpath in self._ready:
+            if relpath not in self._refused or self._gate.has_taken_since(self._refused[relpath]):
+                return relpath
+        if self._flying.keys() <= self._refused.keys():
+            return next(iter(self._ready), None)
+        return None
+
     async def _carry(self, job: Job) -> None:
         try:
-            own_fault = self._gate.deliveries > self._refused.get(job.relpath, self._gate.deliveries)
-            self._after(job, await self._courier.carry(job, denial_is_its_own=own_fault))
+            began = self._clock()
+            own_fault = self._gate.has_taken_since(self._refused.get(job.relpath, math.inf))
+            ending = await self._courier.carry(job, denial_is_its_own=own_fault)
+            if isinstance(ending, Ended) and ending.entry["status"] == "success":
+                self._gate.took(began)
+            self._after(job, ending)
         finally:
             del self._flying[job.relpath]
             if job.relpath in self._stirred:
@@ -198,10 +224,12 @@ class Intake:
         if isinstance(ending, Ended):
             self._restless.pop(job.relpath, None)
             self._refused.pop(job.relpath, None)
-            self._gate.deliveries += not ending.failed
             return
+        if isinstance(ending.error, DestinationError):
+            self._refused[job.relpath] = self._clock()
         match ending.decision:
             case Resettle(reason):
+                self._refused.pop(job.relpath, None)
                 self._resettle(job, reason)
             case Deferred(_, _, reason) if self.plan.patience is not None:
                 self.left[job.relpath] = reason
@@ -211,7 +239,6 @@ class Intake:
                 # To the back: whatever is special about this file, the others come first.
                 self._ready[job.relpath] = job
                 if isinstance(ending.error, DestinationError):
-                    self._refused[job.relpath] = self._gate.deliveries
                     self._gate.hold(ending.error)
                 elif isinstance(ending.error, LocalError):
                     self._hold_folder(ending.error, until)

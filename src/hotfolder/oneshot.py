@@ -51,15 +51,23 @@ class OneShot:
         async with asyncio.TaskGroup() as group:
             while batch := await self._listed(files):
                 for root, relpath in batch:
-                    if isinstance(relpath, PassedOver):
-                        self.left[f"{root}/{relpath.relpath}"] = relpath.why
+                    refused = self._refusal(relpath)
+                    if refused is not None:
+                        self.left[f"{root}/{refused.relpath}"] = refused.why
                         continue
+                    assert isinstance(relpath, str)  # noqa: S101 - what is passed over was refused
                     await self._free.acquire()
                     if self._trouble is not None:
                         self._free.release()
                         return self._trouble
                     group.create_task(self._carry(root, relpath))
         return self._trouble
+
+    def _refusal(self, entry: str | PassedOver) -> PassedOver | None:
+        if isinstance(entry, PassedOver):
+            return entry
+        why = self._grouping.refusal(entry)
+        return PassedOver(entry, f"{why}; or name its group with --group") if why is not None else None
 
     async def _listed(
         self, files: Iterator[tuple[str, str | PassedOver]]

@@ -59,6 +59,7 @@ class Recorder:
         mover: Mover,
         threads: Threads,
         clock: Callable[[], float],
+        mine: Callable[[JournalRow], bool] = lambda _: True,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
@@ -69,7 +70,7 @@ class Recorder:
         self._arrived = asyncio.Event()
         self._closing = False
         self._forgettable: list[str] = []
-        self._restart = Restart(journal=journal, ledger=ledger, mover=mover, clock=clock)
+        self._restart = Restart(journal=journal, ledger=ledger, mover=mover, clock=clock, mine=mine)
         self.trouble: LocalError | None = None
 
     async def finish(self, row: JournalRow, on_wait: Callable[[str], None]) -> dict[str, Any]:

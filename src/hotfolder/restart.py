@@ -34,15 +34,23 @@ class Restart:
     """Finishes journal rows. What cannot be told yet (its volume is not mounted) is in `put_off`."""
 
     def __init__(
-        self, *, journal: Journal, ledger: Ledger, mover: Mover, clock: Callable[[], float]
+        self,
+        *,
+        journal: Journal,
+        ledger: Ledger,
+        mover: Mover,
+        clock: Callable[[], float],
+        mine: Callable[[JournalRow], bool],
     ) -> None:
+        """`mine` says which rows are a former run's: the daemon's or an `upload --move`'s."""
+        self._mine = mine
         self._journal, self._ledger, self._mover, self._clock = journal, ledger, mover, clock
         self._began = False
         self.put_off: frozenset[str] = frozenset()
 
     def finish(self) -> Finished:
         """Plan and act out what is left to do. Blocking; raises `LocalError`."""
-        rows = self._journal.rows()
+        rows = [row for row in self._journal.rows() if self._mine(row)]
         if self._began:
             rows = [row for row in rows if row.operation_id in self.put_off]
         self._began = True

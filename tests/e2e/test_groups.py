@@ -1,13 +1,16 @@
 """Folder types, keys, several destinations, and the flags of `upload`, with real processes."""
 
+import fcntl
 import re
+import socket
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 import tomli_w
 
-from tests.support.box import Box
+from tests.support.box import HOTFOLDER, Box
 
 EXAMPLE = Path(__file__).parents[2] / "examples/media-nas.toml"
 
@@ -114,7 +117,7 @@ def test_a_key_may_be_the_content_itself(box: Box) -> None:
 def test_the_flags_of_upload(box: Box, tmp_path: Path) -> None:
     box.configure(
         folder='key = "{vars.project}/{group}/{timestamp}/{name}{ext}"',
-        extra='[vars]\nproject = "P1"\n[folders.box.groups.reels]\nextensions = [".mp4"]',
+        extra='[vars]\nproject = "P1"\n[folders.box.groups.mine]\nextensions = [".mp4"]',
     )
     desk = tmp_path / "desk"
     desk.mkdir()
@@ -154,7 +157,8 @@ def test_upload_all_takes_every_entry_and_move_moves_what_is_proven(box: Box) ->
         (("--var", "novalue"), 2, "NAME=VALUE"),
         (("--timestamp", "yesterday"), 2, "YYYYMMDD_HHMM"),
         (("--group", "a/b"), 2, "cannot name a group"),
-        (("--folder", "nope"), 78, "there is no folder 'nope'"),
+        (("--folder", "nope"), 2, "there is no folder 'nope'"),
+        (("--var", "projct=x"), 2, "no key of 'box' uses {vars.projct}"),
     ],
 )
 def test_faulty_flags_are_sentences(box: Box, flags: tuple[str, ...], code: int, said: str) -> None:
@@ -163,3 +167,71 @@ def test_faulty_flags_are_sentences(box: Box, flags: tuple[str, ...], code: int,
     assert done.returncode == code
     assert said in done.stderr
     assert box.ledger() == []
+
+
+def test_upload_never_takes_what_hotfolder_lives_on(box: Box) -> None:
+    (box.root / "f.txt").write_bytes(b"f")
+    (box.inbox / "in.bin").write_bytes(b"in")
+    box.start()
+    box.wait(lambda: len(box.ledger()) == 1)
+    (box.inbox / "settling.bin").touch()
+    done = box.command("upload", "--move", "all")
+    assert done.returncode == 1
+    for name in ("hotfolder.toml", "state", "credentials", "inbox", "completed"):
+        assert f"left {box.root}/{name}: " in done.stderr
+        assert (box.root / name).exists()
+    keys = {line["s3_object_key"] for line in box.ledger()}
+    assert {"f.txt.tar.gz", "in.bin.tar.gz"} <= keys
+    assert not [key for key in keys if key.startswith(("state", "hotfolder.toml", "cred", "completed"))]
+    box.stop()
+
+
+def test_what_no_group_takes_is_not_uploaded_either_unless_its_group_is_named(box: Box) -> None:
+    box.configure(folder='[folders.box.groups.reels]\nextensions = [".mp4"]')
+    (box.root / "a.txt").write_bytes(b"a")
+    done = box.command("upload", "a.txt")
+    assert done.returncode == 1
+    assert "put it into one of reels/; or name its group with --group" in done.stderr
+    assert box.command("upload", "a.txt", "--group", "nix").returncode == 2
+    assert box.command("upload", "a.txt", "--group", "reels").returncode == 0
+    assert [line["group"] for line in box.ledger()] == ["reels"]
+
+
+def test_once_delivers_where_it_can_and_says_where_it_cannot(box: Box) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    box.configure(
+        extra='[folders.office]\ninbox = "office/inbox"\n[folders.office.destination]\n'
+        f'bucket = "office"\nendpoint_url = "http://127.0.0.1:{port}"\n'
+    )
+    (box.root / "office/inbox").mkdir(parents=True)
+    (box.inbox / "a").write_bytes(b"a")
+    done = box.command("once", timeout=200)
+    assert done.returncode == 69
+    assert [line["target_name"] for line in box.ledger()] == ["a"]
+
+
+def test_an_upload_that_moves_is_no_former_run_to_a_daemon_that_starts(box: Box) -> None:
+    own = box.root / "own"
+    own.mkdir()
+    (own / "f.bin").write_bytes(b"data")
+    box.start()
+    box.stop()
+    ledger = box.state / "ledger.jsonl"
+    ledger.touch()
+    with ledger.open("rb+") as held:  # the upload moves its file, and waits with the line
+        fcntl.flock(held, fcntl.LOCK_EX)
+        upload = subprocess.Popen(
+            [*HOTFOLDER, "upload", "--move", "own/f.bin", "--config", str(box.config)],
+            cwd=box.root,
+            env=box.environment(),
+        )
+        box.processes.append(upload)
+        box.wait(lambda: (box.completed / "f.bin").exists())
+        box.start(wait=False)
+    assert upload.wait(60) == 0
+    box.processes.remove(upload)
+    box.wait(lambda: box.phase() == "idle")
+    box.stop()
+    assert len(box.ledger()) == 1

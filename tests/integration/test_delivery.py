@@ -646,13 +646,14 @@ async def test_a_key_that_is_too_long_rejects_the_file_before_a_byte_is_sent(wor
     works.nothing_ended(SMALL, job.relpath)
 
 
-async def test_a_key_whose_alternative_is_too_long_rejects_the_file_as_well(works: Works) -> None:
+async def test_a_long_key_has_an_alternative_all_the_same(works: Works) -> None:
     relpath = "/".join(["d" * 200] * 5)
     job = works.drop(SMALL, relpath)
-    bare = works.tools("none", "{relpath}{ext}")
-    assert len(bare.rules(job.group).route.key(job).encode()) <= 1024
-    with pytest.raises(FileRejected):
-        await works.deliver(job, bare)
+    works.put_there(b"other", key=relpath)
+    key = (await works.deliver(job, works.tools("none", "{relpath}{ext}")))["s3_object_key"]
+    assert len(key.encode()) == 1024
+    assert key.endswith(f"~{job.operation_id}")
+    assert key in works.store.objects
 
 
 async def test_a_file_whose_parts_are_too_large_for_the_memory_is_rejected_with_the_way_out(

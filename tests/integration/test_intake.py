@@ -38,7 +38,7 @@ class PolicyOnKeys:
         if not job.relpath.startswith("deny"):
             self.delivered.append(job.relpath)
             return Ended({"status": "success"})
-        error = DestinationError(DestinationTrouble.DENIED, "AccessDenied")
+        error = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)
         decision = decide(
             error,
             job.attempt,

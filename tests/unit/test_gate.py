@@ -104,7 +104,7 @@ async def test_the_next_outage_begins_with_short_waits_again() -> None:
     way.gate.hold(trouble())
     for _ in range(3):
         await way.gate.probe()
-    way.gate.deliveries += 1
+    way.gate.took(way.clock.now + 1)
     way.gate.hold(trouble())
     assert way.gate.next_probe - way.clock.now == 1.0
 
@@ -149,7 +149,8 @@ async def test_a_store_that_answers_and_takes_nothing_is_asked_less_and_less_oft
     way = Way(None, None, None, None)
     waits = []
     for delivered in (0, 0, 0, 1):
-        way.gate.deliveries += delivered
+        if delivered:
+            way.gate.took(way.clock.now + 0.5)
         way.gate.hold(trouble(DestinationTrouble.DENIED))
         waits.append(way.gate.next_probe - way.clock.now)
         way.clock.now = way.gate.next_probe

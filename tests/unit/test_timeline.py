@@ -144,7 +144,7 @@ def beat(**more: Any) -> dict[str, Any]:
         (
             beat(destination={"state": "denied", "last_error": "no", "next_try": 2030.0}),
             2000.0,
-            "the store is denied: no",
+            "its store is not ready (denied): no",
             2030.0,
         ),
         (beat(), 1002.0, "settling: it may still grow", 1005.0),

@@ -79,6 +79,7 @@ class CrtPutEngine:
         group = EventLoopGroup(threads)
         self._bootstrap = ClientBootstrap(group, DefaultHostResolver(group))
         self._clients: dict[str, Any] = {}
+        self._kept: list[_Signer] = []  # all there are, for good
         self._signers: list[_Signer] = []  # those that no request uses now
 
     async def put(
@@ -97,9 +98,9 @@ class CrtPutEngine:
             client = self._client(parts.scheme)
         except OSError as error:
             return Answer(0, fault=Fault.TLS, detail=f"cannot read {self._ca_bundle}: {error.strerror}")
-        signer = self._signers.pop() if self._signers else _Signer()
+        signer = self._take_signer()
         signer.begin(keys)
-        flight = _Flight(signer)
+        flight = _Flight(signer, self._signers)
         request = client.make_request(
             type=S3RequestType.DEFAULT,
             operation_name="PutObject",
@@ -118,8 +119,12 @@ class CrtPutEngine:
         except asyncio.CancelledError:
             request.cancel()
             raise
-        finally:
-            self._signers.append(signer)
+
+    def _take_signer(self) -> "_Signer":
+        if not self._signers:
+            self._kept.append(_Signer())
+            return self._kept[-1]
+        return self._signers.pop()
 
     def _client(self, scheme: str) -> Any:
         if scheme not in self._clients:
@@ -187,7 +192,8 @@ class _Signer:
 class _Flight:
     """One request under way: carries the engine's callbacks from its threads to the event loop."""
 
-    def __init__(self, signer: _Signer) -> None:
+    def __init__(self, signer: _Signer, signers: list[_Signer]) -> None:
+        self._signers = signers
         self._loop = asyncio.get_running_loop()
         self._signer = signer
         self._headers: list[tuple[str, str]] = []
@@ -227,6 +233,7 @@ class _Flight:
             self._loop.call_soon_threadsafe(self._land, answer)
 
     def _land(self, answer: Answer) -> None:
+        self._signers.append(self._signer)  # not sooner: a cancelled request may still have been signed
         if not self.landed.done():  # its deadline may have passed, or its caller gone
             self.landed.set_result(answer)
 

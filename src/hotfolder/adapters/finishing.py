@@ -55,7 +55,9 @@ class Finisher:
                     moved_as = self._rename(row, source, name, target, wanted)
                     self._check_moved(row, source, name, target, moved_as)
         except OSError as error:
-            is_gone = os.path.isdir(inbox) and not os.path.lexists(f"{inbox}/{row.relpath}")
+            # A missing inbox may be a volume to come; the folder of an `upload` is gone with its file.
+            is_gone = bool(row.root) or os.path.isdir(inbox)
+            is_gone = is_gone and not os.path.lexists(f"{inbox}/{row.relpath}")
             if error.errno in NOT_THERE and is_gone:
                 raise SourceChanged(f"{inbox}/{row.relpath} is gone") from error
             raise _refused(row, target_root, error) from error
@@ -78,9 +80,11 @@ class Finisher:
         try:
             device = os.stat(inbox).st_dev
         except OSError as error:
-            raise LocalError(
-                f"cannot look into {inbox}: {error.strerror}", hint="make it, or mount it"
-            ) from error
+            if not row.root:
+                raise LocalError(
+                    f"cannot look into {inbox}: {error.strerror}", hint="make it, or mount it"
+                ) from error
+            device = row.fingerprint.device  # the folder of an `upload` that is not there any more
         moved_to = None
         for candidate in _candidates(row):
             there = _as_then(row, look(target_root, candidate), device)
@@ -120,7 +124,10 @@ class Finisher:
 
     @staticmethod
     def _check_moved(row: JournalRow, source: int, name: str, target: int, moved_as: str) -> None:
-        status = os.stat(moved_as, dir_fd=target, follow_symlinks=False)
+        try:
+            status = os.stat(moved_as, dir_fd=target, follow_symlinks=False)
+        except FileNotFoundError:
+            return  # somebody waits for files in completed/ and took it at once: it did move
         if stat.S_ISREG(status.st_mode) and row.fingerprint.survived_move(fingerprint_of(status)):
             return
         try:

@@ -147,10 +147,8 @@ class SqliteJournal:
             version = self._version(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            if version == 0:
-                self._make_tables(connection)
-            elif version < SCHEMA_VERSION:
-                self._add_root(connection)
+            if version < SCHEMA_VERSION:
+                self._prepare(connection)
         except BaseException:
             connection.close()
             raise
@@ -166,19 +164,17 @@ class SqliteJournal:
             )
         return version
 
-    def _make_tables(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, or bring them up to date; another process may be about to do the same."""
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_SCHEMA)
+        version = self._version(connection)
+        if version == 0:
+            connection.execute(_SCHEMA)
+        elif version == 1:  # knew no files from outside an inbox
+            connection.execute("ALTER TABLE operations ADD COLUMN root BLOB NOT NULL DEFAULT x''")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
         durable.sync_directory(self._path.parent)
-
-    def _add_root(self, connection: sqlite3.Connection) -> None:
-        """Version 1 knew no files from outside an inbox."""
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ALTER TABLE operations ADD COLUMN root BLOB NOT NULL DEFAULT x''")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
 
     def _abandon(self) -> None:
         # The first error is the one to tell; closing a sick database may raise a second.

@@ -26,6 +26,21 @@ def holder(path: Path, *, locks: Path = Path("/proc/locks")) -> int | None:
     return int(written) if written.isdecimal() and re.search(line, held, re.MULTILINE) else None
 
 
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock `path` now."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class StateLock:
     """Holds `path` exclusively while used as a context manager. Raises `AlreadyRunning`."""
 

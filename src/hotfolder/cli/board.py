@@ -83,7 +83,7 @@ def facts(view: View) -> list[tuple[str, Text]]:
         ("last scan", Text(ago(state["last_scan"]))),
         ("delivered", Text(delivered)),
         *_waiting(view),
-        *_store(state["destination"]),
+        *_stores(state),
         *([("hold", Text(shown(state["hold"]), style="red"))] if state["hold"] else []),
     ]
 
@@ -102,10 +102,22 @@ def _waiting(view: View) -> Iterable[tuple[str, Text]]:
         yield "", Text(shown(first["why"]), style="yellow")
 
 
-def _store(destination: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+def _stores(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    several = state.get("destinations", {})
+    if len(several) < 2:
+        yield from _store(state["destination"])
+        return
+    for bucket, destination in several.items():
+        yield from _store(destination, f"{shown(bucket)}: ")
+
+
+def _store(destination: Mapping[str, Any], bucket: str = "") -> Iterable[tuple[str, Text]]:
     troubled = destination["last_error"] is not None
     style = "red" if troubled else ""
-    yield "store", Text(f"{destination['state']}, since {ago(destination['since'])}", style=style)
+    yield (
+        "store",
+        Text(f"{bucket}{destination['state']}, since {ago(destination['since'])}", style=style),
+    )
     if not troubled:
         return
     yield "", Text(shown(destination["last_error"]), style=style)
@@ -201,6 +213,8 @@ def _left(view: View, width: int, most: int) -> list[RenderableType]:
     for entry in left["first"][:most]:
         name = shorten(nearer(entry["path"], view.inboxes), width - 2)
         lines += [Text(f"  {name}"), reason_below(entry["why"], width)]
+    if more := left["count"] - len(left["first"][:most]):
+        lines.append(Text(f"  and {more} more"))
     return lines
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from hotfolder.app import RunSummary, UploadRequest
 from hotfolder.cli.options import ConfigFile, Debug, LogLevel, set_up_logs, settings_of
 from hotfolder.cli.output import err, is_terminal, say, say_error, shown, size
 from hotfolder.cli.progress import display
-from hotfolder.config import load
+from hotfolder.config import Settings, find_file, load
 from hotfolder.sandbox import Sandbox
 
 
@@ -103,16 +104,20 @@ def upload(
 
     Exits with 0 only if nothing failed or was left.
     """
-    settings = settings_of(config, debug=debug, log_level=log_level, own_variables=_variables(var or []))
+    variables = _variables(var or [])
+    settings = settings_of(config, debug=debug, log_level=log_level, own_variables=variables)
+    name = _folder(settings, folder)
+    _require_used(settings, name, variables)
     request = UploadRequest(
         paths=tuple(sorted(Path().iterdir()) if paths == [Path("all")] else paths),
         command=tuple(sys.argv[1:]),
-        folder=folder,
-        group=_group(group),
+        folder=name,
+        group=_group(settings, name, group),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         moment=_moment(timestamp),
         move=move,
+        config_file=find_file(config),
     )
     _finish(asyncio.run(application.upload(settings, request, display=display())))
 
@@ -127,10 +132,35 @@ def _variables(assignments: list[str]) -> dict[str, str]:
     return variables
 
 
-def _group(name: str | None) -> str | None:
+def _folder(settings: Settings, name: str | None) -> str:
+    if name is not None and name not in settings.folders:
+        known = ", ".join(settings.folders)
+        raise typer.BadParameter(f"there is no folder {name!r}; known: {known}", param_hint="--folder")
+    return name or next(iter(settings.folders))
+
+
+def _group(settings: Settings, folder: str, name: str | None) -> str | None:
+    known = settings.folders[folder].groups
     if name is not None and (not name or "/" in name or name in {".", ".."}):
         raise typer.BadParameter(f"{name!r} cannot name a group", param_hint="--group")
+    if name is not None and known and name not in known:
+        told = ", ".join(known)
+        raise typer.BadParameter(
+            f"{folder!r} has no group {name!r}; known: {told}", param_hint="--group"
+        )
     return name
+
+
+def _require_used(settings: Settings, folder: str, variables: Iterable[str]) -> None:
+    """A misspelt variable would put files under keys that nobody meant."""
+    groups = ("", *settings.folders[folder].groups)
+    used = {name for group in groups for name in settings.route(folder, group).template.own_variables()}
+    for name in variables:
+        if name not in used:
+            known = ", ".join(sorted(used)) or "none"
+            raise typer.BadParameter(
+                f"no key of {folder!r} uses {{vars.{name}}}; used: {known}", param_hint="--var"
+            )
 
 
 def _moment(text: str | None) -> float | None:

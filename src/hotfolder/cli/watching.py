@@ -45,7 +45,7 @@ def status(
     """
     settings = settings_of(config, debug=debug, log_level=log_level)
     state = _beat(settings)
-    stale = is_stale(state, time.time(), settings.status.interval)
+    stale = is_stale(state, time.time(), settings.status.interval, exists=process_exists(state))
     if as_json:
         out.file.write(json.dumps({**state, "stale": stale}, indent=2) + "\n")
     elif watch:
@@ -110,7 +110,7 @@ def _beat(settings: Settings) -> dict[str, Any]:
 
 def _view(settings: Settings, state: Mapping[str, Any], failures: Failures) -> board.View:
     now = time.time()
-    stale = is_stale(state, now, settings.status.interval)
+    stale = is_stale(state, now, settings.status.interval, exists=process_exists(state))
     return board.View(
         state=state,
         stale=stale,

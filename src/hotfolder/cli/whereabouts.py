@@ -33,7 +33,7 @@ from hotfolder.cli.output import (
     status_style,
 )
 from hotfolder.cli.records import inboxes_of
-from hotfolder.cli.watching import read_beat
+from hotfolder.cli.watching import process_exists, read_beat
 from hotfolder.config import Folder, Settings
 from hotfolder.core.entries import timestamp
 from hotfolder.core.errors import HotfolderError, LocalError
@@ -91,7 +91,8 @@ def show(
     """Where is my file: its whole timeline, and if it waits, why and until when."""
     settings = settings_of(config, debug=debug, log_level=log_level)
     state, now = read_beat(settings), time.time()
-    living = state is not None and is_living(state, now, settings.status.interval)
+    exists = None if state is None else process_exists(state)
+    living = state is not None and is_living(state, now, settings.status.interval, exists=exists)
     flights = list(_in_flight(state, wanted)) if state is not None and living else []
     waiting = list(_waiting(settings, state, wanted, living=living))
     operations = list(_recorded(settings, wanted))
@@ -104,7 +105,7 @@ def show(
         raise _not_found(settings, wanted, state)
     if as_json:
         return
-    if state is not None and is_stale(state, now, settings.status.interval):
+    if state is not None and is_stale(state, now, settings.status.interval, exists=exists):
         silent = span(now - state["last_update"])
         say(f"no heartbeat for {silent}: the daemon is likely dead, see `status`", style="red")
     if len(sightings) > 1:
@@ -155,6 +156,7 @@ def _waiting(
                 ignored=_is_ignored(folder, path),
                 settle=folder.settle,
                 rescan=folder.rescan,
+                bucket=folder.destination.bucket,
             )
             waits = why_waiting(file, state, time.time(), living=living)
             if odd:
@@ -181,7 +183,7 @@ def _in_inbox(folder: Folder, wanted: str) -> Iterator[tuple[str, str]]:
 
 def _is_ignored(folder: Folder, path: str) -> bool:
     """Whether the file, or a folder that it lies in, is left alone."""
-    ignored = ignore_filter(folder.ignore)
+    ignored = ignore_filter(folder.ignore, folder.include)
     steps = path.removeprefix(f"{folder.inbox}/").split("/")
     above = ("/".join(steps[:depth]) + "/" for depth in range(1, len(steps)))
     return ignored("/".join(steps)) or any(ignored(directory) for directory in above)

@@ -63,7 +63,7 @@ class FolderKeys(RouteKeys):
 
     settle: Duration = 5.0
     """A file is whole after this time without a change, unless a program has it open for writing."""
-    rescan: Duration = 300.0
+    rescan: Annotated[Duration, Field(ge=1)] = 300.0
     """How often the whole inbox is walked; events are only hints."""
     ignore: Patterns = ()
     """Patterns as in .gitignore, below the inbox; system files are left alone anyway."""

@@ -142,6 +142,14 @@ class Settings(BaseSettings):
                         f"the inbox of {one!r} ({inbox}) and the {role} folder of {other!r} ({path}) "
                         "must not be the same nor lie in each other; give each its own"
                     )
+        own = {"state_dir": self.state_dir, "the folder of status.file": self.status_file.parent}
+        for name, folder in self.folders.items():
+            for role, path in (("inbox", folder.inbox), *outputs(folder)):
+                for what, mine in own.items():
+                    if mine == path or path in mine.parents:
+                        raise ValueError(
+                            f"{what} ({mine}) lies in the {role} folder of {name!r} ({path}); move it"
+                        )
         return self
 
     @model_validator(mode="after")
@@ -184,6 +192,24 @@ class Settings(BaseSettings):
             own=self.vars,
             by_directory=folder.group_by == "top-directory",
         )
+
+    def destinations(self) -> list[Destination]:
+        """Every destination that some folder delivers to, once."""
+        known: list[Destination] = []
+        for folder in self.folders.values():
+            if folder.destination not in known:
+                known.append(folder.destination)
+        return known
+
+    @model_validator(mode="after")
+    def _memory_suffices(self) -> "Settings":
+        least, destinations = 64 * MIB, len(self.destinations())
+        if self.transfer.memory < least * destinations:
+            raise ValueError(
+                f"{destinations} destinations share transfer.memory, and each needs 64MiB; "
+                f'set it to at least "{64 * destinations}MiB"'
+            )
+        return self
 
     @property
     def status_file(self) -> Path:

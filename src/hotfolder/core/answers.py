@@ -242,7 +242,12 @@ def judge_refusal(subject: Subject, refusal: Refusal) -> Verdict:
             return Verdict(kind(text, hint=_HINTS.get(code, "")), patience)
         if name in _TROUBLES:
             trouble, patience = _TROUBLES[name]
-            error = DestinationError(trouble, text, hint=_hint(trouble, code, refusal.region))
+            error = DestinationError(
+                trouble,
+                text,
+                hint=_hint(trouble, code, refusal.region),
+                may_be_one_keys=name == "AccessDenied",
+            )
             return Verdict(error, patience, ask_bucket=_is_bare(subject, code))
     patience = Patience.FULL if refusal.status == 500 else Patience.NONE
     unclear = refusal.status == 500 or _is_bare(subject, code)

@@ -41,9 +41,18 @@ class DestinationTrouble(StrEnum):
 class DestinationError(HotfolderError):
     """The store cannot serve any file now: holds the destination, costs no file an attempt."""
 
-    def __init__(self, trouble: DestinationTrouble, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self,
+        trouble: DestinationTrouble,
+        message: str,
+        *,
+        hint: str = "",
+        may_be_one_keys: bool = False,
+    ) -> None:
+        """`may_be_one_keys`: a policy on the key of one object would be told in the same words."""
         super().__init__(message, hint=hint)
         self.trouble = trouble
+        self.may_be_one_keys = may_be_one_keys
 
 
 class LocalError(HotfolderError):

@@ -12,18 +12,25 @@ def silence(state: Mapping[str, Any], now: float) -> float:
     return max(0.0, now - float(state["last_update"]))
 
 
-def is_stale(state: Mapping[str, Any], now: float, interval: float) -> bool:
-    """Whether a daemon that did not say that it stopped has missed its beats.
+def is_stale(
+    state: Mapping[str, Any], now: float, interval: float, *, exists: bool | None = None
+) -> bool:
+    """Whether a daemon that did not say that it stopped has missed its beats, or is gone.
 
-    `interval` is the seconds between two beats, `now` seconds since the epoch.
+    `interval` is the seconds between two beats, `now` seconds since the epoch; `exists` whether its
+    process does, None where that cannot be told.
     """
+    if exists is False and state["phase"] != "stopped":
+        return True
     patience = max(_LEAST_SILENCE, _MISSED_BEATS * interval)
     return state["phase"] != "stopped" and silence(state, now) > patience
 
 
-def is_living(state: Mapping[str, Any], now: float, interval: float) -> bool:
+def is_living(
+    state: Mapping[str, Any], now: float, interval: float, *, exists: bool | None = None
+) -> bool:
     """Whether a daemon works now, as far as its heartbeat tells."""
-    return state["phase"] != "stopped" and not is_stale(state, now, interval)
+    return state["phase"] != "stopped" and not is_stale(state, now, interval, exists=exists)
 
 
 def completed(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from hotfolder.core.errors import (
     DestinationError,
-    DestinationTrouble,
     FileRejected,
     HotfolderError,
     LocalError,
@@ -85,7 +84,7 @@ def decide(
     match error:
         case SourceChanged():
             return Resettle(reason)
-        case DestinationError(trouble=DestinationTrouble.DENIED) if denial_is_its_own:
+        case DestinationError(may_be_one_keys=True) if denial_is_its_own:
             pass  # a policy on its key: it must not hold the others again and again
         case DestinationError() | LocalError():
             wait = backoff(1, first=policy.first_hold, longest=policy.longest_hold, jitter=jitter)

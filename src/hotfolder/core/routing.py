@@ -34,6 +34,7 @@ VARIABLES = frozenset(
         "host",
     }
 )
+_IN_KEYS = frozenset(string.ascii_letters + string.digits + "-_/:+ ")  # of a date
 _OWN = "vars."  # begins the variables that the operator made: {vars.project_key}
 #: At least one of these must stand in a template, or all files would go to one key.
 _NAMING = frozenset({"relpath", "grouppath", "name", "stem", "sha256"})
@@ -103,6 +104,10 @@ def parse_template(text: str) -> KeyTemplate:
             raise ValueError(f"key template {text!r}: there is no {{{variable}}}; known are {known}")
         if spec and variable != "date":
             raise ValueError(f"key template {text!r}: only {{date:...}} takes a format")
+        if spec and not _IN_KEYS.issuperset(dt.datetime(2000, 1, 1, tzinfo=dt.UTC).strftime(spec)):
+            raise ValueError(
+                f"key template {text!r}: {{date:{spec}}} must make letters, digits, '-', '_' or '/'"
+            )
         pieces.append((literal, variable or "", spec or ""))
     if not _NAMING & {variable for _, variable, _ in pieces}:
         raise ValueError(
@@ -161,7 +166,11 @@ class Route:
         """The key for a file whose own key is taken by other content: "~operation" before the suffix."""
         stem = key.removesuffix(self.ext) if self.ext else key
         suffix = f"~{job.operation_id}{self.ext if stem != key else ''}"
-        return self._checked(stem + suffix, job, suffix)
+        above, slash, last = stem.rpartition("/")
+        # The operation makes it unique: its name may give way, so that every key has an alternative.
+        room = MAX_KEY_BYTES - len(f"{above}{slash}{suffix}".encode())
+        last = last.encode()[: max(room, 0)].decode("utf-8", "ignore")
+        return self._checked(f"{above}{slash}{last}{suffix}", job, suffix)
 
     def fixed_start(self) -> str:
         """The part of every key of this folder that no file can change."""

@@ -127,6 +127,7 @@ class InInbox:
     ignored: bool
     settle: float
     rescan: float
+    bucket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,9 @@ def why_waiting(
         return known
     if state["hold"]:
         return Waits(state["hold"])
-    destination = state["destination"]
+    destination = state.get("destinations", {}).get(file.bucket, state["destination"])
     if destination["last_error"]:
-        trouble = f"the store is {destination['state']}: {destination['last_error']}"
+        trouble = f"its store is not ready ({destination['state']}): {destination['last_error']}"
         return Waits(trouble, destination["next_try"])
     quiet = file.changed_at + file.settle
     if now < quiet:
@@ -174,7 +175,10 @@ def why_waiting(
 def _put_down(file: InInbox, state: Mapping[str, Any] | None) -> Waits | None:
     """The reason of a file that nobody will deliver."""
     if file.ignored:
-        why = "it is left alone: its name is on the list of temporary and system files, or in `ignore`"
+        why = (
+            "it is left alone: its name is on the list of temporary and system files, "
+            "or in `ignore`, or not in `include`"
+        )
         return Waits(why, for_good=True)
     left = state["left"]["first"] if state is not None else ()
     for entry in left:
