@@ -97,10 +97,10 @@ class Intake:
             job, put_off = self._deferred.pop(relpath)
             self._ready[relpath] = replace(job, attempt=put_off.attempt)
         while self._gate.held is None and len(self._flying) < most_flights:
-            relpath = self._next_to_start()
-            if relpath is None:
+            first = self._next_to_start()
+            if first is None:
                 break
-            self._flying[relpath] = asyncio.create_task(self._carry(self._ready.pop(relpath)))
+            self._flying[first] = asyncio.create_task(self._carry(self._ready.pop(first)))
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""

@@ -133,11 +133,15 @@ async def test_a_store_that_asks_for_less_is_throttled_after_all_attempts(bench:
     assert max(bench.naps.asked) <= 5.0
 
 
-async def test_a_500_is_the_objects_fault_if_the_bucket_answers(bench: Bench) -> None:
+@pytest.mark.parametrize("reply", [Reply(500), Reply(500, "InternalError"), Reply(507)])
+async def test_a_500_holds_the_store_unless_it_proves_to_be_one_keys(bench: Bench, reply: Reply) -> None:
     empty = Reply(200, body="<ListBucketResult></ListBucketResult>")
-    store, server = await bench.open(Reply(500), listing=empty, attempts=3)
-    with pytest.raises(ObjectRefused):
+    store, server = await bench.open(reply, listing=empty, attempts=3)
+    with pytest.raises(DestinationError) as caught:
         await put(store)
+    assert caught.value.may_be_one_keys
+    assert "look into its log" in caught.value.hint
+    assert "s3://bucket/a b" in str(caught.value)
     assert server.seen[-1].startswith("get /bucket?list-type=2")
 
 

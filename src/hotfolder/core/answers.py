@@ -90,7 +90,7 @@ class Patience(Enum):
 class Verdict:
     """The error to raise, whether to repeat before, and whether the bucket should be asked first.
 
-    `ask_bucket`: the answer alone cannot tell this object's fault from the whole store's (a bare 500,
+    `ask_bucket`: the answer alone cannot tell this object's fault from the whole store's (any 500,
     a HEAD without an error document). If a request to the bucket itself fails, that error is the true
     one; else `error` is.
     """
@@ -141,6 +141,7 @@ _TROUBLE_HINTS = {
     DestinationTrouble.THROTTLED: "the store asks for fewer requests; the daemon goes on by itself",
 }
 
+_BROKEN = "the store has a fault of its own: look into its log; the daemon goes on by itself"
 _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
     **dict.fromkeys(
         (
@@ -249,9 +250,12 @@ def judge_refusal(subject: Subject, refusal: Refusal) -> Verdict:
                 may_be_one_keys=name == "AccessDenied",
             )
             return Verdict(error, patience, ask_bucket=_is_bare(subject, code))
-    patience = Patience.FULL if refusal.status == 500 else Patience.NONE
-    unclear = refusal.status == 500 or _is_bare(subject, code)
-    return Verdict(ObjectRefused(text, hint=_HINTS.get(code, "")), patience, ask_bucket=unclear)
+    if refusal.status >= 500 or code == "InternalError":  # a late one comes inside a 200
+        trouble = DestinationTrouble.UNREACHABLE
+        broken = DestinationError(trouble, text, hint=_BROKEN, may_be_one_keys=True)
+        return Verdict(broken, Patience.FULL, ask_bucket=True)
+    refused = ObjectRefused(text, hint=_HINTS.get(code, ""))
+    return Verdict(refused, ask_bucket=_is_bare(subject, code))
 
 
 def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
