@@ -23,12 +23,12 @@ from hotfolder.adapters import allocator, compression, heartbeat, lock, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.filters import include_filter
 from hotfolder.adapters.finishing import Finisher, Places
-from hotfolder.adapters.journal import SqliteJournal
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.s3 import (
     S3Connection,
     S3Store,
 )
+from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.budget import ByteBudget
 from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
 from hotfolder.core.grouping import Grouping, GroupRule

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters.journal import SqliteJournal
+from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.ports import Journal
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from tests.support.memory_journal import MemoryJournal

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters.journal import SCHEMA_VERSION, SqliteJournal
+from hotfolder.adapters.state.database import SCHEMA_VERSION
+from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from tests.support.small_disk import small_disk
@@ -71,7 +72,7 @@ def test_every_commit_of_rows_is_synced_through_a_write_ahead_log(path: Path) ->
 
 KILLED = textwrap.dedent("""
     import os, signal, sys
-    from hotfolder.adapters.journal import SqliteJournal
+    from hotfolder.adapters.state.journal import SqliteJournal
     from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 
     journal = SqliteJournal(sys.argv[1])

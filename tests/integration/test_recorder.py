@@ -13,8 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from hotfolder.adapters.finishing import Finisher
-from hotfolder.adapters.journal import SqliteJournal
 from hotfolder.adapters.ledger import FileLedger, verify_chain
+from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.entries import recorded
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition, JournalRow

@@ -1,0 +1,123 @@
+"""The journal on disk: operations decided but not yet recorded, in SQLite (`state.db`)."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from types import TracebackType
+from typing import Any, Self
+
+from hotfolder.adapters.state.database import DELETING_IS_SAFE, StateDb
+from hotfolder.core import jsonline
+from hotfolder.core.errors import LocalError
+from hotfolder.core.records import Disposition, Fingerprint, JournalRow
+
+_COMMIT = """
+INSERT INTO operations (operation_id, folder, relpath, fingerprint, disposition, target, entry, root)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (operation_id) DO UPDATE SET
+    folder = excluded.folder, relpath = excluded.relpath, fingerprint = excluded.fingerprint,
+    disposition = excluded.disposition, target = excluded.target, entry = excluded.entry,
+    root = excluded.root
+"""
+
+_ROWS = """
+SELECT operation_id, folder, relpath, fingerprint, disposition, target, entry, root
+FROM operations ORDER BY sequence
+"""
+
+_FINGERPRINT = fields(Fingerprint)
+
+
+class SqliteJournal:
+    """`core.ports.Journal` in the SQLite file `path`. One owner at a time, as `StateDb`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._db = StateDb(path)
+
+    def commit(self, rows: Sequence[JournalRow], *, forget: Iterable[str] = ()) -> None:
+        """Make `rows` durable and drop the operations `forget`: one transaction, one fsync, all or none.
+
+        A row of a known operation id replaces the old one and keeps its place in the order. Unknown
+        ids to forget are fine; an operation that is in both is kept. Without rows nothing is fsynced:
+        a power cut brings forgotten rows back, and their ledger lines tell that they are done.
+        """
+        values = [_values(row) for row in rows]
+        kept = {row.operation_id for row in rows}
+        forgotten = [(operation_id,) for operation_id in forget if operation_id not in kept]
+        if not values and not forgotten:
+            return
+        with self._db.transaction(durable=bool(values)) as connection:
+            connection.executemany("DELETE FROM operations WHERE operation_id = ?", forgotten)
+            connection.executemany(_COMMIT, values)
+
+    def rows(self) -> list[JournalRow]:
+        """What a former run decided and did not finish, oldest first."""
+        with self._db.connection() as connection:
+            found = connection.execute(_ROWS).fetchall()
+        try:
+            return [_row(*values) for values in found]
+        except (KeyError, TypeError, ValueError) as error:
+            raise LocalError(
+                f"the journal {self._db.path} holds a row that cannot be read: {error}",
+                hint=DELETING_IS_SAFE,
+            ) from error
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and close it; a later call opens it anew."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _values(row: JournalRow) -> tuple[object, ...]:
+    return (
+        row.operation_id,
+        row.folder,
+        os.fsencode(row.relpath),
+        fingerprint_text(row.fingerprint),
+        row.disposition.value,
+        os.fsencode(row.target),
+        jsonline.encode(row.entry).decode(),
+        os.fsencode(row.root),
+    )
+
+
+def fingerprint_text(fingerprint: Fingerprint) -> str:
+    """A fingerprint as it stands in a column: SQLite's own integers end at 63 bits."""
+    fields = {field.name: getattr(fingerprint, field.name) for field in _FINGERPRINT}
+    return jsonline.encode(fields).decode()
+
+
+def fingerprint_from(text: str) -> Fingerprint:
+    """What `fingerprint_text` wrote. Raises ValueError or TypeError for anything else."""
+    return Fingerprint(**json.loads(text))
+
+
+def _row(
+    operation_id: str,
+    folder: str,
+    relpath: bytes,
+    fingerprint: str,
+    disposition: str,
+    target: bytes,
+    entry: str,
+    root: bytes,
+) -> JournalRow:
+    decoded: dict[str, Any] = json.loads(entry)
+    return JournalRow(
+        operation_id=operation_id,
+        folder=folder,
+        relpath=os.fsdecode(relpath),
+        fingerprint=fingerprint_from(fingerprint),
+        disposition=Disposition(disposition),
+        target=os.fsdecode(target),
+        entry=decoded,
+        root=os.fsdecode(root),
+    )
