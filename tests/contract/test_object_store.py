@@ -268,6 +268,17 @@ class TestMultipart:
         await store.complete("k", upload_id, parts, unless_exists=False)
         assert await content(store, "k") == b"only"
 
+    async def test_open_uploads_are_listed_by_prefix(self, store: ObjectStore) -> None:
+        ours = {key: await store.create_multipart(ObjectDraft(key)) for key in ("a/é 1", "a/2", "b")}
+        again = await store.create_multipart(ObjectDraft("b"))
+        found = [(upload.key, upload.upload_id) async for upload in store.list_uploads("a/")]
+        assert sorted(found) == sorted((key, ours[key]) for key in ("a/é 1", "a/2"))
+        assert {upload.upload_id async for upload in store.list_uploads("b")} == {ours["b"], again}
+        for upload in [upload async for upload in store.list_uploads("")]:
+            assert abs(upload.initiated - time.time()) < 60
+            await store.abort(upload.key, upload.upload_id)
+        assert [upload async for upload in store.list_uploads("")] == []
+
     async def test_an_aborted_upload_is_lost(self, store: ObjectStore) -> None:
         upload_id = await store.create_multipart(ObjectDraft("k"))
         parts = await send_parts(store, "k", upload_id, [b"only"])

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from hotfolder.core.errors import (
     VerificationFailed,
 )
 from hotfolder.core.ports import Body
-from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
 _CHUNK = 64 * 1024
 _SMALLEST_PART = 5 * 1024 * 1024
@@ -27,6 +28,7 @@ class Upload:
 
     draft: ObjectDraft
     parts: dict[int, tuple[PartReceipt, bytes]] = field(default_factory=dict)
+    initiated: float = field(default_factory=time.time)
 
 
 class MemoryStore:
@@ -98,6 +100,12 @@ class MemoryStore:
         composite = f"{_base64(hashlib.sha256(sha256s).digest())}-{len(contents)}"
         etag = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(contents)}"
         return self._store(upload.draft, b"".join(contents), etag, composite)
+
+    async def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        self._serve()
+        for upload_id, upload in list(self.uploads.items()):
+            if upload.draft.key.startswith(prefix):
+                yield OpenUpload(upload.draft.key, upload_id, upload.initiated)
 
     async def abort(self, key: str, upload_id: str) -> None:
         self._serve()

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from hotfolder.core.ports import Body
-from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
 
 class RefusingStore:
@@ -40,6 +40,9 @@ class RefusingStore:
     async def complete(
         self, key: str, upload_id: str, parts: Sequence[PartReceipt], *, unless_exists: bool
     ) -> Receipt:
+        raise NotImplementedError
+
+    def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
         raise NotImplementedError
 
     async def abort(self, key: str, upload_id: str) -> None:

@@ -7,6 +7,7 @@ level, so the headers of stored blocks are `core.segments`' own.
 import threading
 import zlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 import zstandard
 from isal import igzip_lib, isal_zlib
@@ -48,6 +49,8 @@ class GzipCodec:
 
     def __init__(self, level: int) -> None:
         self._level = level
+        isa_l = f"isal {version('isal')} level {_ISAL_LEVEL}"
+        self.recipe = isa_l if level == 0 else f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {level}"
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
         crc, size = _crc_and_size(pieces)
@@ -102,6 +105,7 @@ class ZstdCodec:
 
     def __init__(self, level: int) -> None:
         self._level = level
+        self.recipe = f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} level {level}"
         self._of_thread = threading.local()  # zstandard's compressors serve one thread at a time
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
@@ -140,6 +144,7 @@ class NoCodec:
     """The file's own bytes. Nothing describes them from inside: the metadata must."""
 
     head = b""
+    recipe = "as it is"
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
         whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hotfolder.core.answers import Answer
-from hotfolder.core.records import JournalRow, ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.records import (
+    JournalRow,
+    ObjectDraft,
+    ObjectInfo,
+    OpenUpload,
+    PartReceipt,
+    Receipt,
+    SentPart,
+    UploadNote,
+)
 from hotfolder.core.recovery import Found
 
 Body = bytes | memoryview
@@ -57,6 +66,10 @@ class ObjectStore(Protocol):
         """Make the object of its parts. Raises `KeyTaken` as `put` does, or `UploadLost`."""
         ...
 
+    def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        """Every multipart upload that is open under a key that starts with `prefix`, page by page."""
+        ...
+
     async def abort(self, key: str, upload_id: str) -> None:
         """Drop the upload and its parts; an upload that is already gone is fine."""
         ...
@@ -101,6 +114,34 @@ class Journal(Protocol):
         ...
 
 
+class UploadNotes(Protocol):
+    """Multipart uploads that were begun. Blocking; one owner at a time."""
+
+    def all(self) -> list[UploadNote]:
+        """What was begun and not forgotten."""
+        ...
+
+    def begin(self, note: UploadNote) -> None:
+        """Durable when it returns: the store is asked for the upload only after it."""
+        ...
+
+    def name(self, operation_id: str, upload_id: str) -> None:
+        """The store's answer. Survives a killed process; a power cut may take it back."""
+        ...
+
+    def add(self, operation_id: str, part: SentPart) -> None:
+        """One more part that the store has; as durable as `name`."""
+        ...
+
+    def parts(self, operation_id: str) -> dict[int, SentPart]:
+        """The parts that were noted, by number."""
+        ...
+
+    def forget(self, operation_id: str) -> None:
+        """The upload is complete or aborted. Unknown ids are fine."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PackedSegment:
     """One compressed segment, already inflated and compared; CRC-32 and bytes of what went in."""
@@ -113,10 +154,12 @@ class PackedSegment:
 class Codec(Protocol):
     """Compresses segments, each on its own. Blocking and safe in any thread; keeps no state.
 
-    `head + packed segments + end + seal` is the whole stream.
+    `head + packed segments + end + seal` is the whole stream. `recipe` names the engine, its version
+    and level: equal recipes give equal bytes.
     """
 
     head: bytes
+    recipe: str
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
         """Compress the joined `pieces` and prove that they come back; raises `VerificationFailed`."""

@@ -127,6 +127,15 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """A multipart upload that the store lists. `initiated`: seconds since the epoch, by its clock."""
+
+    key: str
+    upload_id: str
+    initiated: float
+
+
+@dataclass(frozen=True, slots=True)
 class PartDigest:
     """Our own digests of one part as it was sent. `md5` only where an ETag had to prove it."""
 
@@ -144,6 +153,36 @@ class Digests:
     original_sha256: bytes
     packed_size: int
     packed_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UploadNote:
+    """A multipart upload that was begun: what it takes to go on with it after a restart.
+
+    `relpath` is relative to `root`. `recipe` names all that the bytes of the parts depend on beside
+    the original. `upload_id` is empty as long as the store's answer is not known. `made_at` is the
+    job's, `begun_at` the moment at which the upload was asked for: seconds since the epoch.
+    """
+
+    operation_id: str
+    folder: str
+    root: str
+    relpath: str
+    fingerprint: Fingerprint
+    made_at: float
+    begun_at: float
+    bucket: str
+    key: str
+    recipe: str
+    upload_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """A part that the store took: what we sent, and what it said."""
+
+    ours: PartDigest
+    receipt: PartReceipt
 
 
 class Verification(StrEnum):

@@ -38,7 +38,7 @@ from hotfolder.core.errors import (
     UploadLost,
 )
 from hotfolder.core.ports import Body, PutEngine, SigningKeys
-from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -112,12 +112,25 @@ class S3Store:
         return None if reply is None else words.object_info(key, reply, self._options.sse)
 
     async def create_multipart(self, draft: ObjectDraft) -> str:
-        """See `ObjectStore`. A lost answer leaves an empty upload behind, for the sweep."""
+        """See `ObjectStore`. What a lost answer left behind is aborted."""
         subject = self._subject("CreateMultipartUpload", words.checked_draft(draft).key)
         fields = words.draft_fields(draft, self._options)
         fields |= {"Bucket": self._settings.bucket, "ChecksumAlgorithm": "SHA256"}
-        reply, _ = await self._call(subject, lambda s3: s3.create_multipart_upload(**fields))
+        begun = asyncio.get_running_loop().time()
+        reply, requests = await self._call(subject, lambda s3: s3.create_multipart_upload(**fields))
+        if requests > 1:
+            seconds = asyncio.get_running_loop().time() - begun
+            await self._abort_doubles(draft.key, reply["UploadId"], seconds)
         return reply["UploadId"]
+
+    async def _abort_doubles(self, key: str, upload_id: str, seconds: float) -> None:
+        """Abort what was begun for `key` in the `seconds` before `upload_id`: answers that were lost."""
+        found = [upload async for upload in self.list_uploads(key) if upload.key == key]
+        ours = next((upload.initiated for upload in found if upload.upload_id == upload_id), 0.0)
+        for upload in found:
+            is_as_old = -1.0 <= ours - upload.initiated <= seconds + 1.0
+            if upload.upload_id != upload_id and is_as_old:
+                await self.abort(key, upload.upload_id)
 
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
@@ -157,6 +170,19 @@ class S3Store:
             lambda s3: s3.complete_multipart_upload(**fields),
         )
         return words.receipt(reply, requests, self._options.sse)
+
+    async def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        """See `ObjectStore`."""
+        subject = self._subject("ListMultipartUploads", prefix)
+        fields: dict[str, Any] = {"Bucket": self._settings.bucket, "Prefix": prefix}
+        while True:
+            reply, _ = await self._call(subject, lambda s3: s3.list_multipart_uploads(**fields))
+            for entry in reply.get("Uploads", []):
+                yield OpenUpload(entry["Key"], entry["UploadId"], entry["Initiated"].timestamp())
+            if not reply.get("IsTruncated"):
+                return
+            fields["KeyMarker"] = reply["NextKeyMarker"]
+            fields["UploadIdMarker"] = reply["NextUploadIdMarker"]
 
     async def abort(self, key: str, upload_id: str) -> None:
         """See `ObjectStore`."""

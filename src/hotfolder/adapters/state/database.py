@@ -11,21 +11,52 @@ from typing import Self
 from hotfolder import durable
 from hotfolder.core.errors import LocalError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-_TABLES = """
-CREATE TABLE operations (
-    sequence     INTEGER PRIMARY KEY,
-    operation_id TEXT NOT NULL UNIQUE,
-    folder       TEXT NOT NULL,
-    relpath      BLOB NOT NULL,
-    fingerprint  TEXT NOT NULL,
-    disposition  TEXT NOT NULL,
-    target       BLOB NOT NULL,
-    entry        TEXT NOT NULL,
-    root         BLOB NOT NULL DEFAULT x''
-) STRICT
-"""
+#: One statement a table; a file of an older version gets those that it lacks.
+_TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS operations (
+        sequence     INTEGER PRIMARY KEY,
+        operation_id TEXT NOT NULL UNIQUE,
+        folder       TEXT NOT NULL,
+        relpath      BLOB NOT NULL,
+        fingerprint  TEXT NOT NULL,
+        disposition  TEXT NOT NULL,
+        target       BLOB NOT NULL,
+        entry        TEXT NOT NULL,
+        root         BLOB NOT NULL DEFAULT x''
+    ) STRICT
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS uploads (
+        operation_id TEXT PRIMARY KEY,
+        folder       TEXT NOT NULL,
+        root         BLOB NOT NULL,
+        relpath      BLOB NOT NULL,
+        fingerprint  TEXT NOT NULL,
+        made_at      REAL NOT NULL,
+        begun_at     REAL NOT NULL,
+        bucket       TEXT NOT NULL,
+        key          TEXT NOT NULL,
+        recipe       TEXT NOT NULL,
+        upload_id    TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS parts (
+        operation_id    TEXT NOT NULL,
+        number          INTEGER NOT NULL,
+        size            INTEGER NOT NULL,
+        sha256          BLOB NOT NULL,
+        md5             BLOB,
+        etag            TEXT NOT NULL,
+        checksum_sha256 TEXT,
+        etag_is_digest  INTEGER NOT NULL,
+        PRIMARY KEY (operation_id, number)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
 
 DELETING_IS_SAFE = (
     "stop hotfolder and delete it (with its -wal and -shm): that loses no file and no upload"
@@ -116,7 +147,7 @@ class StateDb:
     def _version(self, connection: sqlite3.Connection) -> int:
         """The version of the file's tables; 0 for a new file."""
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, 1, SCHEMA_VERSION):
+        if not 0 <= version <= SCHEMA_VERSION:
             raise LocalError(
                 f"the state file {self.path} has version {version}; known here is {SCHEMA_VERSION}",
                 hint=f"run the newer hotfolder again, or {DELETING_IS_SAFE}",
@@ -126,11 +157,10 @@ class StateDb:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the tables, or bring them up to date; another process may be about to do the same."""
         connection.execute("BEGIN IMMEDIATE")
-        version = self._version(connection)
-        if version == 0:
-            connection.execute(_TABLES)
-        elif version == 1:  # knew no files from outside an inbox
+        if self._version(connection) == 1:  # knew no files from outside an inbox
             connection.execute("ALTER TABLE operations ADD COLUMN root BLOB NOT NULL DEFAULT x''")
+        for table in _TABLES:
+            connection.execute(table)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
         durable.sync_directory(self.path.parent)
