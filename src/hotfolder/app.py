@@ -159,6 +159,7 @@ async def upload(
             grouping=grouping_of(name, folder, forced=request.group),
             batch=new_operation_id(),
             new_operation_id=new_operation_id,
+            remembered=made.notebook.remembered,
             threads=made.io,
             most_flights=MOST_FLIGHTS,
             wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
@@ -208,6 +209,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
             new_operation_id=new_operation_id,
             batch=batch,
             patience=_ONCE_PATIENCE if once else None,
+            remembered=made.notebook.remembered,
         )
         intake = Intake(
             plan,
@@ -235,6 +237,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
         clock=time.monotonic,
         interval=settings.status.interval,
         most_flights=MOST_FLIGHTS,
+        sweepers=made.sweepers(),
         wake=wake,
     )
 

@@ -62,6 +62,8 @@ class Courier:
         status: str | None = None
         try:
             ending = await self._attempt(job, flight, denial_is_its_own)
+            if isinstance(ending, Ended) or isinstance(ending.decision, Resettle):
+                await self._tools.sender.end(job.operation_id)
             match ending:
                 case Ended(entry):
                     status = str(entry["status"])

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
 from hotfolder.gate import Gate
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
+from hotfolder.sweeping import Sweeper
 from hotfolder.threads import Threads
 
 log = structlog.get_logger()
@@ -79,6 +80,7 @@ class Parts:
     clock: Callable[[], float]
     interval: float
     most_flights: int
+    sweepers: Sequence[Sweeper] = ()
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -140,6 +142,8 @@ class Daemon:
                     gate.probing.result()  # what no waiting can cure, such as a faulty configuration
                 if gate.due():
                     self._start_probe(gate)
+            for sweeper in parts.sweepers:
+                sweeper.turn()
             self._beat()
             if self._once and self._is_done():
                 return
@@ -150,6 +154,8 @@ class Daemon:
         parts = self._parts
         if parts.recorder.trouble is not None:
             return True
+        if not all(sweeper.is_idle() for sweeper in parts.sweepers):
+            return False
         return all(f.identity is None or f.intake.is_at_its_end() for f in parts.folders)
 
     async def _rest(self) -> None:
@@ -310,6 +316,8 @@ class Daemon:
         for gate in parts.gates:
             if gate.probing is not None:
                 gate.probing.cancel()
+        for sweeper in parts.sweepers:
+            await sweeper.stop()
         for folder in parts.folders:
             if folder.watcher is not None:
                 await parts.threads.run(folder.watcher.stop)

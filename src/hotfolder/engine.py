@@ -29,6 +29,7 @@ from hotfolder.adapters.s3 import (
     S3Store,
 )
 from hotfolder.adapters.state.journal import SqliteJournal
+from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
 from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
 from hotfolder.core.grouping import Grouping, GroupRule
@@ -42,6 +43,8 @@ from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.gate import Gate
 from hotfolder.packing import Format, Packer
 from hotfolder.recorder import Recorder
+from hotfolder.resuming import Notebook, Resumer
+from hotfolder.sweeping import Sweeper, Territory
 from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
 from hotfolder.wire import Wire
@@ -90,7 +93,8 @@ class Line:
 
     connection: S3Connection
     requests: ThreadPoolExecutor
-    store: S3Store
+    wire: Wire
+    resumer: Resumer
     sender: Sender
     gate: Gate
 
@@ -98,7 +102,14 @@ class Line:
 class Engine:
     """All that delivers, made of one `Settings`. Make it with `engine`."""
 
-    def __init__(self, settings: Settings, *, journal: SqliteJournal, uploads: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        journal: SqliteJournal,
+        uploads: SqliteUploads,
+        is_the_daemon: bool = True,
+    ) -> None:
         transfer = settings.transfer
         self.settings = settings
         self.host = socket.gethostname()
@@ -106,6 +117,8 @@ class Engine:
         self.io = Threads("io", 4)
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
+        self.notes = Threads("notes", 1)
+        self.notebook = Notebook(uploads, self.notes, time.time)
         self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
@@ -116,7 +129,7 @@ class Engine:
             mover=Finisher({name: _places(folder) for name, folder in settings.folders.items()}),
             threads=self.writer,
             clock=time.time,
-            mine=partial(_is_an_uploads if uploads else _is_the_daemons, upload_lock(settings)),
+            mine=partial(_is_the_daemons if is_the_daemon else _is_an_uploads, upload_lock(settings)),
         )
 
     def line(self, destination: Destination) -> Line:
@@ -135,21 +148,25 @@ class Engine:
         connection = S3Connection(s3_settings(destination, transfer))
         requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
         store = S3Store(connection, requests, single_put=put_engine(destination, transfer))
+        wire = Wire(store, requests=transfer.requests, threads=self.packers)
+        name = self._name_of(destination)
+        resumer = Resumer(wire, self.notebook, bucket=name)
         sender = Sender(
-            Wire(store, requests=transfer.requests, threads=self.packers),
+            wire,
+            resumer,
             buffers=ByteBudget(memory),
             limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
         )
         gate = Gate(
             store,
             self.activity,
-            name=self._name_of(destination),
+            name=name,
             policy=Policy(),
             clock=time.monotonic,
             wall=time.time,
             jitter=random.random,
         )
-        return Line(connection, requests, store, sender, gate)
+        return Line(connection, requests, wire, resumer, sender, gate)
 
     def _name_of(self, destination: Destination) -> str:
         """The bucket, and its store where two have buckets of one name."""
@@ -188,8 +205,32 @@ class Engine:
             jitter=random.random,
         )
 
+    def sweepers(self) -> list[Sweeper]:
+        """One for each destination."""
+        return [self._sweeper(destination, line) for destination, line in self.lines]
+
+    def _sweeper(self, destination: Destination, line: Line) -> Sweeper:
+        settings = self.settings
+        routes = [
+            (folder, settings.route(name, group).fixed_start())
+            for name, folder in settings.folders.items()
+            if folder.destination == destination
+            for group in ("", *folder.groups)
+        ]
+        return Sweeper(
+            line.wire,
+            line.resumer,
+            self.notebook,
+            # Without a fixed start any upload of the bucket would look like one of ours.
+            Territory({start for _, start in routes if start}, {str(f.inbox) for f, _ in routes}),
+            gate=line.gate,
+            threads=self.io,
+            is_flying=self.activity.flights.__contains__,
+            clock=time.monotonic,
+        )
+
     def close(self) -> None:
-        for threads in (self.io, self.packers, self.writer):
+        for threads in (self.io, self.packers, self.writer, self.notes):
             threads.close()
         for _, line in self.lines:
             line.requests.shutdown(wait=True, cancel_futures=True)
@@ -202,13 +243,15 @@ async def engine(settings: Settings, *, uploads: bool = False) -> AsyncIterator[
     # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     allocator.share_one_heap()
-    journal = SqliteJournal(settings.state_dir / "state.db")
-    made = Engine(settings, journal=journal, uploads=uploads)
-    try:
-        yield made
-    finally:
-        await asyncio.to_thread(made.close)
-        journal.close()
+    path = settings.state_dir / "state.db"
+    is_new = not path.exists()
+    with SqliteJournal(path) as journal, SqliteUploads(path) as notes:
+        made = Engine(settings, journal=journal, uploads=notes, is_the_daemon=not uploads)
+        try:
+            await made.notebook.load(is_new=is_new)
+            yield made
+        finally:
+            await asyncio.to_thread(made.close)
 
 
 def rules_of(settings: Settings, name: str, group: str) -> Rules:

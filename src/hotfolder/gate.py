@@ -41,6 +41,7 @@ class Gate:
         self._policy = policy
         self._clock, self._wall, self._jitter = clock, wall, jitter
         self._probes = 0
+        self._answered = False
         self._held_at = -math.inf
         self._activity.set_destination(name, "unknown")
         self.probing: asyncio.Task[None] | None = None  # the probe under way, kept by the daemon
@@ -73,6 +74,10 @@ class Gate:
         """Whether a delivery that began after `moment` succeeded."""
         return self._proven_from > moment
 
+    def is_open(self) -> bool:
+        """Whether the store has answered, and nothing holds it since."""
+        return self.held is None and self._answered
+
     def due(self) -> bool:
         return self.held is not None and self._clock() >= self.next_probe
 
@@ -90,7 +95,7 @@ class Gate:
             return
         if self.held is not None:
             log.info("destination.back", destination=self.name, after_probes=self._probes)
-        self.held = None
+        self.held, self._answered = None, True
         self._activity.set_destination(self.name, "ok")
 
     def _wait(self) -> None:

@@ -11,7 +11,7 @@ import structlog
 from hotfolder.activity import Waiting
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import Fingerprint, Job
+from hotfolder.core.records import Fingerprint, Job, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search
@@ -26,7 +26,8 @@ class FolderPlan:
     """What the intake of one folder follows.
 
     `patience`: how often a file may change or be busy before it is left for good (`once`); None
-    waits without end.
+    waits without end. `remembered`: the upload that was begun of (inbox, path, fingerprint), whose
+    operation goes on.
     """
 
     name: str
@@ -35,6 +36,7 @@ class FolderPlan:
     batch: str
     grouping: Grouping
     patience: int | None = None
+    remembered: Callable[[str, str, Fingerprint], UploadNote | None] = lambda *_: None
 
 
 class Intake:
@@ -181,15 +183,16 @@ class Intake:
         return len(self.finder.tracker) + len(self._ready) + len(self._deferred) < WINDOW
 
     def _job(self, relpath: str, fingerprint: Fingerprint) -> Job:
+        begun = self.plan.remembered(self.inbox, relpath, fingerprint)
         return Job(
-            operation_id=self.plan.new_operation_id(),
+            operation_id=begun.operation_id if begun else self.plan.new_operation_id(),
             batch=self.plan.batch,
             folder=self.plan.name,
             root=self.inbox,
             relpath=relpath,
             group=self.plan.grouping.group_of(relpath),
             fingerprint=fingerprint,
-            made_at=self._wall(),
+            made_at=begun.made_at if begun else self._wall(),
         )
 
     def _next_to_start(self) -> str | None:

@@ -1,57 +1,97 @@
-"""One multipart upload: parts sent side by side, completed, proven, or aborted."""
+"""One multipart upload: parts sent side by side, completed, proven; gone on with, or taken back."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import structlog
-
 from hotfolder.core import digest
-from hotfolder.core.errors import HotfolderError, KeyTaken, ObjectRefused, SourceChanged, UploadLost
+from hotfolder.core.errors import (
+    DestinationError,
+    HotfolderError,
+    KeyTaken,
+    LocalError,
+    ObjectRefused,
+    SourceChanged,
+    UploadLost,
+)
 from hotfolder.core.objects import Label, Sent
 from hotfolder.core.ports import Body
-from hotfolder.core.records import Digests, PartDigest, PartReceipt, Receipt, Verification
+from hotfolder.core.records import (
+    Digests,
+    PartDigest,
+    PartReceipt,
+    Receipt,
+    SentPart,
+    Verification,
+)
 from hotfolder.packing import Packed
 from hotfolder.parts import Part
+from hotfolder.resuming import Known, Resumer
 from hotfolder.wire import Wire
-
-log = structlog.get_logger()
 
 
 class Upload:
-    """One multipart upload, from its creation to its proof."""
+    """One multipart upload, from its creation to its proof.
 
-    def __init__(self, wire: Wire, packed: Packed, label: Label, key: str, in_flight: int) -> None:
+    `recipe` names all that its parts depend on beside the original. An outage, or the end of the
+    process, leaves it open for the next try; any other error takes it back.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        resumer: Resumer,
+        packed: Packed,
+        label: Label,
+        *,
+        key: str,
+        recipe: str,
+        in_flight: int,
+    ) -> None:
         self._wire = wire
+        self._resumer = resumer
         self._packed = packed
+        self._job = packed.job
         self._label = label
         self._key = key
+        self._recipe = recipe
         self._slots = asyncio.Semaphore(in_flight)
-        self._ours: dict[int, PartDigest] = {}
-        self._received: dict[int, PartReceipt] = {}
+        self._known = Known("")
+        self._sent: dict[int, SentPart] = {}
 
     async def run(self, first: Part, rest: AsyncIterator[Part], sha256: bytes | None) -> Sent:
-        draft = self._label.draft(self._key, sha256)
-        upload_id = await self._wire.create_multipart(draft)
         try:
-            await self._send_parts(upload_id, first, rest)
+            self._known = await self._open(sha256)
+            await self._send_parts(first, rest)
             digests = same_reading(self._packed, sha256)
-            receipt = await self._complete(upload_id)
-        except BaseException:
-            await asyncio.shield(self._abort(upload_id))
+            receipt = await self._complete()
+        except (DestinationError, LocalError, asyncio.CancelledError):
             raise
+        except BaseException:
+            await asyncio.shield(self._resumer.end(self._job.operation_id))
+            raise
+        self._resumer.note_completed(self._job)
         proof = await self._prove(receipt, digests)
-        attempts = receipt.attempts + sum(part.attempts for part in self._received.values())
+        attempts = receipt.attempts + sum(part.receipt.attempts for part in self._sent.values())
         receipt = replace(receipt, attempts=attempts)
-        return Sent(self._key, receipt, proof, digests, len(self._ours))
+        return Sent(self._key, receipt, proof, digests, len(self._sent))
 
-    async def _send_parts(self, upload_id: str, first: Part, rest: AsyncIterator[Part]) -> None:
+    async def _open(self, sha256: bytes | None) -> Known:
+        known = await self._resumer.find(self._job, self._key, self._recipe)
+        if known is not None:
+            return known
+        await self._resumer.note_intent(self._job, self._key, self._recipe)
+        upload_id = await self._wire.create_multipart(self._label.draft(self._key, sha256))
+        await self._resumer.note_upload(self._job, upload_id)
+        return Known(upload_id)
+
+    async def _send_parts(self, first: Part, rest: AsyncIterator[Part]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 part = first
                 while True:
                     await self._slots.acquire()
-                    group.create_task(self._send_part(upload_id, part.number, part.take()))
+                    group.create_task(self._send_part(part.number, part.take()))
                     if part.is_last:
                         break
                     part = await anext(rest)
@@ -59,22 +99,37 @@ class Upload:
             typed = failed.subgroup(HotfolderError)
             raise (typed or failed).exceptions[0] from failed
 
-    async def _send_part(self, upload_id: str, number: int, body: Body) -> None:
+    async def _send_part(self, number: int, body: Body) -> None:
         try:
-            sha256 = await self._wire.sha256(body)
-            receipt = await self._wire.upload_part(self._key, upload_id, number, body, sha256=sha256)
-            ours = PartDigest(number, len(body), sha256)
-            if digest.prove_part(receipt, ours) is None:
-                ours = replace(ours, md5=await self._wire.md5(body))
-                if digest.prove_part(receipt, ours) is None and ours.md5 is not None:
-                    digest.refuse_other_md5(receipt, ours.md5, f"part {number} of {self._key}")
-            self._ours[number], self._received[number] = ours, receipt
+            ours = PartDigest(number, len(body), await self._wire.sha256(body))
+            sent = await self._already_there(ours, body)
+            if sent is None:
+                sent = await self._send(ours, body)
+                await self._resumer.note_part(self._job, sent)
+            self._sent[number] = sent
         finally:
             self._slots.release()
 
-    async def _complete(self, upload_id: str) -> Receipt:
+    async def _already_there(self, ours: PartDigest, body: Body) -> SentPart | None:
+        """The part as a former try sent it. An MD5 is made only of what was not noted."""
+        if ours.number not in self._known.listed:
+            return None
+        return self._known.has(ours) or self._known.has(replace(ours, md5=await self._wire.md5(body)))
+
+    async def _send(self, ours: PartDigest, body: Body) -> SentPart:
+        receipt = await self._wire.upload_part(
+            self._key, self._known.upload_id, ours.number, body, sha256=ours.sha256
+        )
+        if digest.prove_part(receipt, ours) is None:
+            md5 = await self._wire.md5(body)
+            ours = replace(ours, md5=md5)
+            if digest.prove_part(receipt, ours) is None:
+                digest.refuse_other_md5(receipt, md5, f"part {ours.number} of {self._key}")
+        return SentPart(ours, receipt)
+
+    async def _complete(self) -> Receipt:
         try:
-            return await self._wire.complete(self._key, upload_id, self._in_order())
+            return await self._wire.complete(self._key, self._known.upload_id, self._in_order())
         except (KeyTaken, UploadLost) as error:
             # Either the answer to our own request was lost, or another writer was faster.
             info = await self._wire.head(self._key)
@@ -88,7 +143,7 @@ class Upload:
             raise ObjectRefused(f"the key {self._key} was taken during the upload") from error
 
     async def _prove(self, receipt: Receipt, digests: Digests) -> Verification:
-        ours = [self._ours[number] for number in sorted(self._ours)]
+        ours = [self._sent[number].ours for number in sorted(self._sent)]
         received = self._in_order()
         proof = digest.prove_assembled(receipt, ours=ours, received=received)
         if proof is not None:
@@ -98,13 +153,7 @@ class Upload:
         return digest.prove_assembled(info, ours=ours, received=received) or Verification.HEAD
 
     def _in_order(self) -> list[PartReceipt]:
-        return [self._received[number] for number in sorted(self._received)]
-
-    async def _abort(self, upload_id: str) -> None:
-        try:
-            await self._wire.abort(self._key, upload_id)
-        except HotfolderError as error:
-            log.warning("upload.left_open", key=self._key, upload_id=upload_id, reason=error.sentence)
+        return [self._sent[number].receipt for number in sorted(self._sent)]
 
 
 def same_reading(packed: Packed, sha256: bytes | None) -> Digests:

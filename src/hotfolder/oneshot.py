@@ -8,7 +8,7 @@ from itertools import islice
 from hotfolder.beneath import look
 from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import Job, PassedOver
+from hotfolder.core.records import Fingerprint, Job, PassedOver, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended
 from hotfolder.threads import Threads
@@ -31,6 +31,7 @@ class OneShot:
         grouping: Grouping,
         batch: str,
         new_operation_id: Callable[[], str],
+        remembered: Callable[[str, str, Fingerprint], UploadNote | None],
         threads: Threads,
         most_flights: int,
         wall: Callable[[], float],
@@ -39,6 +40,7 @@ class OneShot:
         self._courier = courier
         self._folder, self._grouping, self._batch = grouping.folder, grouping, batch
         self._new_operation_id = new_operation_id
+        self._remembered = remembered
         self._threads = threads
         self._wall = wall
         self._device = device
@@ -124,13 +126,14 @@ class OneShot:
         seen = await self._threads.run(look, root, relpath)
         if seen is None:
             return None
+        begun = self._remembered(root, relpath, seen)
         return Job(
-            operation_id=operation_id,
+            operation_id=begun.operation_id if begun else operation_id,
             batch=self._batch,
             folder=self._folder,
             root=root,
             relpath=relpath,
             group=self._grouping.group_of(relpath),
             fingerprint=seen,
-            made_at=self._wall(),
+            made_at=begun.made_at if begun else self._wall(),
         )

@@ -31,6 +31,11 @@ class Format:
     #: Whether the stream can say of itself what it holds; if not, metadata must, before the first byte.
     sealed: bool
 
+    @property
+    def recipe(self) -> str:
+        """All that the bytes of the stream depend on beside the original and the segments."""
+        return f"{self.name} {self.codec.recipe}"
+
 
 @dataclass(slots=True)
 class _Sent:

@@ -18,6 +18,7 @@ from hotfolder.core.segments import PartPlan, WorkingSet, plan_parts, working_se
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
+from hotfolder.resuming import Resumer
 from hotfolder.wire import Wire
 
 
@@ -34,8 +35,9 @@ class SendLimits:
 class Sender:
     """Sends packed streams to one store within the byte and the request budget."""
 
-    def __init__(self, wire: Wire, *, buffers: ByteBudget, limits: SendLimits) -> None:
+    def __init__(self, wire: Wire, resumer: Resumer, *, buffers: ByteBudget, limits: SendLimits) -> None:
         self._wire = wire
+        self._resumer = resumer
         self._buffers = buffers
         self._limits = limits
 
@@ -51,8 +53,9 @@ class Sender:
 
         `label_for` makes keys and metadata; with `hash_first` it gets the original's SHA-256.
 
-        Raises `SourceChanged`, `VerificationFailed`, and what `ObjectStore` raises. On any error no
-        multipart upload is left open unless the store cannot be reached, which is logged.
+        Raises `SourceChanged`, `VerificationFailed`, and what `ObjectStore` raises. An outage, or the
+        end of the process, leaves a multipart upload open: sent again, the same job goes on with it.
+        Call `end` when the operation is over.
         """
         plan, need = self._plan(packed)
         # A quarter stays free for small files beside a large one.
@@ -69,10 +72,11 @@ class Sender:
                 on_stage("uploading")
                 if first.is_last:
                     same_reading(packed, sha256)
+                    await self.end(packed.job.operation_id)  # begun when it was cut into parts
                     return await self._put_whole(packed, label, first.take())
                 taken = await self._wire.head(label.key)
                 if taken is None:
-                    upload = Upload(self._wire, packed, label, label.key, in_flight)
+                    upload = self._upload(packed, label, label.key, plan, in_flight)
                     return await upload.run(first, parts, sha256)
                 first.take()
             same = await self._same_parts(packed, taken, plan)
@@ -80,8 +84,18 @@ class Sender:
                 return self._found(packed, label, taken, same)
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
                 first = await anext(parts)
-                upload = Upload(self._wire, packed, label, label.alternative, in_flight)
+                upload = self._upload(packed, label, label.alternative, plan, in_flight)
                 return await upload.run(first, parts, sha256)
+
+    async def end(self, operation_id: str) -> None:
+        """The operation is over, however it ended: no upload of it stays open."""
+        await self._resumer.end(operation_id)
+
+    def _upload(self, packed: Packed, label: Label, key: str, plan: PartPlan, in_flight: int) -> Upload:
+        recipe = f"{packed.form.recipe}, segment {self._limits.segment}, part {plan.size}"
+        return Upload(
+            self._wire, self._resumer, packed, label, key=key, recipe=recipe, in_flight=in_flight
+        )
 
     def _plan(self, packed: Packed) -> tuple[PartPlan, WorkingSet]:
         limits = self._limits

@@ -1,11 +1,11 @@
 """The way to one store: its port behind the request budget, and the threads that hash for it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.ports import Body, ObjectStore
-from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 from hotfolder.parts import md5_of, sha256_of
 from hotfolder.threads import Threads
 
@@ -43,6 +43,19 @@ class Wire:
     ) -> PartReceipt:
         async with self._free:
             return await self._store.upload_part(key, upload_id, number, body, sha256=sha256)
+
+    async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:
+        async with self._free:
+            return await self._store.list_parts(key, upload_id)
+
+    async def uploads_of(self, key: str) -> list[OpenUpload]:
+        """The open uploads of exactly this key."""
+        return [upload async for upload in self.list_uploads(key) if upload.key == key]
+
+    async def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        async with self._free:
+            async for upload in self._store.list_uploads(prefix):
+                yield upload
 
     async def complete(self, key: str, upload_id: str, parts: Sequence[PartReceipt]) -> Receipt:
         """Make the object of its parts where none stands; `KeyTaken` otherwise."""

@@ -34,6 +34,7 @@ from hotfolder.core.segments import GIB, MIB, read_seal
 from hotfolder.delivery import Rules, Tools, deliver, quarantine
 from hotfolder.packing import Packer
 from hotfolder.recorder import Recorder
+from hotfolder.resuming import Notebook, Resumer
 from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
 from hotfolder.wire import Wire
@@ -41,6 +42,7 @@ from tests.support.folders import Folders
 from tests.support.memory_journal import MemoryJournal
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.memory_store import MemoryStore
+from tests.support.memory_uploads import MemoryUploads
 from tests.support.packing_line import Meddled, form, write
 from tests.support.samples import MOMENT, job_at
 
@@ -72,6 +74,8 @@ class Works:
         self.store = store
         self.buffers = ByteBudget(MEMORY)
         self.threads, self.writer = Threads("test-pack", 3), Threads("test-record", 1)
+        self.notes = MemoryUploads()
+        self.notebook = Notebook(self.notes, self.writer, lambda: MOMENT)
         self.ledger, self.journal = MemoryLedger(), MemoryJournal()
         self.recorder = Recorder(
             journal=self.journal,
@@ -88,10 +92,12 @@ class Works:
         self, name: str = "tar.gz", key: str = "{prefix}/{relpath}{ext}", memory: int = MEMORY
     ) -> Tools:
         form_of = form(name)
+        wire = Wire(self.store, requests=4, threads=self.threads)
         return Tools(
             packer=Packer(opener=self.opener, threads=self.threads, segment=MIB),
             sender=Sender(
-                Wire(self.store, requests=4, threads=self.threads),
+                wire,
+                Resumer(wire, self.notebook, bucket="media"),
                 buffers=self.buffers,
                 limits=SendLimits(memory, MIB, None, 3),
             ),
