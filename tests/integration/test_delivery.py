@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from hotfolder.adapters.source import open_original
-from hotfolder.budget import ByteBudget
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -28,116 +26,16 @@ from hotfolder.core.errors import (
     VerificationFailed,
 )
 from hotfolder.core.ports import Body
-from hotfolder.core.records import Job, ObjectDraft, ObjectInfo, PartReceipt, Receipt
-from hotfolder.core.routing import Route, parse_template
+from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
 from hotfolder.core.segments import GIB, MIB, read_seal
-from hotfolder.delivery import Rules, Tools, deliver, quarantine
-from hotfolder.packing import Packer
-from hotfolder.recorder import Recorder
-from hotfolder.resuming import Notebook, Resumer
-from hotfolder.threads import Threads
-from hotfolder.transfer import Sender, SendLimits
-from hotfolder.wire import Wire
-from tests.support.folders import Folders
-from tests.support.memory_journal import MemoryJournal
-from tests.support.memory_ledger import MemoryLedger
+from hotfolder.delivery import quarantine
 from tests.support.memory_store import MemoryStore
-from tests.support.memory_uploads import MemoryUploads
 from tests.support.packing_line import Meddled, form, write
-from tests.support.samples import MOMENT, job_at
+from tests.support.samples import job_at
+from tests.support.works import KEY, MEMORY, Works
 
-MEMORY = 64 * MIB
 SMALL = b"a line of text\n" * 1000
 LARGE = random.Random(7).randbytes(11 * MIB)  # three parts of 5 MiB and less
-KEY = "nas1/clip.mp4.tar.gz"
-
-
-class Log:
-    """The stages of a flight, and how much of the original was read."""
-
-    def __init__(self) -> None:
-        self.stages: list[str] = []
-        self.bytes_read = 0
-
-    def stage(self, name: str) -> None:
-        self.stages.append(name)
-
-    def read(self, size: int) -> None:
-        self.bytes_read += size
-
-
-class Works:
-    """All that delivers into one store, below one folder."""
-
-    def __init__(self, root: Path, store: MemoryStore) -> None:
-        self.folders = Folders(root)
-        self.store = store
-        self.buffers = ByteBudget(MEMORY)
-        self.threads, self.writer = Threads("test-pack", 3), Threads("test-record", 1)
-        self.notes = MemoryUploads()
-        self.notebook = Notebook(self.notes, self.writer, lambda: MOMENT)
-        self.ledger, self.journal = MemoryLedger(), MemoryJournal()
-        self.recorder = Recorder(
-            journal=self.journal,
-            ledger=self.ledger,
-            mover=self.folders.finisher(),
-            threads=self.writer,
-            clock=lambda: MOMENT + 60.0,
-        )
-        self.opener: Callable[[Job], Any] = open_original
-        self.log = Log()
-        self._running = asyncio.create_task(self.recorder.run())
-
-    def tools(
-        self, name: str = "tar.gz", key: str = "{prefix}/{relpath}{ext}", memory: int = MEMORY
-    ) -> Tools:
-        form_of = form(name)
-        wire = Wire(self.store, requests=4, threads=self.threads)
-        return Tools(
-            packer=Packer(opener=self.opener, threads=self.threads, segment=MIB),
-            sender=Sender(
-                wire,
-                Resumer(wire, self.notebook, bucket="media"),
-                buffers=self.buffers,
-                limits=SendLimits(memory, MIB, None, 3),
-            ),
-            recorder=self.recorder,
-            rules=lambda _: Rules(
-                Route("media", parse_template(key), "nas1", form_of.ext, "nas"), form_of
-            ),
-            layout="tree",
-            inbox=str(self.folders.inbox),
-            bucket="media",
-            storage_class="STANDARD",
-            host="nas",
-            clock=lambda: MOMENT,
-            user_name=str,
-        )
-
-    async def deliver(self, job: Job, tools: Tools | None = None) -> dict[str, Any]:
-        return await deliver(job, tools or self.tools(), self.log)
-
-    def drop(self, data: bytes, relpath: str = "clip.mp4", *, number: int = 1) -> Job:
-        self.folders.drop(relpath, data)
-        return job_at(self.folders.inbox, relpath, number=number)
-
-    def put_there(self, data: bytes, key: str = KEY, **metadata: str) -> None:
-        """An object that somebody else made."""
-        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        self.store.objects[key] = (ObjectInfo(key, len(data), etag, None, metadata), data)
-
-    def nothing_ended(self, data: bytes, relpath: str = "clip.mp4") -> None:
-        """The file is where it was, nothing is recorded, nothing lies about in store or memory."""
-        assert (self.folders.inbox / relpath).read_bytes() == data
-        assert list(self.ledger.newest_first()) == []
-        assert self.store.uploads == {}
-        assert self.buffers.free == MEMORY
-
-    async def close(self) -> None:
-        self.recorder.close()
-        await self._running
-        self.threads.close()
-        self.writer.close()
 
 
 Said = TypeVar("Said", Receipt, PartReceipt, ObjectInfo)
@@ -566,23 +464,18 @@ async def test_an_object_that_is_gone_when_asked_for_is_a_failure(
 
 
 class Troubled(MemoryStore):
-    """The second part meets `trouble`; while it is None it waits for ever instead."""
+    """The second part meets `trouble`."""
 
-    def __init__(self, trouble: Exception | None) -> None:
+    def __init__(self, trouble: Exception) -> None:
         super().__init__()
         self.trouble = trouble
-        self.reached = asyncio.Event()
         self.aborted: list[str] = []
 
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
     ) -> PartReceipt:
         if number == 2:
-            self.reached.set()
-            if self.trouble is None:
-                await asyncio.Event().wait()
-            else:
-                raise self.trouble
+            raise self.trouble
         return await super().upload_part(key, upload_id, number, body, sha256=sha256)
 
     async def abort(self, key: str, upload_id: str) -> None:
@@ -593,7 +486,6 @@ class Troubled(MemoryStore):
 @pytest.mark.parametrize(
     "trouble",
     [
-        DestinationError(DestinationTrouble.UNREACHABLE, "no answer"),
         UploadLost("no such upload"),
         VerificationFailed("BadDigest"),
         RuntimeError("a defect"),
@@ -606,18 +498,6 @@ async def test_a_part_that_fails_takes_the_whole_upload_back(
     works = works_over(store)
     with pytest.raises(type(trouble), match=str(trouble)):
         await works.deliver(works.drop(LARGE))
-    assert store.aborted == ["upload-1"]
-    works.nothing_ended(LARGE)
-
-
-async def test_a_delivery_that_is_cancelled_takes_its_upload_back(works_over: Making) -> None:
-    store = Troubled(None)
-    works = works_over(store)
-    task = asyncio.create_task(works.deliver(works.drop(LARGE)))
-    await store.reached.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
     assert store.aborted == ["upload-1"]
     works.nothing_ended(LARGE)
 

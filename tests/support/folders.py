@@ -17,7 +17,7 @@ class Folders:
             root / name for name in ("inbox", "completed", "failed")
         )
         for place in (self.inbox, self.completed, self.failed):
-            place.mkdir()
+            place.mkdir(exist_ok=True)
         self.places = Places(str(self.inbox), str(self.completed), str(self.failed))
 
     def drop(self, relpath: str, data: bytes = b"data") -> Path:
