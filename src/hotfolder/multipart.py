@@ -153,7 +153,17 @@ class Upload:
         return digest.prove_assembled(info, ours=ours, received=received) or Verification.HEAD
 
     def _in_order(self) -> list[PartReceipt]:
-        return [self._sent[number].receipt for number in sorted(self._sent)]
+        sent = [self._sent[number] for number in sorted(self._sent)]
+        if all(part.receipt.checksum_sha256 is None for part in sent):
+            return [part.receipt for part in sent]
+        # Some stores list no checksums, but want each part's at the completion, or none's.
+        return [
+            replace(
+                part.receipt,
+                checksum_sha256=part.receipt.checksum_sha256 or digest.b64(part.ours.sha256),
+            )
+            for part in sent
+        ]
 
 
 def same_reading(packed: Packed, sha256: bytes | None) -> Digests:

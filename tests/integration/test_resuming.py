@@ -35,6 +35,7 @@ class Cut(MemoryStore):
         super().__init__()
         self.since, self.hangs = since, hangs
         self.reached = asyncio.Event()
+        self.lists_checksums = True
         self.sent: list[int] = []
         self.aborted: list[str] = []
 
@@ -52,6 +53,10 @@ class Cut(MemoryStore):
     async def abort(self, key: str, upload_id: str) -> None:
         self.aborted.append(upload_id)
         await super().abort(key, upload_id)
+
+    async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:
+        listed = await super().list_parts(key, upload_id)
+        return listed if self.lists_checksums else [replace(p, checksum_sha256=None) for p in listed]
 
     def healed(self) -> "Cut":
         self.since, self.sent = 99, []
@@ -132,7 +137,7 @@ async def test_after_a_restart_the_same_operation_goes_on(start: Starting) -> No
     assert begun is not None
     assert (begun.operation_id, begun.made_at) == (job.operation_id, job.made_at)
     line = await later.deliver(job)
-    assert store.sent == [3, 4, 5]
+    assert sorted(store.sent) == [3, 4, 5]
     assert line["status"] == "success"
     delivered(later, store)
 
@@ -157,7 +162,7 @@ async def test_another_recipe_starts_over(start: Starting) -> None:
     job = await cut_off(start(store), store)
     later = await next_run(start, store)
     assert (await later.deliver(job, later.tools(level="balanced")))["status"] == "success"
-    assert store.sent == [1, 2, 3, 4, 5]
+    assert sorted(store.sent) == [1, 2, 3, 4, 5]
     assert store.aborted == ["upload-1"]
     assert store.uploads == {}
 
@@ -177,7 +182,7 @@ async def test_an_upload_that_the_store_forgot_starts_over(start: Starting) -> N
     store.uploads.clear()
     later = await next_run(start, store)
     assert (await later.deliver(job))["attempts"] == 1
-    assert store.sent == [1, 2, 3, 4, 5]
+    assert sorted(store.sent) == [1, 2, 3, 4, 5]
     delivered(later, store)
 
 
@@ -198,17 +203,17 @@ async def test_a_part_that_differs_is_sent_again(start: Starting) -> None:
     delivered(works, store)
 
 
-async def test_a_part_that_was_kept_but_not_noted_is_not_sent_again(start: Starting) -> None:
+@pytest.mark.parametrize("lists_checksums", [True, False])
+async def test_a_part_that_was_kept_but_not_noted_is_not_sent_again(
+    start: Starting, lists_checksums: bool
+) -> None:
     store = Cut(since=4)
     works = start(store)
     job = await cut_off(works, store)
     notes = MemoryUploads()
     (note,) = works.notebook.all()
     notes.begin(note)  # its parts were lost with the power
-    for said in (None, "checksum"):
-        for number, (receipt, body) in store.uploads["upload-1"].parts.items():
-            told = receipt if said else replace(receipt, checksum_sha256=None)
-            store.uploads["upload-1"].parts[number] = (told, body)
+    store.lists_checksums = lists_checksums
     before = set(store.uploads["upload-1"].parts)
     store.healed()
     later = Works(works.folders.inbox.parent, store, notes)
@@ -278,7 +283,7 @@ async def test_a_killed_run_after_the_completion_finds_its_object(start: Startin
     found = await later.deliver(again)
     assert found["status"] == "success", "the object is this very operation's"
     assert found["s3_object_key"] == line["s3_object_key"]
-    assert store.sent == []
+    assert sorted(store.sent) == []
 
 
 async def test_where_the_notes_were_lost_older_uploads_of_the_key_are_aborted(start: Starting) -> None:
