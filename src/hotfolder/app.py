@@ -23,7 +23,7 @@ from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.config import Folder, Settings
 from hotfolder.core.errors import ConfigError, HotfolderError
-from hotfolder.core.records import PassedOver
+from hotfolder.core.records import Fingerprint, PassedOver, UploadNote
 from hotfolder.daemon import Daemon, Parts, Watched, trouble_of
 from hotfolder.engine import (
     MOST_FLIGHTS,
@@ -139,7 +139,7 @@ async def upload(
         prepare_outputs(name, folder)
     ignored = ignore_filter((*folder.ignore, *request.exclude), request.include or folder.include)
     task = asyncio.current_task()
-    if task is not None:  # as Ctrl-C does: requests are cut, multipart uploads aborted
+    if task is not None:  # as Ctrl-C does: requests are cut; the same command goes on with large files
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with AsyncExitStack() as stack:
@@ -159,7 +159,7 @@ async def upload(
             grouping=grouping_of(name, folder, forced=request.group),
             batch=new_operation_id(),
             new_operation_id=new_operation_id,
-            remembered=made.notebook.remembered,
+            remembered=partial(_remembered, made),
             threads=made.io,
             most_flights=MOST_FLIGHTS,
             wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
@@ -173,6 +173,12 @@ async def upload(
             made.recorder.close()
             await recording
         return RunSummary(made.activity, shot.left, trouble)
+
+
+def _remembered(made: Engine, root: str, relpath: str, seen: Fingerprint) -> UploadNote | None:
+    """What an `upload` that was cut began; what the daemon did, it goes on with by itself."""
+    inboxes = {str(folder.inbox) for folder in made.settings.folders.values()}
+    return None if root in inboxes else made.notebook.remembered(root, relpath, seen)
 
 
 def find_inbox(path: str) -> tuple[int, int] | None:

@@ -18,8 +18,7 @@ from hotfolder.wire import Wire
 log = structlog.get_logger()
 
 _DAY = 86_400.0
-_ORPHAN_AGE = 7 * _DAY  # another machine may be sending under the same prefix, over a slow line
-_UPLOAD_AGE = _DAY  # what a killed `upload` began; the same command would go on with it
+_AGE = 7 * _DAY  # another machine, or an `upload`, may be sending over a slow line
 _PAUSE = _DAY / 4
 _RETRY = 600.0
 
@@ -81,24 +80,28 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Take back what is over, then what is old. Raises what the store raises."""
-        for note in self._notebook.all():
-            if note.bucket == self._resumer.bucket and await self._is_over(note):
-                log.info("upload.taken_back", key=note.key, upload_id=note.upload_id)
-                await self._resumer.take_back(note)
+        await self.sweep_noted()
         for prefix in self._territory.prefixes:
             async for upload in self._wire.list_uploads(prefix):
                 age = self._notebook.wall() - upload.initiated
                 noted = (note.upload_id for note in self._notebook.all())
-                if age > _ORPHAN_AGE and upload.upload_id not in noted:
+                if age > _AGE and upload.upload_id not in noted:
                     log.info("upload.orphan_aborted", key=upload.key, upload_id=upload.upload_id)
                     await self._wire.abort(upload.key, upload.upload_id)
+
+    async def sweep_noted(self) -> None:
+        """Take back the uploads that were noted and are over. Raises what the store raises."""
+        for note in self._notebook.all():
+            if note.bucket == self._resumer.bucket and await self._is_over(note):
+                log.info("upload.taken_back", key=note.key, upload_id=note.upload_id)
+                await self._resumer.take_back(note)
 
     async def _is_over(self, note: UploadNote) -> bool:
         """Whether no next try will go on with it: its file is gone, or is another by now."""
         if self._is_flying(note.operation_id):
             return False
         if note.root not in self._territory.inboxes:
-            return self._notebook.wall() - note.begun_at > _UPLOAD_AGE
+            return self._notebook.wall() - note.begun_at > _AGE
         if not await self._threads.run(os.path.isdir, note.root):
             return False  # not mounted
         try:

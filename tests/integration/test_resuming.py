@@ -386,10 +386,10 @@ async def test_the_sweep_aborts_what_is_old_below_our_prefix(start: Starting) ->
     assert store.aborted == [old]
 
 
-async def test_what_an_upload_command_began_is_taken_back_a_day_later(start: Starting) -> None:
+async def test_what_an_upload_command_began_is_taken_back_a_week_later(start: Starting) -> None:
     store = Cut()
     works = start(store)
-    for number, begun in ((1, MOMENT - 2 * DAY), (2, MOMENT - 60)):
+    for number, begun in ((1, MOMENT - 8 * DAY), (2, MOMENT - 6 * DAY)):
         upload_id = await store.create_multipart(ObjectDraft(f"k{number}"))
         job = replace(
             works.drop(b"x", f"f{number}"), root="/elsewhere", operation_id=operation_id(number)
