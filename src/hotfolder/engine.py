@@ -150,7 +150,8 @@ class Engine:
         store = S3Store(connection, requests, single_put=put_engine(destination, transfer))
         wire = Wire(store, requests=transfer.requests, threads=self.packers)
         name = self._name_of(destination)
-        resumer = Resumer(wire, self.notebook, bucket=name)
+        asks = str(connection.settings.options)
+        resumer = Resumer(wire, self.notebook, bucket=name, asks=asks)
         sender = Sender(
             wire,
             resumer,

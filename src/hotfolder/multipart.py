@@ -77,11 +77,14 @@ class Upload:
         return Sent(self._key, receipt, proof, digests, len(self._sent))
 
     async def _open(self, sha256: bytes | None) -> Known:
-        known = await self._resumer.find(self._job, self._key, self._recipe)
+        draft = self._label.draft(self._key, sha256)
+        # What the object will say of itself is fixed at its creation, too.
+        recipe = f"{self._recipe}, {draft.storage_class} {draft.tags} {sha256 and sha256.hex()}"
+        known = await self._resumer.find(self._job, self._key, recipe)
         if known is not None:
             return known
-        await self._resumer.note_intent(self._job, self._key, self._recipe)
-        upload_id = await self._wire.create_multipart(self._label.draft(self._key, sha256))
+        await self._resumer.note_intent(self._job, self._key, recipe)
+        upload_id = await self._wire.create_multipart(draft)
         await self._resumer.note_upload(self._job, upload_id)
         return Known(upload_id)
 

@@ -126,10 +126,13 @@ class Notebook:
 
 
 class Resumer:
-    """Opens multipart uploads in one bucket: those of former tries and runs where they fit."""
+    """Opens multipart uploads in one bucket: those of former tries and runs where they fit.
 
-    def __init__(self, wire: Wire, notebook: Notebook, *, bucket: str) -> None:
-        self._wire, self._notebook, self.bucket = wire, notebook, bucket
+    `asks` names what the destination asks of every object.
+    """
+
+    def __init__(self, wire: Wire, notebook: Notebook, *, bucket: str, asks: str = "") -> None:
+        self._wire, self._notebook, self.bucket, self._asks = wire, notebook, bucket, asks
 
     async def find(self, job: Job, key: str, recipe: str) -> Known | None:
         """The open upload of `job` that made the same parts of the same key; another is taken back."""
@@ -137,7 +140,8 @@ class Resumer:
         if note is None:
             await self._clear_lost(key)
             return None
-        if (note.bucket, note.key, note.recipe) == (self.bucket, key, recipe) and note.upload_id:
+        wanted = (self.bucket, key, self._whole(recipe))
+        if (note.bucket, note.key, note.recipe) == wanted and note.upload_id:
             try:
                 listed = await self._wire.list_parts(key, note.upload_id)
             except UploadLost:
@@ -154,7 +158,10 @@ class Resumer:
 
     async def note_intent(self, job: Job, key: str, recipe: str) -> None:
         """Before the store is asked for an upload."""
-        await self._notebook.begin(job, bucket=self.bucket, key=key, recipe=recipe)
+        await self._notebook.begin(job, bucket=self.bucket, key=key, recipe=self._whole(recipe))
+
+    def _whole(self, recipe: str) -> str:
+        return f"{recipe}, {self._asks}"
 
     async def note_upload(self, job: Job, upload_id: str) -> None:
         await self._notebook.name(job.operation_id, upload_id)
