@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hotfolder import durable
 from hotfolder.activity import Activity
 from hotfolder.adapters import mounts
 from hotfolder.adapters.filters import ignore_filter
@@ -61,7 +62,7 @@ class RunSummary:
 def prepare_state(settings: Settings) -> None:
     """Make the state folder. Raises `ConfigError` where it cannot be, or stands on a network mount."""
     try:
-        settings.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        durable.make_directory(settings.state_dir, mode=0o750)
     except OSError as error:
         raise ConfigError(
             f"cannot make the state folder {settings.state_dir}: {error.strerror}",
@@ -79,7 +80,7 @@ def prepare_outputs(name: str, folder: Folder) -> None:
         return
     for place in (folder.completed, folder.failed):
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            durable.make_directory(place)
         except OSError as error:
             raise ConfigError(
                 f"folder {name!r}: cannot make {place}: {error.strerror}",

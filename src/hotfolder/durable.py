@@ -83,6 +83,51 @@ def sync_directory(directory: Place | int, *, named: Place = "") -> None:
         raise local_error("sync the folder", named or str(directory), error) from error
 
 
+def sync_file(path: Place) -> None:
+    """Make durable all that can be read in the file now, and its name; an absent file is fine.
+
+    For what another process wrote: one that was killed before its fsync leaves bytes that look as good
+    as durable ones and are not. Raises `LocalError`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise local_error("sync", path, error) from error
+    sync_directory(os.path.dirname(os.path.abspath(path)))
+
+
+def make_directory(path: Place, *, mode: int = 0o777) -> None:
+    """Make `path` and what is missing above it; once this returns its name survives a power cut.
+
+    Without that, a cut could take away the folder with all that was fsynced in it. One that is there
+    already is made sure of, too: whoever made it may have been killed before its name was durable.
+    `mode` is for the last one, less the umask. Raises `OSError`.
+    """
+    path = os.path.abspath(path)
+    above = os.path.dirname(path)
+    if not os.path.isdir(path):
+        make_directory(above)
+        with contextlib.suppress(FileExistsError):  # another process was faster, or it is a file
+            os.mkdir(path, mode)
+        if not os.path.isdir(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    try:
+        descriptor = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        os.sync()  # the folder above may be entered and not be read: make everything durable instead
+        return
+    try:
+        _sync_names(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def replace_file(path: Place, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:
     """Put a file with `data` and exactly `mode` in place of `path`: readers see the old or the new.
 

@@ -29,6 +29,25 @@ def test_a_file_is_made_with_exactly_the_mode_asked_for(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o644
 
 
+def test_folders_are_made_as_deep_as_asked_for_and_may_be_there(tmp_path: Path) -> None:
+    for _ in range(2):
+        durable.make_directory(tmp_path / "a" / "b" / "c", mode=0o700)
+    assert stat.S_IMODE((tmp_path / "a/b/c").stat().st_mode) == 0o700
+
+
+def test_a_file_in_the_way_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(OSError, match="Not a directory"):
+        durable.make_directory(tmp_path / "a")
+    with pytest.raises(OSError, match="Not a directory"):
+        durable.make_directory(tmp_path / "a" / "b")
+
+
+def test_an_absent_file_needs_no_sync(tmp_path: Path) -> None:
+    durable.sync_file(tmp_path / "nothing")
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("sync", [True, False])
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path, sync: bool) -> None:
     path = tmp_path / "status.json"
