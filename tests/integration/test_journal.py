@@ -90,6 +90,18 @@ def test_what_was_committed_before_a_kill_is_there(path: Path) -> None:
         assert [found.operation_id for found in journal.rows()] == ["a", "b", "c"]
 
 
+def test_another_process_does_not_remove_the_log_below_two_connections(path: Path) -> None:
+    """Closing any descriptor of the file drops this process's locks on it: none may be opened."""
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('VACUUM'); c.close()"
+    with SqliteJournal(path) as first, SqliteJournal(path) as second:
+        first.commit([row("a")])
+        second.commit([row("b")])
+        subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+        first.commit([row("c")])
+        with SqliteJournal(path) as third:
+            assert [row.operation_id for row in third.rows()] == ["a", "b", "c"]
+
+
 def test_one_worker_thread_may_own_it(path: Path) -> None:
     journal = SqliteJournal(path)
     journal.commit([row("a")])

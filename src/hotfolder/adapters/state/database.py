@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -61,6 +62,8 @@ _TABLES = (
 DELETING_IS_SAFE = (
     "stop hotfolder and delete it (with its -wal and -shm): that loses no file and no upload"
 )
+
+_MAKING = threading.Lock()
 
 _HINTS = {
     sqlite3.SQLITE_FULL: "free space on this file system; the daemon goes on by itself",
@@ -126,11 +129,10 @@ class StateDb:
             raise
 
     def _open(self) -> sqlite3.Connection:
-        # SQLite gives its -wal and -shm the mode of the main file: it is made first, by us.
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
-        except OSError as error:
-            raise durable.local_error("open the state file", self.path, error) from error
+        self._make()
+        # Rows that a killed run did not live to fsync look as good as durable ones: an original may move
+        # on the strength of a row only once it is. (Closing the log drops no lock; see `_make`.)
+        durable.sync_file(f"{self.path}-wal")
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
             # The version first: even the change to WAL would write into a file that is not ours.
@@ -143,6 +145,22 @@ class StateDb:
             connection.close()
             raise
         return connection
+
+    def _make(self) -> None:
+        """Make the file where it is missing: SQLite gives its -wal and -shm the mode of the main file.
+
+        One that is there is never opened by us. Closing any descriptor of it drops the locks that other
+        connections of this process hold; another process could then take itself for the last one, remove
+        the log below them, and all that they write from then on would be lost.
+        """
+        with _MAKING:  # or the one who makes it would close it when another has just locked it
+            try:
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                os.close(os.open(self.path, flags, 0o640))
+            except FileExistsError:
+                return
+            except OSError as error:
+                raise durable.local_error("open the state file", self.path, error) from error
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """The version of the file's tables; 0 for a new file."""
