@@ -108,6 +108,28 @@ def test_a_first_line_torn_leaves_an_empty_ledger(path: Path) -> None:
     assert (names(path), verify_chain(path)) == (["a"], 1)
 
 
+def test_whole_lines_behind_a_lost_page_are_cut_with_it(path: Path) -> None:
+    FileLedger(path).append([entry("a")])
+    believed = path.stat().st_size
+    FileLedger(path).append([entry("b"), entry("c", text="x" * 5000), entry("d")])
+    content = bytearray(path.read_bytes())
+    content[believed + 30 : believed + 4000] = bytes(3970)  # the end of b and the begin of c
+    path.write_bytes(content)
+    FileLedger(path).append([entry("e")])
+    assert names(path) == ["a", "e"]
+    assert verify_chain(path) == 2
+
+
+def test_old_zeros_are_a_damage_and_nothing_behind_them_is_cut(path: Path) -> None:
+    FileLedger(path).append([entry("a"), entry("b")])
+    content = path.read_bytes()
+    FileLedger(path).append([entry(str(number), text="x" * 50_000) for number in range(40)])
+    whole = path.read_bytes()
+    path.write_bytes(content.replace(b'"b"', b"\0\0\0") + whole[len(content) :])
+    FileLedger(path).append([entry("new")])
+    assert names(path) == ["a", *map(str, range(40)), "new"]
+
+
 def test_the_zeros_of_a_lost_page_are_cut_though_the_last_page_is_there(path: Path) -> None:
     """A power cut may keep the end of an unfinished batch and lose its beginning."""
     FileLedger(path).append([entry("a")])

@@ -20,6 +20,7 @@ GENESIS = "0" * 64
 """`prev` of the first line."""
 
 _BLOCK = 64 * 1024
+_LARGEST_BATCH = 1024 * 1024  # bytes; only that much at the end can have been written and not fsynced
 
 log = structlog.get_logger()
 
@@ -80,6 +81,10 @@ class FileLedger:
         except OSError as error:
             raise durable.local_error("append to the ledger", self._path, error) from error
 
+    def sync(self) -> None:
+        """Make durable every line that can be read now, and the file's name. Raises `LocalError`."""
+        durable.sync_file(self._path)
+
     def newest_first(self, holding: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
         """Every whole line, newest first, as of now; an absent file is empty.
 
@@ -135,10 +140,10 @@ class FileLedger:
             line = b'%b,"prev":"%b"}' % (body, digest.encode())
             lines.append(line)
             digest = hashlib.sha256(line).hexdigest()
-        lines.append(b"")
         self._tail = None
         try:
-            durable.append(descriptor, b"\n".join(lines), path=self._path)
+            for batch in _batches(lines):
+                durable.append(descriptor, batch, path=self._path)
         except HotfolderError:
             self._cut_back(descriptor, length)
             raise
@@ -152,13 +157,8 @@ class FileLedger:
         if self._tail is None or not self._tail.is_of(seen):
             # Whoever created the file may have been killed before its name was durable.
             durable.sync_directory(self._path.parent)
-        end = _end_of_last_line(descriptor, seen.st_size)
+        end = _believed_end(descriptor, seen.st_size)
         last = next(_lines_backward(descriptor, end), None)
-        while last is not None and b"\0" in last:
-            # A power cut during a batch of many pages can keep the last page and lose an earlier one,
-            # which then reads as zeros. JSON holds no zeros: this was never fsynced, never believed.
-            end -= len(last) + 1
-            last = next(_lines_backward(descriptor, end), None)
         if end < seen.st_size:
             os.ftruncate(descriptor, end)
             log.warning("ledger.torn_tail_cut", path=str(self._path), bytes=seen.st_size - end)
@@ -321,6 +321,31 @@ def _end_of_last_line(descriptor: int, size: int) -> int:
             return start + found + 1
         position = start
     return 0
+
+
+def _believed_end(descriptor: int, size: int) -> int:
+    """The offset behind the last line that may ever have been believed.
+
+    A power cut during a batch of many pages can keep later pages and lose an earlier one, which then
+    reads as zeros. JSON holds none: that batch was never fsynced, and whole lines behind the hole were
+    never believed either. Older zeros are a damage of believed lines, which is not ours to cut.
+    """
+    end = _end_of_last_line(descriptor, size)
+    start = max(0, end - _LARGEST_BATCH)
+    hole = os.pread(descriptor, end - start, start).find(b"\0")
+    return end if hole < 0 else _end_of_last_line(descriptor, start + hole)
+
+
+def _batches(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """The lines with their newlines, joined to as few pieces as may be fsynced at once."""
+    batch, size = list[bytes](), 0
+    for line in lines:
+        if batch and size + len(line) + 1 > _LARGEST_BATCH:
+            yield b"\n".join([*batch, b""])
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line) + 1
+    yield b"\n".join([*batch, b""])
 
 
 def _lines_backward(descriptor: int, end: int) -> Iterator[bytes]:
