@@ -57,6 +57,9 @@ class Restart:
         facts = self._facts(rows)
         if not facts:
             return Finished(len(rows), [])
+        # What a killed run did not live to fsync looks as good as what is durable: nothing is built on
+        # its lines and moves before they are. (`find` told the mover what to sync.)
+        self._ledger.sync()
         recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
         unmoved: list[JournalRow] = []

@@ -26,6 +26,9 @@ class MemoryLedger:
             lines.append(line)
         self._lines += lines
 
+    def sync(self) -> None:
+        """Memory has nothing behind it."""
+
     def newest_first(self) -> Iterator[dict[str, Any]]:
         for line in reversed(self._lines):
             entry: dict[str, Any] = json.loads(line)

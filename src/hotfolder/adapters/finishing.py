@@ -21,6 +21,7 @@ from hotfolder.core.recovery import Found
 from hotfolder.core.routing import clash_name, detours
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
+_MOST_SURE = 10_000  # directories that are kept in mind
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,6 +41,8 @@ class Finisher:
         self._places = places
         # (root, directory below it) whose names changed and are not synced yet
         self._touched: set[tuple[str, str]] = set()
+        # Those that a power cut cannot take away
+        self._sure: set[tuple[str, str]] = set()
 
     def move(self, row: JournalRow) -> str:
         """Move the row's original to its target and return where it is now.
@@ -52,6 +55,7 @@ class Finisher:
             with parent_of(inbox, row.relpath) as (source, name):
                 self._check_source(row, _stat(source, name))
                 with _target_directory(target_root, row.target) as (target, wanted, above):
+                    self._make_sure(target_root, above)
                     moved_as = self._rename(row, source, name, target, wanted)
                     self._check_moved(row, source, name, target, moved_as)
         except OSError as error:
@@ -64,6 +68,18 @@ class Finisher:
         self._touched |= {(inbox, os.path.dirname(row.relpath)), (target_root, above)}
         return os.path.join(target_root, above, moved_as)
 
+    def _make_sure(self, root: str, relpath: str) -> None:
+        """Make the names on the way to a directory durable, at its first use, before a file goes there.
+
+        A killed run may have made them and not lived to sync them. Raises `LocalError`.
+        """
+        if len(self._sure) > _MOST_SURE:
+            self._sure.clear()
+        while relpath and (root, relpath) not in self._sure:
+            self._sure.add((root, relpath))
+            relpath = os.path.dirname(relpath)
+            _sync(root, relpath)
+
     def sync(self) -> None:
         """Make every move since the last call durable. Raises `LocalError`."""
         for root, relpath in sorted(self._touched):
@@ -73,7 +89,8 @@ class Finisher:
     def find(self, row: JournalRow) -> Found:
         """What stands at the row's source, and where its very inode moved to, if it did.
 
-        Device numbers may change with every mount; on one device the inode tells. Raises `LocalError`
+        A move that is found is owed to `sync`: who made it may have been killed before. Device numbers
+        may change with every mount; on one device the inode tells. Raises `LocalError`
         where nothing can be said: the volume is not there, or the folder is no longer configured.
         """
         inbox, target_root = self._roots(row)
@@ -90,6 +107,8 @@ class Finisher:
             there = _as_then(row, look(target_root, candidate), device)
             if there is not None and row.fingerprint.survived_move(there):
                 moved_to = os.path.join(target_root, candidate)
+                self._touched.add((target_root, os.path.dirname(candidate)))
+                self._touched.add((inbox, os.path.dirname(row.relpath)))
         source = _as_then(row, look(inbox, row.relpath), device)
         if source is None and moved_to is None and device != row.fingerprint.device:
             raise LocalError(
