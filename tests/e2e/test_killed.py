@@ -8,8 +8,8 @@ import pytest
 
 from hotfolder.adapters.ledger import FileLedger
 from tests.support.box import Box
-from tests.support.killing import DidNotDieError, Victim
 from tests.support.steps import BY_NAME, STEPS, Step, found
+from tests.support.victim import DidNotDieError, Victim
 
 #: What every run tries; `make torture` kills at all of them, several times.
 SHORT = (
