@@ -58,8 +58,9 @@ class Restart:
         if not facts:
             return Finished(len(rows), [])
         # What a killed run did not live to fsync looks as good as what is durable: nothing is built on
-        # its lines and moves before they are. (`find` told the mover what to sync.)
-        self._ledger.sync()
+        # its lines and moves before they are. (`find` told the mover what to sync.) And a line behind a
+        # page that a power cut took must not count as recorded: the next append cuts it.
+        self._ledger.repair()
         recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
         unmoved: list[JournalRow] = []

@@ -29,7 +29,7 @@ def test_a_power_cut_at_any_moment(box: Box, requests: int, files: int) -> None:
     delivered = delivery(box, requests=requests, files=files)
     operations = delivered.recording.operations
     assert {type(each) for each in operations} == {Create, Remove, Rename, Stored, Sync, Truncate, Write}
-    assert cut("", delivered, operations, seed=SEED, subsets=2).violations == []
+    assert cut("", delivered, operations, seed=SEED, subsets=4).violations == []
 
 
 def test_a_power_cut_after_a_restart_after_a_kill(box: Box) -> None:

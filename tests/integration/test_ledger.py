@@ -41,6 +41,11 @@ def test_reading_an_absent_ledger_makes_none(path: Path) -> None:
     assert not path.exists()
 
 
+def test_repairing_an_absent_ledger_makes_none(path: Path) -> None:
+    FileLedger(path).repair()
+    assert not path.exists()
+
+
 def test_lines_are_compact_json_readable_by_people_and_closed_to_strangers(path: Path) -> None:
     FileLedger(path).append([entry("a", target_path="/srv/inbox/Übung 🎬.mp4")])
     assert path.read_text() == (
@@ -115,7 +120,10 @@ def test_whole_lines_behind_a_lost_page_are_cut_with_it(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[believed + 30 : believed + 4000] = bytes(3970)  # the end of b and the begin of c
     path.write_bytes(content)
-    FileLedger(path).append([entry("e")])
+    ledger = FileLedger(path)
+    ledger.repair()
+    assert names(path) == ["a"]
+    ledger.append([entry("e")])
     assert names(path) == ["a", "e"]
     assert verify_chain(path) == 2
 

@@ -26,8 +26,8 @@ class MemoryLedger:
             lines.append(line)
         self._lines += lines
 
-    def sync(self) -> None:
-        """Memory has nothing behind it."""
+    def repair(self) -> None:
+        """Nothing is ever torn here."""
 
     def newest_first(self) -> Iterator[dict[str, Any]]:
         for line in reversed(self._lines):

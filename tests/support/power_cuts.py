@@ -4,8 +4,8 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,12 +120,20 @@ def cut_restarts(
         return Cuts(name, count, bench.states, bench.violations)
 
 
-def all_of(box: Box, place: Path, *, seed: int, subsets: int) -> Iterator[Cuts]:
+def all_of(
+    make_box: Callable[[], AbstractContextManager[Box]], *, seed: int, subsets: int
+) -> Iterator[Cuts]:
     """Every recording there is, each cut everywhere."""
-    del place
-    one_by_one = delivery(box, requests=1, files=4)
-    yield cut("one by one", one_by_one, one_by_one.recording.operations, seed=seed, subsets=subsets)
+    with make_box() as box:
+        one_by_one = delivery(box, requests=1, files=4)
+    operations = one_by_one.recording.operations
+    yield cut("one file after the other", one_by_one, operations, seed=seed, subsets=subsets)
     yield cut_restarts("killed, and cut in the restart", one_by_one, seed=seed, subsets=subsets)
+    for number in range(3):  # what shares a batch is another in each
+        with make_box() as box:
+            batches = delivery(box, requests=16, files=12)
+        operations, name = batches.recording.operations, f"in batches ({number + 1})"
+        yield cut(name, batches, operations, seed=seed + number, subsets=subsets)
 
 
 def _bench(place: Path, delivered: Delivery) -> Bench:

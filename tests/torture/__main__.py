@@ -182,8 +182,7 @@ def main() -> int:
             stage = Stage(root, store)
             rows = list(_told(several.map(partial(at_step, stage, plan), STEPS)))
             rows += _told(several.map(partial(at_random, stage, plan), range(_AT_ONCE)))
-            with stage.box() as box:
-                cuts = list(power_cuts.all_of(box, root, seed=plan.seed, subsets=plan.subsets))
+            cuts = list(power_cuts.all_of(stage.box, seed=plan.seed, subsets=plan.subsets))
             with stage.box() as box:
                 sent = resent(box, size=int(plan.gib * 1024 * MIB), seed=plan.seed)
     show(rows)

@@ -81,9 +81,22 @@ class FileLedger:
         except OSError as error:
             raise durable.local_error("append to the ledger", self._path, error) from error
 
-    def sync(self) -> None:
-        """Make durable every line that can be read now, and the file's name. Raises `LocalError`."""
-        durable.sync_file(self._path)
+    def repair(self) -> None:
+        """Cut what was torn, and make durable what is left: from then on, what can be read is believed.
+
+        An absent file is fine. Raises `LocalError`.
+        """
+        if not self._path.exists():
+            return
+        try:
+            descriptor = self._open_locked()
+            try:
+                self._previous(descriptor)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise durable.local_error("repair the ledger", self._path, error) from error
 
     def newest_first(self, holding: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
         """Every whole line, newest first, as of now; an absent file is empty.

@@ -94,8 +94,8 @@ class Ledger(Protocol):
         """Chain, write and fsync the entries as one batch; returns only when they are durable."""
         ...
 
-    def sync(self) -> None:
-        """Make durable every line that can be read: a killed process may have left some that are not."""
+    def repair(self) -> None:
+        """Cut what a killed process or a power cut left torn, and make durable what is left of it."""
         ...
 
     def newest_first(self) -> Iterator[dict[str, Any]]:
