@@ -79,7 +79,7 @@ def upload_lock(settings: Settings) -> Path:
 
 
 def open_ledger(settings: Settings) -> FileLedger:
-    return FileLedger(settings.state_dir / "ledger.jsonl")
+    return FileLedger(settings.state_dir / "ledger.jsonl", rotate_at=settings.ledger.rotate)
 
 
 def read_heartbeat(settings: Settings) -> dict[str, Any] | None:

@@ -59,6 +59,30 @@ def test_appending_nothing_is_fine(ledger: Ledger) -> None:
     assert list(ledger.newest_first()) == []
 
 
+def test_an_operation_is_recorded_once_however_often_it_is_appended(ledger: Ledger) -> None:
+    ledger.append([entry("a"), entry("b")])
+    ledger.append([entry("b"), entry("c"), entry("c"), entry("a")])
+    ledger.append([entry("a")])
+    assert without_chain(ledger) == [entry("c"), entry("b"), entry("a")]
+    newest, *_ = ledger.newest_first()
+    ledger.append([entry("d")])
+    assert next(ledger.newest_first())["prev"] == hashlib.sha256(jsonline.encode(newest)).hexdigest()
+
+
+def test_entries_without_an_id_are_all_recorded(ledger: Ledger) -> None:
+    ledger.append([{"schema": 1}, {"schema": 1}])
+    ledger.append([{"schema": 1}])
+    assert without_chain(ledger) == [{"schema": 1}] * 3
+
+
+def test_which_operations_have_a_line(ledger: Ledger) -> None:
+    moments = {"a": "2025-10-29T06:00:00.000000Z", "b": "2025-10-29T07:00:00.000000Z"}
+    for name, moment in moments.items():
+        ledger.append([entry(name, completed_at=moment, metadata={"operation_id": "c"})])
+    assert ledger.recorded({"a", "b", "c"}, since="2025-10-29T06:00:00.000000Z") == {"a", "b"}
+    assert ledger.recorded({"c"}, since="") == frozenset()
+
+
 @pytest.mark.parametrize("wrong", [{}, {"prev": "0" * 64}, {"number": float("nan")}])
 def test_a_batch_with_a_wrong_entry_is_refused_whole(ledger: Ledger, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json words some of them; the type is the contract
@@ -67,11 +91,12 @@ def test_a_batch_with_a_wrong_entry_is_refused_whole(ledger: Ledger, wrong: dict
 
 
 # Text as Python has it: any character, and lone surrogates that stand for undecodable bytes.
+numbers = itertools.count()
 paths = st.text(st.characters() | st.integers(0xDC80, 0xDCFF).map(chr), max_size=40)
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=paths)
 def test_any_path_comes_back_equal(ledger: Ledger, path: str) -> None:
-    ledger.append([entry("a", target_path=path)])
+    ledger.append([entry(str(next(numbers)), target_path=path)])
     assert next(ledger.newest_first())["target_path"] == path

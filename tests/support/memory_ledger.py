@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from hotfolder.core import jsonline
@@ -19,9 +20,13 @@ class MemoryLedger:
             if not entry or "prev" in entry:
                 raise ValueError("a ledger entry has fields, and its `prev` is the ledger's to add")
         previous = hashlib.sha256(self._lines[-1]).hexdigest() if self._lines else "0" * 64
+        known = {line["operation_id"] for line in self.newest_first() if "operation_id" in line}
         lines = []
         for entry in entries:
             line = jsonline.encode({**entry, "prev": previous})
+            if entry.get("operation_id") in known:
+                continue
+            known |= {entry["operation_id"]} if "operation_id" in entry else set()
             previous = hashlib.sha256(line).hexdigest()
             lines.append(line)
         self._lines += lines
@@ -33,3 +38,7 @@ class MemoryLedger:
         for line in reversed(self._lines):
             entry: dict[str, Any] = json.loads(line)
             yield entry
+
+    def recorded(self, wanted: Collection[str], *, since: str) -> frozenset[str]:
+        younger = takewhile(lambda line: line["completed_at"] >= since, self.newest_first())
+        return frozenset(wanted) & {line["operation_id"] for line in younger}

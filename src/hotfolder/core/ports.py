@@ -1,6 +1,6 @@
 """The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -91,7 +91,11 @@ class Ledger(Protocol):
     """The append-only record. Blocking: called from the recorder's thread or a command."""
 
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Chain, write and fsync the entries as one batch; returns only when they are durable."""
+        """Chain, write and fsync the entries as one batch; returns only when they are durable.
+
+        An entry whose operation id stands among the newest lines is passed over, so that a batch of
+        which it cannot be told whether it was written may be appended again.
+        """
         ...
 
     def sync(self) -> None:
@@ -100,6 +104,10 @@ class Ledger(Protocol):
 
     def newest_first(self) -> Iterator[dict[str, Any]]:
         """Every whole line, newest first, without holding the file in memory."""
+        ...
+
+    def recorded(self, wanted: Collection[str], *, since: str) -> frozenset[str]:
+        """Which of the operation ids have a line; may end at one that was completed before `since`."""
         ...
 
 
