@@ -1,4 +1,4 @@
-"""Commands about the ledger itself: ledger verify."""
+"""Commands about the ledger itself: ledger verify, rebuild."""
 
 import json
 
@@ -7,9 +7,9 @@ import typer
 from hotfolder.adapters.ledger import ChainBroken, verify_chain
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import out, say
-from hotfolder.engine import open_ledger
+from hotfolder.engine import indexer, open_ledger
 
-app = typer.Typer(help="Check the ledger.", no_args_is_help=True)
+app = typer.Typer(help="Check the ledger, rebuild its index.", no_args_is_help=True)
 
 
 @app.command()
@@ -39,6 +39,28 @@ def verify(
     say(f"{_count(checked.lines, 'line')} in {_count(checked.files, 'file')}, the chain holds")
     if checked.torn:
         say(f"behind them {checked.torn} bytes of a line that was cut off; the next append removes them")
+
+
+@app.command()
+def rebuild(
+    config: ConfigFile = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    log_level: LogLevel = None,
+) -> None:
+    """Make the index of the ledger anew, from the ledger alone.
+
+    The index is a cache in state.db: the daemon keeps it up to date by itself, and notices if it does
+    not fit. It may run meanwhile.
+    """
+    settings = settings_of(config, debug=debug, log_level=log_level)
+    made = indexer(settings)
+    count = made.rebuild()
+    made.close()
+    if as_json:
+        _print_json({"lines": count})
+    else:
+        say(f"{_count(count, 'line')} in the index")
 
 
 def _print_json(told: dict[str, object]) -> None:

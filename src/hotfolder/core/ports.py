@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hotfolder.core.answers import Answer
+from hotfolder.core.ledger_marks import Mark, Stretch
 from hotfolder.core.records import (
     JournalRow,
     ObjectDraft,
@@ -109,6 +110,46 @@ class Ledger(Protocol):
     def recorded(self, wanted: Collection[str], *, since: str) -> frozenset[str]:
         """Which of the operation ids have a line; may end at one that was completed before `since`."""
         ...
+
+
+class ReadLedger(Ledger, Protocol):
+    """A ledger that can be read on from where reading stood."""
+
+    def recorded(
+        self, wanted: Collection[str], *, since: str, behind: Mark | None = None
+    ) -> frozenset[str]:
+        """As `Ledger.recorded`, of the lines behind the mark."""
+        ...
+
+    def fits(self, mark: Mark) -> bool:
+        """Whether what was read up to the mark still stands there."""
+        ...
+
+    def read_on(self, mark: Mark | None, most: int) -> Iterator[Stretch]:
+        """What stands behind `mark` (None: all) as of now, oldest first, `most` lines at a time."""
+        ...
+
+
+class LedgerIndex(Protocol):
+    """A cache made of the ledger alone. Blocking; one owner at a time, others may have their own."""
+
+    def mark(self) -> Mark | None:
+        """How far the ledger was read; None: not at all."""
+        ...
+
+    def add(self, stretch: Stretch, *, after: Mark | None) -> bool:
+        """Add what was read from `after` on; False, and nothing is added, if it stands elsewhere."""
+        ...
+
+    def recorded(self, wanted: Collection[str]) -> frozenset[str]:
+        """Which of the operation ids have a line up to the mark."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Journal(Protocol):

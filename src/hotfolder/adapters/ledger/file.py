@@ -15,11 +15,13 @@ from hotfolder import durable
 from hotfolder.adapters.ledger.files import Files
 from hotfolder.adapters.ledger.following import Follower
 from hotfolder.adapters.ledger.lookback import LookBack
+from hotfolder.adapters.ledger.marks import fits, stretches
 from hotfolder.adapters.ledger.reading import believed_end, decoded, lines_backward
 from hotfolder.adapters.ledger.rotation import pack, rotate
 from hotfolder.adapters.ledger.search import Search
 from hotfolder.core import jsonline
 from hotfolder.core.errors import HotfolderError
+from hotfolder.core.ledger_marks import Mark, Stretch
 
 ROTATE_AT = 64 << 20
 """Bytes."""
@@ -97,17 +99,37 @@ class FileLedger:
         except OSError as error:
             raise durable.local_error("read the ledger", self.path, error) from error
 
-    def recorded(self, wanted: Collection[str], *, since: str) -> frozenset[str]:
+    def recorded(
+        self, wanted: Collection[str], *, since: str, behind: Mark | None = None
+    ) -> frozenset[str]:
         """Which of the operation ids have a line; a line completed before `since` ends the search.
 
-        `since` is a `timestamp`. Only lines that name one of the ids are parsed. Raises `LocalError`.
+        `since` is a `timestamp`; `behind` says that only what stands behind that mark is asked for.
+        Only lines that name one of the ids are parsed. Raises `LocalError`.
         """
-        search = Search(self._files, wanted, since)
+        search = Search(self._files, wanted, since, behind)
         try:
             search.run()
         except OSError as error:
             raise durable.local_error("read the ledger", self.path, error) from error
         return frozenset(search.found)
+
+    def fits(self, mark: Mark) -> bool:
+        """Whether what was read up to the mark still stands there. Raises `LocalError`."""
+        try:
+            return fits(self._files, mark)
+        except OSError as error:
+            raise durable.local_error("read the ledger", self.path, error) from error
+
+    def read_on(self, mark: Mark | None, most: int) -> Iterator[Stretch]:
+        """What stands behind `mark` (None: all) as of now, oldest first, `most` lines at a time.
+
+        Damaged lines are warned of. Raises `LocalError`.
+        """
+        try:
+            yield from stretches(self._files, mark, most)
+        except OSError as error:
+            raise durable.local_error("read the ledger", self.path, error) from error
 
     def follow(self) -> Follower:
         """A reader that stands at the ledger's end and goes on with it."""

@@ -46,14 +46,14 @@ def _end_of_last_line(descriptor: int, size: int) -> int:
     return 0
 
 
-def lines_backward(descriptor: int, end: int) -> Iterator[bytes]:
-    """The lines before `end` (just after a newline, or 0), last first, without their newlines."""
-    if end == 0:
+def lines_backward(descriptor: int, end: int, begin: int = 0) -> Iterator[bytes]:
+    """The lines from `begin` to `end` (0, or just after a newline), last first, without newlines."""
+    if end <= begin:
         return
     position = end - 1  # the newline of the last line
     later: list[bytes] = []  # blocks of the line whose beginning is not yet read, last first
-    while position > 0:
-        start = max(0, position - _BLOCK)
+    while position > begin:
+        start = max(begin, position - _BLOCK)
         *lines, last = os.pread(descriptor, position - start, start).split(b"\n")
         later.append(last)
         if lines:

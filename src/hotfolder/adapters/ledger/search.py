@@ -1,5 +1,6 @@
 """Which operations have a line: read fast, as a start waits for it."""
 
+import gzip
 import re
 from collections.abc import Collection, Iterator
 from itertools import chain
@@ -14,6 +15,7 @@ from hotfolder.adapters.ledger.reading import (
     lines_forward,
     read,
 )
+from hotfolder.core.ledger_marks import Mark
 
 _STRIDE = 256  # lines between two looks at how old they are
 _ID = re.compile(rb'"operation_id":"([^"\\]*)"')
@@ -24,33 +26,39 @@ log = structlog.get_logger()
 class Search:
     """Looks for lines of the operations `wanted`, newest file first; only such lines are parsed.
 
-    A line completed before `since` (a `timestamp`) ends it. Raises OSError.
+    A line completed before `since` (a `timestamp`) ends it, and so does the mark `behind`. Raises
+    OSError.
     """
 
-    def __init__(self, files: Files, wanted: Collection[str], since: str) -> None:
+    def __init__(
+        self, files: Files, wanted: Collection[str], since: str, behind: Mark | None = None
+    ) -> None:
         self._files = files
         self._since = since
+        self._first, self._offset = (behind.file, behind.offset) if behind is not None else (0, 0)
         self._missing = {operation_id.encode() for operation_id in wanted}
         self.found: set[str] = set()
 
     def run(self) -> None:
         with self._files.snapshot() as seen:
-            if seen.current is not None and self._is_at_its_end(
-                lines_backward(seen.current.fileno(), seen.end), since=self._since
-            ):
-                return
+            if seen.current is not None:
+                begin = self._offset if seen.number == self._first else 0
+                lines = lines_backward(seen.current.fileno(), seen.end, begin)
+                if self._is_at_its_end(lines, since=self._since):
+                    return
         for number in reversed(seen.numbers):
-            if self._is_at_its_end_in(number):
+            if number < self._first or self._is_at_its_end_in(number):
                 return
 
     def _is_at_its_end_in(self, number: int) -> bool:
         """Forward: a packed file is read once, from its beginning."""
         try:
             with self._files.stream(number) as file:
+                file.seek(self._offset if number == self._first else 0)
                 lines = lines_forward(file)
                 first = next(lines, b"")
                 return self._is_at_its_end(chain([first], lines)) or self._is_old(first, self._since)
-        except UNPACKING as error:
+        except (gzip.BadGzipFile, *UNPACKING) as error:
             path = str(self._files.packed(number))
             log.warning("ledger.file_damaged", path=path, error=str(error))
             return False

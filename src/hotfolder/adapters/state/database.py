@@ -57,6 +57,36 @@ _TABLES = (
         PRIMARY KEY (operation_id, number)
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE IF NOT EXISTS ledger_lines (
+        sequence           INTEGER PRIMARY KEY,
+        operation_id       TEXT NOT NULL UNIQUE,
+        completed_at       ANY,
+        operation_type     ANY,
+        status             ANY,
+        folder             ANY,
+        "group"            ANY,
+        target_path        ANY,
+        target_name        ANY,
+        result_path        ANY,
+        s3_bucket          ANY,
+        s3_object_key      ANY,
+        completed_dir_path ANY,
+        checksum_original  ANY,
+        original_size      ANY,
+        file               INTEGER NOT NULL,
+        "offset"           INTEGER NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS ledger_mark (
+        only     INTEGER PRIMARY KEY CHECK (only = 1),
+        file     INTEGER NOT NULL,
+        "offset" INTEGER NOT NULL,
+        digest   TEXT NOT NULL,
+        lines    INTEGER NOT NULL
+    ) STRICT
+    """,
 )
 
 DELETING_IS_SAFE = (
