@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from hotfolder.activity import Activity, Waiting
-from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
+from hotfolder.core.errors import ConfigError, DiskFull, HotfolderError, LocalError
 from hotfolder.gate import Gate
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
@@ -284,6 +284,8 @@ class Daemon:
             return "draining"
         if gone:
             return "inbox-missing"
+        if isinstance(trouble, DiskFull):
+            return "disk-full"
         if any(gate.held is not None for gate in parts.gates):
             return "destination-unreachable"
         if parts.activity.flights:

@@ -32,6 +32,7 @@ class Box:
             root / name for name in ("inbox", "completed", "failed")
         )
         self.state = root / "state"
+        self.heartbeat = self.state / "status.json"
         self.config = root / "hotfolder.toml"
         self.inbox.mkdir()
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -110,7 +111,7 @@ class Box:
 
     def status(self) -> dict[str, Any]:
         try:
-            state: dict[str, Any] = json.loads((self.state / "status.json").read_bytes())
+            state: dict[str, Any] = json.loads(self.heartbeat.read_bytes())
         except FileNotFoundError:
             return {}
         return state

@@ -3,7 +3,7 @@
 import gzip
 import re
 from collections.abc import Collection, Iterator
-from itertools import chain
+from itertools import islice
 
 import structlog
 
@@ -12,12 +12,12 @@ from hotfolder.adapters.ledger.reading import (
     UNPACKING,
     ids_of,
     lines_backward,
-    lines_forward,
     read,
 )
 from hotfolder.core.ledger_marks import Mark
 
-_STRIDE = 256  # lines between two looks at how old they are
+_STRIDE = 512  # lines of which all ids are compared at once, and one is asked how old it is
+_BLOCK = 1 << 18  # bytes of as many lines, where they are read forward
 _ID = re.compile(rb'"operation_id":"([^"\\]*)"')
 
 log = structlog.get_logger()
@@ -44,35 +44,46 @@ class Search:
             if seen.current is not None:
                 begin = self._offset if seen.number == self._first else 0
                 lines = lines_backward(seen.current.fileno(), seen.end, begin)
-                if self._is_at_its_end(lines, since=self._since):
-                    return
+                while some := list(islice(lines, _STRIDE)):
+                    if self._is_at_its_end(b"\n".join(some)) or self._is_old(some[-1]):
+                        return
         for number in reversed(seen.numbers):
             if number < self._first or self._is_at_its_end_in(number):
                 return
 
     def _is_at_its_end_in(self, number: int) -> bool:
         """Forward: a packed file is read once, from its beginning."""
+        first = b""
         try:
             with self._files.stream(number) as file:
                 file.seek(self._offset if number == self._first else 0)
-                lines = lines_forward(file)
-                first = next(lines, b"")
-                return self._is_at_its_end(chain([first], lines)) or self._is_old(first, self._since)
+                while lines := file.readlines(_BLOCK):
+                    first = first or lines[0]
+                    if self._is_at_its_end(b"".join(lines)):
+                        return True
         except (gzip.BadGzipFile, *UNPACKING) as error:
             path = str(self._files.packed(number))
             log.warning("ledger.file_damaged", path=path, error=str(error))
-            return False
+        return self._is_old(first)
 
-    def _is_at_its_end(self, lines: Iterator[bytes], since: str = "") -> bool:
-        for count, line in enumerate(lines):
-            for operation_id in _ID.findall(line):
-                if operation_id in self._missing and operation_id.decode() in ids_of(line):
-                    self._missing.discard(operation_id)
-                    self.found.add(operation_id.decode())
-            if not self._missing or (since and count % _STRIDE == 0 and self._is_old(line, since)):
-                return True
-        return False
+    def _is_at_its_end(self, lines: bytes) -> bool:
+        """Take what these lines tell: all their ids are compared at once, which no loop could."""
+        for operation_id in self._missing.intersection(_ID.findall(lines)):
+            if any(operation_id.decode() in ids_of(line) for line in _naming(operation_id, lines)):
+                self._missing.discard(operation_id)
+                self.found.add(operation_id.decode())
+        return not self._missing
 
-    @staticmethod
-    def _is_old(line: bytes, since: str) -> bool:
-        return str(read(line).get("completed_at") or since) < since
+    def _is_old(self, line: bytes) -> bool:
+        return str(read(line).get("completed_at") or self._since) < self._since
+
+
+def _naming(operation_id: bytes, lines: bytes) -> Iterator[bytes]:
+    """The lines that name it in a field called operation_id, be it their own or one deeper down."""
+    named = b'"operation_id":"%b"' % operation_id
+    position = lines.find(named)
+    while position >= 0:
+        end = lines.find(b"\n", position)
+        end = len(lines) if end < 0 else end
+        yield lines[lines.rfind(b"\n", 0, position) + 1 : end]
+        position = lines.find(named, end)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from hotfolder import durable
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import DiskFull, LocalError
 
 SCHEMA_VERSION = 3
 
@@ -221,4 +221,5 @@ class StateDb:
     def _local_error(self, error: sqlite3.Error) -> LocalError:
         # The low byte is the primary code; the rest says which way it happened.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return LocalError(f"the state file {self.path} failed: {error}", hint=_HINTS.get(code, ""))
+        kind = DiskFull if code == sqlite3.SQLITE_FULL else LocalError
+        return kind(f"the state file {self.path} failed: {error}", hint=_HINTS.get(code, ""))
