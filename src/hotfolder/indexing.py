@@ -29,12 +29,11 @@ class IndexedLedger:
     def recorded(self, wanted: Collection[str], *, since: str) -> frozenset[str]:
         """The ledger alone answers where the index has nothing, does not fit, or fails."""
         try:
-            mark = self._index.mark()
-            known = self._index.recorded(wanted) if mark is not None else frozenset[str]()
+            mark, known = self._index.recorded(wanted)
             self._index.close()
         except LocalError as error:
             log.warning("index.failed", reason=str(error), hint=error.hint)
-            mark = None
+            mark, known = None, frozenset()
         if mark is None or not self._ledger.fits(mark):
             return self._ledger.recorded(wanted, since=since)
         rest = [operation_id for operation_id in wanted if operation_id not in known]

@@ -40,7 +40,7 @@ class World:
 
     def indexed(self) -> list[int]:
         wanted = [f"{number:08}" for number in range(100)]
-        return sorted(map(int, self.index.recorded(wanted)))
+        return sorted(map(int, self.index.recorded(wanted)[1]))
 
     def close(self) -> None:
         self.indexer.close()

@@ -93,6 +93,23 @@ def test_a_packing_that_is_not_wanted_any_more_leaves_nothing_behind(path: Path)
     assert [name.removesuffix(".gz") for name in names(path)] == before
 
 
+def test_the_first_line_behind_a_packed_file_goes_on_with_its_chain(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(path, 5).pack_rotated(always)
+    path.rename(path.with_name("ledger-000001.jsonl"))  # as a rotation does, that is killed then
+    FileLedger(path).pack_rotated(always)
+    monkeypatch.setattr("tempfile.tempdir", "/proc")  # there may be no room to unpack it
+    FileLedger(path).append([entry(5)])
+    assert verify_chain(path).lines == 6
+    packed = path.with_name("ledger-000001.jsonl.gz")
+    packed.write_bytes(packed.read_bytes()[:-20])
+    path.unlink()
+    with pytest.raises(LocalError, match="cannot unpack") as caught:
+        FileLedger(path).append([entry(6)])
+    assert "from a copy" in caught.value.hint
+
+
 # -- crashes -------------------------------------------------------------------------------------
 
 

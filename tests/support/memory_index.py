@@ -22,8 +22,8 @@ class MemoryIndex:
         self._mark = stretch.mark
         return True
 
-    def recorded(self, wanted: Collection[str]) -> frozenset[str]:
-        return frozenset(self._ids & set(wanted))
+    def recorded(self, wanted: Collection[str]) -> tuple[Mark | None, frozenset[str]]:
+        return self._mark, frozenset(self._ids & set(wanted))
 
     def clear(self) -> None:
         self._mark, self._ids = None, set()

@@ -141,8 +141,8 @@ class LedgerIndex(Protocol):
         """Add what was read from `after` on; False, and nothing is added, if it stands elsewhere."""
         ...
 
-    def recorded(self, wanted: Collection[str]) -> frozenset[str]:
-        """Which of the operation ids have a line up to the mark."""
+    def recorded(self, wanted: Collection[str]) -> tuple[Mark | None, frozenset[str]]:
+        """How far the ledger was read, and which of the operation ids have a line up to there."""
         ...
 
     def clear(self) -> None:

@@ -16,15 +16,21 @@ from hotfolder.adapters.ledger.files import Files
 from hotfolder.adapters.ledger.following import Follower
 from hotfolder.adapters.ledger.lookback import LookBack
 from hotfolder.adapters.ledger.marks import fits, stretches
-from hotfolder.adapters.ledger.reading import believed_end, decoded, lines_backward
+from hotfolder.adapters.ledger.reading import (
+    UNPACKING,
+    believed_end,
+    decoded,
+    lines_backward,
+)
 from hotfolder.adapters.ledger.rotation import pack, rotate
 from hotfolder.adapters.ledger.search import Search
 from hotfolder.core import jsonline
-from hotfolder.core.errors import HotfolderError
+from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.core.ledger_marks import Mark, Stretch
 
 ROTATE_AT = 64 << 20
 """Bytes."""
+_HINT = "its last line begins the chain of the next: put the file back from a copy, or move it away"
 
 log = structlog.get_logger()
 
@@ -78,6 +84,10 @@ class FileLedger:
                 pass  # it was full: there is a new one now
         except OSError as error:
             raise durable.local_error("append to the ledger", self.path, error) from error
+        except UNPACKING as error:
+            raise LocalError(
+                f"cannot unpack the file before {self.path}: {error}", hint=_HINT
+            ) from error
         self._look_back.in_doubt = False
 
     def newest_first(self, holding: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
@@ -227,12 +237,14 @@ class FileLedger:
     def _newest(self, descriptor: int, end: int) -> Iterator[bytes]:
         """The lines before `end`, last first, and of the files before what is needed.
 
-        They may be packed: without doubt, only an empty file asks for their last line.
+        They may be packed: without doubt, only an empty file asks for the last line before it.
         """
         yield from lines_backward(descriptor, end)
-        if end == 0 or self._look_back.in_doubt:
-            before = map(self._files.backward, reversed(self._files.numbers()))
-            yield from islice(chain.from_iterable(before), None if self._look_back.in_doubt else 1)
+        if self._look_back.in_doubt:
+            yield from chain.from_iterable(map(self._files.backward, reversed(self._files.numbers())))
+        elif end == 0:
+            lasts = map(self._files.last_line, reversed(self._files.numbers()))
+            yield from islice((line for line in lasts if line is not None), 1)
 
     def _write_again(self, begin: int, end: int) -> None:
         """Make durable what a failed append left behind, if anything.

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import BinaryIO
 
 import structlog
 
-from hotfolder.adapters.ledger.reading import UNPACKING, believed_end, lines_backward
+from hotfolder.adapters.ledger.reading import UNPACKING, believed_end, lines_backward, lines_forward
 
 _CHUNK = 1 << 20
 
@@ -143,6 +144,15 @@ class Files:
                 spool.close()
                 raise
             return spool
+
+    def last_line(self, number: int) -> bytes | None:
+        """The last line of a rotated file; a packed one is read through, and needs no room."""
+        with self.stream(number) as file:
+            if not isinstance(file, _Unpacking):
+                size = os.fstat(file.fileno()).st_size
+                return next(lines_backward(file.fileno(), believed_end(file.fileno(), size)), None)
+            last = deque(lines_forward(file), maxlen=1)
+            return last[0] if last else None
 
     def backward(self, number: int) -> Iterator[bytes]:
         """The lines of a rotated file, last first."""

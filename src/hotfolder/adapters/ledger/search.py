@@ -1,9 +1,9 @@
 """Which operations have a line: read fast, as a start waits for it."""
 
 import gzip
-import re
 from collections.abc import Collection, Iterator
 from itertools import islice
+from typing import BinaryIO
 
 import structlog
 
@@ -18,7 +18,7 @@ from hotfolder.core.ledger_marks import Mark
 
 _STRIDE = 512  # lines of which all ids are compared at once, and one is asked how old it is
 _BLOCK = 1 << 18  # bytes of as many lines, where they are read forward
-_ID = re.compile(rb'"operation_id":"([^"\\]*)"')
+_ID = b'"operation_id":"'
 
 log = structlog.get_logger()
 
@@ -57,9 +57,9 @@ class Search:
         try:
             with self._files.stream(number) as file:
                 file.seek(self._offset if number == self._first else 0)
-                while lines := file.readlines(_BLOCK):
-                    first = first or lines[0]
-                    if self._is_at_its_end(b"".join(lines)):
+                for lines in _blocks(file):
+                    first = first or lines[: lines.index(b"\n")]
+                    if self._is_at_its_end(lines):
                         return True
         except (gzip.BadGzipFile, *UNPACKING) as error:
             path = str(self._files.packed(number))
@@ -68,7 +68,8 @@ class Search:
 
     def _is_at_its_end(self, lines: bytes) -> bool:
         """Take what these lines tell: all their ids are compared at once, which no loop could."""
-        for operation_id in self._missing.intersection(_ID.findall(lines)):
+        named = {part.partition(b'"')[0] for part in lines.split(_ID)}
+        for operation_id in self._missing & named:
             if any(operation_id.decode() in ids_of(line) for line in _naming(operation_id, lines)):
                 self._missing.discard(operation_id)
                 self.found.add(operation_id.decode())
@@ -80,10 +81,21 @@ class Search:
 
 def _naming(operation_id: bytes, lines: bytes) -> Iterator[bytes]:
     """The lines that name it in a field called operation_id, be it their own or one deeper down."""
-    named = b'"operation_id":"%b"' % operation_id
+    named = _ID + operation_id + b'"'
     position = lines.find(named)
     while position >= 0:
         end = lines.find(b"\n", position)
         end = len(lines) if end < 0 else end
         yield lines[lines.rfind(b"\n", 0, position) + 1 : end]
         position = lines.find(named, end)
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Whole lines, many at a time."""
+    rest = b""
+    while piece := file.read(_BLOCK):
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield rest + piece[:end]
+            rest = b""
+        rest += piece[end:]

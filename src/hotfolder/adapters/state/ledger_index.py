@@ -60,17 +60,21 @@ class SqliteLedgerIndex:
                 connection.execute(_MARK, (mark.file, mark.offset, mark.digest, mark.lines))
         return is_next
 
-    def recorded(self, wanted: Collection[str]) -> frozenset[str]:
+    def recorded(self, wanted: Collection[str]) -> tuple[Mark | None, frozenset[str]]:
+        """How far the ledger was read, and which of the operation ids have a line up to there."""
         found: set[str] = set()
         ids = iter(wanted)
         with self._db.connection() as connection:
+            connection.execute("BEGIN")  # one moment for both: another owner may begin anew
+            mark = _mark(connection)
             while some := list(islice(ids, _AT_ONCE)):
                 asked = (
                     "SELECT operation_id FROM ledger_lines "  # noqa: S608 - only question marks
                     f"WHERE operation_id IN ({', '.join('?' * len(some))})"
                 )
                 found.update(operation_id for (operation_id,) in connection.execute(asked, some))
-        return frozenset(found)
+            connection.execute("COMMIT")
+        return mark, frozenset(found)
 
     def clear(self) -> None:
         with self._db.transaction(durable=False) as connection:
