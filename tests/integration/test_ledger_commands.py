@@ -1,7 +1,9 @@
 """`hotfolder ledger …`, as an operator calls it."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.ledger import FileLedger
+from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
 
 
 @pytest.fixture
@@ -77,3 +80,25 @@ def test_the_first_broken_line_is_told(config: Path) -> None:
     code, _, error = called(config, "ledger", "verify")
     assert code == 1
     assert f"{broken} (or ledger-000001.jsonl.gz) is missing" in error
+
+
+def test_the_index_is_made_anew(config: Path) -> None:
+    path = filled(config, 20)
+    for _ in range(2):
+        assert called(config, "ledger", "rebuild")[:2] == (0, "20 lines in the index\n")
+    with SqliteLedgerIndex(path.with_name("state.db")) as index:
+        mark, found = index.recorded({"0", "19", "20"})
+    assert mark is not None
+    assert (mark.lines, set(found)) == (20, {"0", "19"})
+    filled(config, 21)
+    code, told, _ = called(config, "ledger", "rebuild", "--json")
+    assert (code, json.loads(told)) == (0, {"lines": 21})
+
+
+def test_a_state_file_of_a_newer_version_is_told_with_what_to_do(config: Path) -> None:
+    path = filled(config, 1)
+    with contextlib.closing(sqlite3.connect(path.with_name("state.db"))) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    code, _, error = called(config, "ledger", "rebuild")
+    assert code == 69
+    assert "version 99" in error

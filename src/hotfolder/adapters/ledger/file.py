@@ -1,11 +1,11 @@
 """Appending: flock, read the tail, chain, write, fsync; and all reading that begins at the newest."""
 
 import fcntl
+import gzip
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,9 +70,9 @@ class FileLedger:
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Chain, write and fsync the entries as one batch; returns only when they are durable.
 
-        An entry whose operation id stands among the newest lines (a thousand of this file, and all
-        that a failed append may have left behind) is passed over: whoever cannot tell whether a batch
-        was written appends it again.
+        An entry whose operation id stands among the newest lines (a thousand, and all that a failed
+        append may have left behind) is passed over: whoever cannot tell whether a batch was written
+        appends it again.
         Raises `LocalError`; then none of them is believed, and the file is cut back to its old end.
         Raises `ValueError` for an entry that is empty, brings its own `prev`, or is no JSON.
         """
@@ -82,12 +82,11 @@ class FileLedger:
         try:
             while not self._try_append(bodies):
                 pass  # it was full: there is a new one now
+        except (gzip.BadGzipFile, *UNPACKING) as error:
+            message = f"cannot unpack the file before {self.path}: {error}"
+            raise LocalError(message, hint=_HINT) from error
         except OSError as error:
             raise durable.local_error("append to the ledger", self.path, error) from error
-        except UNPACKING as error:
-            raise LocalError(
-                f"cannot unpack the file before {self.path}: {error}", hint=_HINT
-            ) from error
         self._look_back.in_doubt = False
 
     def newest_first(self, holding: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
@@ -235,16 +234,17 @@ class FileLedger:
         return learnt.digest, end
 
     def _newest(self, descriptor: int, end: int) -> Iterator[bytes]:
-        """The lines before `end`, last first, and of the files before what is needed.
-
-        They may be packed: without doubt, only an empty file asks for the last line before it.
-        """
+        """The lines before `end`, last first, and those of the files before."""
         yield from lines_backward(descriptor, end)
-        if self._look_back.in_doubt:
-            yield from chain.from_iterable(map(self._files.backward, reversed(self._files.numbers())))
-        elif end == 0:
-            lasts = map(self._files.last_line, reversed(self._files.numbers()))
-            yield from islice((line for line in lasts if line is not None), 1)
+        for number in reversed(self._files.numbers()):
+            try:
+                yield from self._files.last_lines(number, self._look_back.most)
+            except (gzip.BadGzipFile, *UNPACKING) as error:
+                if end == 0:
+                    raise  # no other line can say what the next one has to name
+                path = str(self._files.packed(number))
+                log.warning("ledger.file_damaged", path=path, error=str(error))
+                return
 
     def _write_again(self, begin: int, end: int) -> None:
         """Make durable what a failed append left behind, if anything.

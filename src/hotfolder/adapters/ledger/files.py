@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -145,14 +146,17 @@ class Files:
                 raise
             return spool
 
-    def last_line(self, number: int) -> bytes | None:
-        """The last line of a rotated file; a packed one is read through, and needs no room."""
+    def last_lines(self, number: int, most: int) -> Iterator[bytes]:
+        """The last lines of a rotated file, last first; a packed one is read through, and needs no room.
+
+        A damaged .gz raises `UNPACKING` or OSError.
+        """
         with self.stream(number) as file:
-            if not isinstance(file, _Unpacking):
-                size = os.fstat(file.fileno()).st_size
-                return next(lines_backward(file.fileno(), believed_end(file.fileno(), size)), None)
-            last = deque(lines_forward(file), maxlen=1)
-            return last[0] if last else None
+            if isinstance(file, _Unpacking):
+                yield from reversed(deque(lines_forward(file), maxlen=most))
+                return
+            end = believed_end(file.fileno(), os.fstat(file.fileno()).st_size)
+            yield from islice(lines_backward(file.fileno(), end), most)
 
     def backward(self, number: int) -> Iterator[bytes]:
         """The lines of a rotated file, last first."""

@@ -36,18 +36,22 @@ class LookBack:
     def __contains__(self, operation_id: Any) -> bool:
         return operation_id in self._ids
 
+    @property
+    def most(self) -> int:
+        """Lines to look back over."""
+        return _LINES_IN_DOUBT if self.in_doubt else _LINES
+
     def look(self, lines: Iterator[bytes]) -> Learnt:
         """Read the newest lines, last first, as far as is needed; remembers nothing yet.
 
         In doubt that is back to the line behind which the failed append wrote, else at most 1,000.
         """
-        most = _LINES_IN_DOUBT if self.in_doubt else _LINES
         digest, new, ids, anew = "", 0, list[str](), True
         for count, line in enumerate(lines):
             of_line = hashlib.sha256(line).hexdigest()
             digest = digest or of_line
             anew = of_line != self._known
-            if not anew or count >= most:
+            if not anew or count >= self.most:
                 break
             new += len(line) + 1
             ids += ids_of(line)
