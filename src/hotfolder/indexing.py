@@ -23,6 +23,9 @@ class IndexedLedger:
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self._ledger.append(entries)
 
+    def sync(self) -> None:
+        self._ledger.sync()
+
     def newest_first(self) -> Iterator[dict[str, Any]]:
         return self._ledger.newest_first()
 

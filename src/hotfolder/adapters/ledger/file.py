@@ -17,6 +17,7 @@ from hotfolder.adapters.ledger.following import Follower
 from hotfolder.adapters.ledger.lookback import LookBack
 from hotfolder.adapters.ledger.marks import fits, stretches
 from hotfolder.adapters.ledger.reading import (
+    LARGEST_BATCH,
     UNPACKING,
     believed_end,
     decoded,
@@ -88,6 +89,14 @@ class FileLedger:
         except OSError as error:
             raise durable.local_error("append to the ledger", self.path, error) from error
         self._look_back.in_doubt = False
+
+    def sync(self) -> None:
+        """Make durable every line that can be read now, and the files' names. Raises `LocalError`.
+
+        What was rotated is: it was fsynced before its rename.
+        """
+        durable.sync_file(self.path)
+        durable.sync_directory(self.path.parent)
 
     def newest_first(self, holding: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
         """Every whole line of all files, newest first, as of now; an absent ledger is empty.
@@ -208,7 +217,8 @@ class FileLedger:
             return
         self._tail, self._look_back.in_doubt = None, True
         try:
-            durable.append(descriptor, b"\n".join([*lines, b""]), path=self.path)
+            for batch in _batches(lines):
+                durable.append(descriptor, batch, path=self.path)
         except HotfolderError:
             self._cut_back(descriptor, length)
             raise
@@ -285,3 +295,15 @@ def _body(entry: Mapping[str, Any]) -> bytes:
     if not entry or "prev" in entry:
         raise ValueError("a ledger entry has fields, and its `prev` is the ledger's to add")
     return jsonline.encode(entry)[:-1]
+
+
+def _batches(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """The lines with their newlines, joined to as few pieces as may be fsynced at once."""
+    batch, size = list[bytes](), 0
+    for line in lines:
+        if batch and size + len(line) + 1 > LARGEST_BATCH:
+            yield b"\n".join([*batch, b""])
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line) + 1
+    yield b"\n".join([*batch, b""])

@@ -22,7 +22,13 @@ from typing import BinaryIO
 
 import structlog
 
-from hotfolder.adapters.ledger.reading import UNPACKING, believed_end, lines_backward, lines_forward
+from hotfolder.adapters.ledger.reading import (
+    UNPACKING,
+    believed_end,
+    end_of_last_line,
+    lines_backward,
+    lines_forward,
+)
 
 _CHUNK = 1 << 20
 
@@ -155,14 +161,14 @@ class Files:
             if isinstance(file, _Unpacking):
                 yield from reversed(deque(lines_forward(file), maxlen=most))
                 return
-            end = believed_end(file.fileno(), os.fstat(file.fileno()).st_size)
+            end = end_of_last_line(file.fileno(), os.fstat(file.fileno()).st_size)
             yield from islice(lines_backward(file.fileno(), end), most)
 
     def backward(self, number: int) -> Iterator[bytes]:
         """The lines of a rotated file, last first."""
         with self.seekable(number) as file:
             size = os.fstat(file.fileno()).st_size
-            yield from lines_backward(file.fileno(), believed_end(file.fileno(), size))
+            yield from lines_backward(file.fileno(), end_of_last_line(file.fileno(), size))
 
 
 class _Unpacking(io.BufferedReader):

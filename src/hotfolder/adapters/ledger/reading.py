@@ -13,6 +13,9 @@ import structlog
 GENESIS = "0" * 64
 """`prev` of the first line."""
 
+LARGEST_BATCH = 1 << 20
+"""Bytes. Only as much at the end of a file can have been written and not fsynced."""
+
 _BLOCK = 64 * 1024
 #: What a damaged .gz raises besides OSError.
 UNPACKING = (EOFError, zlib.error)
@@ -21,21 +24,22 @@ log = structlog.get_logger()
 
 
 def believed_end(descriptor: int, size: int) -> int:
-    """The offset just after the last line before `size` that may have been fsynced; 0 if there is none.
+    """The offset behind the last line before `size` that may ever have been believed.
 
-    What stands behind it is a torn append.
+    What stands behind it is a torn append. A power cut during a batch of many pages can keep later
+    pages and lose an earlier one, which then reads as zeros. JSON holds none: that batch was never
+    fsynced, and whole lines behind the hole were never believed either. Older zeros are a damage of
+    believed lines, which is not ours to cut. Only for the file that is appended to: a rotated one was
+    fsynced whole.
     """
-    end = _end_of_last_line(descriptor, size)
-    for line in lines_backward(descriptor, end):
-        # A power cut during a batch of many pages can keep the last page and lose an earlier one,
-        # which then reads as zeros. JSON holds no zeros: this was never fsynced, never believed.
-        if b"\0" not in line:
-            break
-        end -= len(line) + 1
-    return end
+    end = end_of_last_line(descriptor, size)
+    start = max(0, end - LARGEST_BATCH)
+    hole = os.pread(descriptor, end - start, start).find(b"\0")
+    return end if hole < 0 else end_of_last_line(descriptor, start + hole)
 
 
-def _end_of_last_line(descriptor: int, size: int) -> int:
+def end_of_last_line(descriptor: int, size: int) -> int:
+    """The offset just after the last newline before `size`; 0 if there is none."""
     position = size
     while position > 0:
         start = max(0, position - _BLOCK)
