@@ -117,15 +117,7 @@ class Restart:
         Well before, because the clock may have been set back since the ids were made.
         """
         begun = _begun(min(wanted)) - _CLOCK_SET_BACK
-        horizon = timestamp(max(0.0, begun))
-        found: set[str] = set()
-        for line in self._ledger.newest_first():
-            operation_id = str(line.get("operation_id"))  # a line may have come by another hand
-            if operation_id in wanted:
-                found.add(operation_id)
-            if found == wanted or str(line.get("completed_at") or horizon) < horizon:
-                break
-        return frozenset(found)
+        return self._ledger.recorded(wanted, since=timestamp(max(0.0, begun)))
 
 
 def _begun(operation_id: str) -> float:

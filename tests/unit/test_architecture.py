@@ -58,6 +58,7 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 #: Who takes names away or gives new ones, and why.
 NAMES = {
     "adapters/finishing.py": "moves originals: the only one that may",
+    "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",
 }
