@@ -58,6 +58,8 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 #: Who takes names away or gives new ones, and why.
 NAMES = {
     "adapters/finishing.py": "moves originals: the only one that may",
+    "adapters/spool/files.py": "clears packed files, which can be made again",
+    "adapters/spool/keeping.py": "moves packed files out of the spool",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",
 }
