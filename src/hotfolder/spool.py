@@ -53,12 +53,10 @@ class Spool:
         Before the recorder recovers: what is decided is not sent again, and what it is about to move
         to completed/ stays.
         """
-        noted, decided = await self._index_threads.run(self._index.all), set[str]()
-        kept = set[str]()
-        for row in await self._index_threads.run(journal.rows):
-            decided.add(row.operation_id)
-            if row.keeps_packed:
-                kept.add(row.operation_id)
+        rows = await self._index_threads.run(journal.rows)
+        decided = {row.operation_id for row in rows}
+        kept = {row.operation_id for row in rows if row.keeps_packed}
+        noted = await self._index_threads.run(self._index.all)
         useful = [staged for staged in noted if staged.operation_id not in decided]
         useful = await self._threads.run(self._still_there, useful)
         asked = {staged.operation_id for staged in useful}
@@ -66,14 +64,13 @@ class Spool:
         self._staged = {
             (staged.root, staged.relpath): staged for staged in useful if staged.operation_id not in done
         }
-        keep = {staged.operation_id for staged in self._staged.values()} | kept
+        taken = {staged.operation_id for staged in self._staged.values()}
+        useless = {staged.operation_id for staged in noted} - taken
+        await self._index_threads.run(self._index.forget, useless)
         there = await self._threads.run(self._files.operation_ids)
-        await self._index_threads.run(
-            self._index.forget, {staged.operation_id for staged in noted} - keep
-        )
-        await self._threads.run(self._files.discard, there - keep)
+        await self._threads.run(self._files.discard, there - taken - kept)
         if there:
-            log.info("spool.taken_up", files=len(self._staged), cleared=len(there - keep))
+            log.info("spool.taken_up", files=len(taken), cleared=len(there - taken - kept))
 
     def _still_there(self, rows: list[Staged]) -> list[Staged]:
         """Those whose file is whole and whose original still is as it was, as far as can be told."""

@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hotfolder.seaweed import SeaweedFS
 from tests.support.box import Box, files_below
+from tests.support.steps import BY_NAME
+from tests.support.victim import Victim
 
 SPOOLED = 'settle = "200ms"\nspool = "disk"\nkey = "{timestamp}/{relpath}{ext}"\n'
 PATIENCE = "[transfer]\nattempts = 1"
@@ -48,6 +51,20 @@ def spooled(tmp_path: Path, own_store: SeaweedFS) -> Iterator[Box]:
 def staged(box: Box) -> list[Path]:
     """Whole files in the spool."""
     return [path for path in (box.state / "spool").glob("*") if not path.name.startswith(".")]
+
+
+def nothing_is_left(box: Box) -> None:
+    """Of a daemon that came to its end."""
+    assert list(files_below(box.inbox)) == []
+    assert os.listdir(box.state / "spool") == []
+    with sqlite3.connect(box.state / "state.db") as state:
+        assert state.execute("SELECT * FROM staged").fetchall() == []
+
+
+def stored(box: Box, line: dict[str, Any]) -> bytes:
+    reply = box.s3().get_object(Bucket=box.bucket, Key=line["s3_object_key"])
+    content: bytes = reply["Body"].read()
+    return content
 
 
 def read_so_far(pid: int) -> int:
@@ -91,32 +108,33 @@ def test_what_was_packed_before_a_kill_is_sent_after_it(
     assert line["compressed_file_path"] == str(kept)
     assert kept.read_bytes() == content
     assert (box.completed / "reels" / "large.txt").read_bytes() == LARGE
-    assert list(files_below(box.inbox)) == []
-    box.wait(lambda: not staged(box))
     assert box.stop() == 0
-    assert os.listdir(box.state / "spool") == []
-    assert sqlite3.connect(box.state / "state.db").execute("SELECT * FROM staged").fetchall() == []
+    nothing_is_left(box)
 
 
-def test_a_kill_while_a_file_is_packed_leaves_nothing_behind(box: Box, tmp_path: Path) -> None:
-    box.configure(f'{SPOOLED}compression = "tar.gz"\nlevel = "small"')
+@pytest.mark.parametrize(
+    "name", ["spool: written", "spool: named", "spool: noted", "spool: before it is cleared"]
+)
+def test_killed_at_a_step_of_the_spool(box: Box, name: str) -> None:
+    victim = Victim(box, seed=11, folder=SPOOLED)
+    victim.drop("small")
+    assert victim.kill_at(BY_NAME[name]).violations() == {}
+    assert victim.settle_down().violations() == {}
+    nothing_is_left(box)
+
+
+@pytest.mark.parametrize("name", ["spool: before it is kept", "spool: kept"])
+def test_killed_around_the_keeping_of_a_file(box: Box, name: str) -> None:
+    victim = Victim(box, seed=12, folder=f"{SPOOLED}keep_compressed = true")
+    victim.drop("small")
+    victim.kill_at(BY_NAME[name])
     box.start()
-    dice = random.Random(4)
-    words = [dice.randbytes(8).hex().encode() for _ in range(5000)]
-    content = b" ".join(dice.choice(words) for _ in range(1_000_000)) * 3  # seconds of work
-    (box.inbox / "slow.txt").write_bytes(content)
-    spool = box.state / "spool"
-    box.wait(lambda: list(spool.glob(".*.tmp")))
-    box.kill()
-    assert list(spool.glob(".*.tmp"))
-    assert staged(box) == []
-    box.start(wait=False)
-    (line,) = box.wait_recorded(1)
-    restored = box.restore(line["s3_object_key"], tmp_path / "restored")
-    assert restored.read_bytes() == content
-    box.wait(lambda: not os.listdir(spool))
-    assert (box.completed / "slow.txt").exists()
+    ledger = box.wait_recorded(len(victim.dropped))
     assert box.stop() == 0
+    for line in ledger:
+        assert Path(line["compressed_file_path"]).read_bytes() == stored(box, line)
+    assert len(list(files_below(box.completed))) == 2 * len(victim.dropped)
+    nothing_is_left(box)
 
 
 def test_killed_again_and_again_every_file_ends_once_and_is_kept_once(box: Box) -> None:
@@ -144,10 +162,7 @@ def test_killed_again_and_again_every_file_ends_once_and_is_kept_once(box: Box) 
         data = content[os.path.relpath(line["target_path"], box.inbox)]
         assert Path(line["completed_dir_path"]).read_bytes() == data
         kept = Path(line["compressed_file_path"]).read_bytes()
-        stored = box.s3().get_object(Bucket=box.bucket, Key=line["s3_object_key"])["Body"].read()
-        assert kept == stored
+        assert kept == stored(box, line)
     assert len(list(files_below(box.completed))) == 2 * len(content)
     assert len(box.keys()) == len(content)
-    assert list(files_below(box.inbox)) == []
-    assert os.listdir(box.state / "spool") == []
-    assert sqlite3.connect(box.state / "state.db").execute("SELECT * FROM staged").fetchall() == []
+    nothing_is_left(box)
