@@ -98,6 +98,7 @@ async def run(settings: Settings, *, once: bool = False, display: Display | None
     prepare_state(settings)
     with StateLock(settings.state_dir / "lock"):
         async with engine(settings) as made, _shown(made.activity, display):
+            await made.recover_spool()
             parts = _parts(made, once=once)
             daemon = Daemon(parts, once=once)
             await daemon.run()
@@ -216,7 +217,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
             new_operation_id=new_operation_id,
             batch=batch,
             patience=_ONCE_PATIENCE if once else None,
-            remembered=made.notebook.remembered,
+            remembered=made.remembered,
         )
         intake = Intake(
             plan,
