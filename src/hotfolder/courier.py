@@ -11,7 +11,7 @@ from hotfolder.activity import Activity, InFlight
 from hotfolder.core.errors import HotfolderError
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
-from hotfolder.delivery import Tools, deliver, quarantine
+from hotfolder.delivery import Tools, call_off, deliver, quarantine
 
 log = structlog.get_logger()
 
@@ -75,6 +75,17 @@ class Courier:
             raise
         finally:
             self._activity.end(job, status)
+
+    def is_decided(self, job: Job) -> bool:
+        """Whether the end of a file in flight is decided, so that its delivery cannot be called off."""
+        flight = self._activity.flights.get(job.operation_id)
+        return flight is not None and flight.is_decided
+
+    async def call_off(self, job: Job, why: str) -> dict[str, Any]:
+        """Record that a file, which is not in flight, stays where it is; returns the ledger line."""
+        entry = await call_off(job, why, self._tools)
+        log.info("delivery.cancelled", file=job.path, reason=why)
+        return entry
 
     async def _attempt(self, job: Job, flight: InFlight, denial_is_its_own: bool) -> Ended | NotNow:
         try:

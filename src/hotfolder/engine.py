@@ -64,6 +64,10 @@ def new_operation_id() -> str:
     return uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
 
 
+def new_activity() -> Activity:
+    return Activity(version=__version__, pid=os.getpid(), host=socket.gethostname(), clock=time.time)
+
+
 def _is_an_uploads(_: Path, row: JournalRow) -> bool:
     return bool(row.root)
 
@@ -109,11 +113,14 @@ class Engine:
         journal: SqliteJournal,
         uploads: SqliteUploads,
         is_the_daemon: bool = True,
+        activity: Activity | None = None,
     ) -> None:
         transfer = settings.transfer
         self.settings = settings
         self.host = socket.gethostname()
-        self.activity = Activity(version=__version__, pid=os.getpid(), host=self.host, clock=time.time)
+        self.activity = activity or new_activity()
+        #: Do not wait at the end for requests that were cut off: a store that hangs keeps their threads.
+        self.leaves_requests = False
         self.io = Threads("io", 4)
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
@@ -234,20 +241,27 @@ class Engine:
         for threads in (self.io, self.packers, self.writer, self.notes):
             threads.close()
         for _, line in self.lines:
-            line.requests.shutdown(wait=True, cancel_futures=True)
+            line.requests.shutdown(wait=not self.leaves_requests, cancel_futures=True)
             line.connection.close()
 
 
 @asynccontextmanager
-async def engine(settings: Settings, *, uploads: bool = False) -> AsyncIterator[Engine]:
-    """An engine whose threads and files are closed at the end. `uploads`: it is not the daemon's."""
+async def engine(
+    settings: Settings, *, uploads: bool = False, activity: Activity | None = None
+) -> AsyncIterator[Engine]:
+    """An engine whose threads and files are closed at the end. `uploads`: it is not the daemon's.
+
+    `activity`: the one to go on with, after a reload.
+    """
     # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     allocator.share_one_heap()
     path = settings.state_dir / "state.db"
     is_new = not path.exists()
     with SqliteJournal(path) as journal, SqliteUploads(path) as notes:
-        made = Engine(settings, journal=journal, uploads=notes, is_the_daemon=not uploads)
+        made = Engine(
+            settings, journal=journal, uploads=notes, is_the_daemon=not uploads, activity=activity
+        )
         try:
             await made.notebook.load(is_new=is_new)
             yield made

@@ -27,6 +27,7 @@ NOT_PIPELINE = {
     "durable.py": "below the adapters",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
+    "service.py": "the composition root of the daemon",
 }
 PIPELINE = [name for name in MODULES if "/" not in name and name not in NOT_PIPELINE]
 
@@ -57,6 +58,7 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 
 #: Who takes names away or gives new ones, and why.
 NAMES = {
+    "adapters/control.py": "takes the socket of a killed daemon away, and its own",
     "adapters/finishing.py": "moves originals: the only one that may",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from hotfolder import __version__
-from hotfolder.cli import checking, configuration, delivering, records, watching, whereabouts
+from hotfolder.cli import (
+    checking,
+    configuration,
+    controlling,
+    delivering,
+    records,
+    watching,
+    whereabouts,
+)
 from hotfolder.cli.output import say, say_error
 from hotfolder.core.errors import (
     AlreadyRunning,
@@ -46,6 +54,7 @@ def options(
 
 delivering.register(app)
 checking.register(app)
+controlling.register(app)
 watching.register(app)
 whereabouts.register(app)
 records.register(app)

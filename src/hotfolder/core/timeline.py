@@ -77,6 +77,11 @@ def is_named(entry: Mapping[str, Any], wanted: str) -> bool:
     return any(entry.get(name) == wanted for name in places)
 
 
+def is_meant(path: str, wanted: str) -> bool:
+    """Whether `wanted` is the path, or the end of it: its name at least."""
+    return bool(wanted) and (path == wanted or path.endswith(f"/{wanted.strip('/')}"))
+
+
 def is_id(operation_id: str, wanted: str) -> bool:
     """Whether `wanted` is the operation id or the first digits of it."""
     digits = wanted.lower()
@@ -156,6 +161,8 @@ def why_waiting(
         return known
     if state["hold"]:
         return Waits(state["hold"])
+    if state["paused"] is not None:
+        return Waits(f"{state['paused']['by']} paused hotfolder; `hotfolder resume` goes on")
     destination = state.get("destinations", {}).get(file.bucket, state["destination"])
     if destination["last_error"]:
         trouble = f"its store is not ready ({destination['state']}): {destination['last_error']}"
