@@ -131,7 +131,7 @@ class Control:
             )
         ((folder, relpath),) = found
         path = f"{folder.intake.inbox}/{relpath}"
-        if relpath in folder.intake.called_off():
+        if relpath in folder.intake.called_off:
             raise HotfolderError(f"{path} is cancelled already")
         entry = await folder.intake.call_off(relpath, f"cancelled by {by}")
         if entry is None:
@@ -145,7 +145,7 @@ def _known(folder: Watched, wanted: str) -> list[str]:
     """The files of a folder, on their way or settling or called off, that `wanted` names."""
     intake, inbox = folder.intake, folder.intake.inbox
     jobs = {job.relpath: job.operation_id for job in intake.jobs()}
-    paths = dict.fromkeys([*jobs, *intake.finder.tracker.paths(), *intake.called_off()])
+    paths = dict.fromkeys([*jobs, *intake.finder.tracker.paths(), *intake.called_off.paths()])
     return [
         relpath
         for relpath in paths

@@ -15,6 +15,8 @@ from hotfolder.delivery import Tools, call_off, deliver, quarantine
 
 log = structlog.get_logger()
 
+_TAKE_BACK = 10.0  # seconds that a store gets to abort the upload of a delivery that was called off
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -85,6 +87,11 @@ class Courier:
         """Record that a file, which is not in flight, stays where it is; returns the ledger line."""
         entry = await call_off(job, why, self._tools)
         log.info("delivery.cancelled", file=job.path, reason=why)
+        try:
+            async with asyncio.timeout(_TAKE_BACK):
+                await self._tools.sender.end(job.operation_id)
+        except TimeoutError:
+            log.warning("upload.left_open", file=job.path, reason="the store does not answer")
         return entry
 
     async def _attempt(self, job: Job, flight: InFlight, denial_is_its_own: bool) -> Ended | NotNow:

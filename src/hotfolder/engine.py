@@ -28,9 +28,11 @@ from hotfolder.adapters.s3 import (
     S3Connection,
     S3Store,
 )
+from hotfolder.adapters.state.call_offs import SqliteCallOffs
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
+from hotfolder.calling_off import CallOffs
 from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
@@ -112,6 +114,7 @@ class Engine:
         *,
         journal: SqliteJournal,
         uploads: SqliteUploads,
+        call_offs: SqliteCallOffs,
         is_the_daemon: bool = True,
         activity: Activity | None = None,
     ) -> None:
@@ -126,6 +129,7 @@ class Engine:
         self.writer = Threads("record", 1)
         self.notes = Threads("notes", 1)
         self.notebook = Notebook(uploads, self.notes, time.time)
+        self._call_offs = call_offs
         self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
@@ -213,6 +217,16 @@ class Engine:
             jitter=random.random,
         )
 
+    async def called_off(self) -> dict[str, CallOffs]:
+        """What was called off and not asked for again, of each folder."""
+        known = await self.notes.run(self._call_offs.all)
+        return {
+            name: CallOffs(
+                self.notes, self._call_offs, [called for called in known if called.folder == name]
+            )
+            for name in self.settings.folders
+        }
+
     def sweepers(self) -> list[Sweeper]:
         """One for each destination."""
         return [self._sweeper(destination, line) for destination, line in self.lines]
@@ -258,9 +272,18 @@ async def engine(
     allocator.share_one_heap()
     path = settings.state_dir / "state.db"
     is_new = not path.exists()
-    with SqliteJournal(path) as journal, SqliteUploads(path) as notes:
+    with (
+        SqliteJournal(path) as journal,
+        SqliteUploads(path) as notes,
+        SqliteCallOffs(path) as call_offs,
+    ):
         made = Engine(
-            settings, journal=journal, uploads=notes, is_the_daemon=not uploads, activity=activity
+            settings,
+            journal=journal,
+            uploads=notes,
+            call_offs=call_offs,
+            is_the_daemon=not uploads,
+            activity=activity,
         )
         try:
             await made.notebook.load(is_new=is_new)

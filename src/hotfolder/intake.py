@@ -11,9 +11,10 @@ import structlog
 
 from hotfolder.activity import Waiting
 from hotfolder.beneath import look, look_at_all
+from hotfolder.calling_off import CallOffs
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import Fingerprint, Job, UploadNote
+from hotfolder.core.records import CalledOff, Fingerprint, Job, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search
@@ -39,20 +40,13 @@ class FolderPlan:
     grouping: Grouping
     patience: int | None = None
     remembered: Callable[[str, str, Fingerprint], UploadNote | None] = lambda *_: None
+    called_off: CallOffs | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
     job: Job
     task: "asyncio.Task[Ended | NotNow]"
-
-
-@dataclass(frozen=True, slots=True)
-class _CalledOff:
-    """A file that somebody asked not to deliver, as it looked then."""
-
-    fingerprint: Fingerprint
-    why: str
 
 
 class Intake:
@@ -82,7 +76,7 @@ class Intake:
         self._ready: OrderedDict[str, Job] = OrderedDict()
         self._deferred: dict[str, tuple[Job, Deferred]] = {}
         self._flying: dict[str, _Flight] = {}
-        self._called_off: dict[str, _CalledOff] = {}
+        self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
         self._reviewed: float | None = None  # the walk after which these were last looked at
         self._paused = False
         self._stirred: set[str] = set()  # hinted at while in flight
@@ -140,8 +134,7 @@ class Intake:
 
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
-        called_off = {relpath: off.why for relpath, off in self._called_off.items()}
-        return {**self.finder.passed_over, **self.left, **called_off}
+        return {**self.finder.passed_over, **self.left, **self.called_off.reasons()}
 
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""
@@ -198,14 +191,10 @@ class Intake:
         flying = (flight.job for flight in self._flying.values())
         return [*flying, *self._ready.values(), *(job for job, _ in self._deferred.values())]
 
-    def called_off(self) -> list[str]:
-        """Paths below the inbox that are not delivered, because somebody asked for that."""
-        return list(self._called_off)
-
     def try_now(self, relpath: str) -> bool:
         """End the waiting of a file that was put off, or called off; False if it is neither."""
-        if relpath in self._called_off:
-            self._deliver_again(relpath)
+        if relpath in self.called_off:
+            self.called_off.end(relpath)
             self.finder.hint(relpath)
         elif relpath in self._deferred:
             job, put_off = self._deferred[relpath]
@@ -220,43 +209,50 @@ class Intake:
 
         None if that comes too late, because its end is decided, or if there is no such file.
         """
-        if relpath in self._called_off:
+        job = await self._job_of(relpath)
+        if job is None or relpath in self.called_off or self._courier.is_decided(job):
             return None
-        flight = self._flying.get(relpath)
-        if flight is None:
-            job = self._ready.get(relpath) or self._deferred.get(relpath, (None,))[0]
-            if job is None:
-                seen = await self._threads.run(look, self.inbox, relpath)
-                if seen is None:
-                    return None
-                job = self._job(relpath, seen)
-        elif self._courier.is_decided(flight.job):
+        # From here on nobody takes it up, whatever is heard of it; the note comes before the ledger's
+        # line, so that no line says "cancelled" of a file that the next start delivers.
+        await self.called_off.add(CalledOff(self.plan.name, relpath, job.fingerprint, why))
+        if not await self._interrupt(relpath):
+            self.called_off.end(relpath)
             return None
-        else:
-            job = flight.job
-        # From here on nobody takes it up again, whatever is heard of it while its flight ends.
-        self._called_off[relpath] = _CalledOff(job.fingerprint, why)
-        if flight is not None:
-            flight.task.cancel()
-            await asyncio.wait({flight.task})
-            self._flying.pop(relpath, None)  # one that was cancelled before it began
-            if not flight.task.cancelled() and isinstance(flight.task.result(), Ended):
-                self._deliver_again(relpath)
-                return None
         self._ready.pop(relpath, None)
         self._deferred.pop(relpath, None)
         self.finder.forget(relpath)
         return await self._courier.call_off(job, why)
 
-    def _deliver_again(self, relpath: str) -> None:
-        del self._called_off[relpath]
+    async def _job_of(self, relpath: str) -> Job | None:
+        """The job of a file, made now where it has none yet; None where there is no such file."""
+        flight = self._flying.get(relpath)
+        job = flight.job if flight is not None else self._ready.get(relpath)
+        if job is None and relpath in self._deferred:
+            job, _ = self._deferred[relpath]
+        if job is None:
+            seen = await self._threads.run(look, self.inbox, relpath)
+            job = self._job(relpath, seen) if seen is not None else None
+        return job
+
+    async def _interrupt(self, relpath: str) -> bool:
+        """Cut a flight off, if there is one; False if its end is decided, or it got there."""
+        flight = self._flying.get(relpath)
+        if flight is None:
+            return True
+        if self._courier.is_decided(flight.job):
+            return False
+        flight.task.cancel()
+        await asyncio.wait({flight.task})
+        self._flying.pop(relpath, None)  # one that was cut off before it began
+        return flight.task.cancelled() or not isinstance(flight.task.result(), Ended)
 
     async def _review(self) -> None:
         """After each walk, look whether what was called off is gone or changed: no hint may tell."""
-        if self._reviewed == self.finder.last_walk or not self._called_off:
+        await self.called_off.settle()
+        if self._reviewed == self.finder.last_walk or not self.called_off:
             return
         self._reviewed = self.finder.last_walk
-        for relpath, seen in await self._threads.run(look_at_all, self.inbox, list(self._called_off)):
+        for relpath, seen in await self._threads.run(look_at_all, self.inbox, self.called_off.paths()):
             if not isinstance(seen, LocalError) and self._is_news(relpath, seen):
                 self.finder.hint(relpath)
 
@@ -266,13 +262,13 @@ class Intake:
             or relpath in self._ready
             or relpath in self._deferred
             or relpath in self.left
-            or relpath in self._called_off
+            or relpath in self.called_off
         )
 
     def _is_news(self, relpath: str, seen: Fingerprint | None) -> bool:
         """Whether a file put off or called off is gone or has a new version, which starts afresh."""
-        if relpath in self._called_off and self._called_off[relpath].fingerprint != seen:
-            self._deliver_again(relpath)
+        if self.called_off.is_news(relpath, seen):
+            self.called_off.end(relpath)
             return True
         if relpath not in self._deferred or self._deferred[relpath][0].fingerprint == seen:
             return False

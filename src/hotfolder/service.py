@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.app import Display, RunSummary, find_inbox, prepare_outputs, prepare_state, shown
+from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
 from hotfolder.control import Control
 from hotfolder.core.control import Request
@@ -180,7 +182,8 @@ class Service:
     async def _one_life(self) -> RunSummary:
         settings = self._settings
         async with engine(settings, activity=self._activity) as made:
-            parts = _parts(made, once=self._once, notifier=self._notifier)
+            called_off = await made.called_off()
+            parts = _parts(made, called_off, once=self._once, notifier=self._notifier)
             daemon = self._daemon = Daemon(parts, once=self._once, on_ready=self._is_ready)
             if self._stopping:
                 daemon.stop()
@@ -268,6 +271,17 @@ def _heard(done: "asyncio.Future[Mapping[str, Any]]") -> None:
         done.exception()
 
 
+def leave_threads_behind() -> None:
+    """End the process, if a store or a disk that hangs keeps threads of it that would be waited for.
+
+    To be called when all is done: what such a thread still does is thrown away.
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if not all(thread.daemon for thread in others):
+        sys.stdout.flush()
+        os._exit(0)
+
+
 def _end_after(seconds: float) -> None:
     """End the process by then, unless it ended by itself.
 
@@ -282,7 +296,7 @@ def _end_now() -> None:
     os._exit(_EXIT_LEFT)
 
 
-def _parts(made: Engine, *, once: bool, notifier: Notifier) -> Parts:
+def _parts(made: Engine, called_off: Mapping[str, CallOffs], *, once: bool, notifier: Notifier) -> Parts:
     settings = made.settings
     loop = asyncio.get_running_loop()
     wake = asyncio.Event()
@@ -307,6 +321,7 @@ def _parts(made: Engine, *, once: bool, notifier: Notifier) -> Parts:
             batch=batch,
             patience=_ONCE_PATIENCE if once else None,
             remembered=made.notebook.remembered,
+            called_off=called_off[name],
         )
         intake = Intake(
             plan,

@@ -40,6 +40,7 @@ def run(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = N
             hangup_reloads=not (sys.stdin and sys.stdin.isatty()) and not is_terminal(),
         )
     )
+    service.leave_threads_behind()
 
 
 def once(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
@@ -76,6 +77,7 @@ def sandbox(
                 reread=partial(load, box.config_file),
             )
         )
+    service.leave_threads_behind()
 
 
 def upload(

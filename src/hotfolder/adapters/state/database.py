@@ -57,6 +57,15 @@ _TABLES = (
         PRIMARY KEY (operation_id, number)
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE IF NOT EXISTS called_off (
+        folder      TEXT NOT NULL,
+        relpath     BLOB NOT NULL,
+        fingerprint TEXT NOT NULL,
+        why         TEXT NOT NULL,
+        PRIMARY KEY (folder, relpath)
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 DELETING_IS_SAFE = (
