@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from hotfolder.beneath import look_at_all
+from hotfolder.core.errors import LocalError
 from hotfolder.core.ports import CallOffNotes
 from hotfolder.core.records import CalledOff, Fingerprint
 from hotfolder.threads import Threads
@@ -56,6 +58,18 @@ class CallOffs:
     def end(self, relpath: str) -> None:
         """Deliver it again. On disk with the next `settle`; a crash before only leaves it longer."""
         self._ended.append(self._files.pop(relpath))
+
+    async def end_changed(self, inbox: str) -> list[str]:
+        """Look at all of them, and end those that are gone or changed; returns their paths."""
+        looks = await self._threads.run(look_at_all, inbox, self.paths())
+        changed = [
+            relpath
+            for relpath, seen in looks
+            if not isinstance(seen, LocalError) and self.is_news(relpath, seen)
+        ]
+        for relpath in changed:
+            self.end(relpath)
+        return changed
 
     async def settle(self) -> None:
         """Take what ended from the disk, too."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from hotfolder.activity import Waiting
-from hotfolder.beneath import look, look_at_all
+from hotfolder.beneath import look
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
@@ -252,9 +252,8 @@ class Intake:
         if self._reviewed == self.finder.last_walk or not self.called_off:
             return
         self._reviewed = self.finder.last_walk
-        for relpath, seen in await self._threads.run(look_at_all, self.inbox, self.called_off.paths()):
-            if not isinstance(seen, LocalError) and self._is_news(relpath, seen):
-                self.finder.hint(relpath)
+        for relpath in await self.called_off.end_changed(self.inbox):
+            self.finder.hint(relpath)
 
     def _is_claimed(self, relpath: str) -> bool:
         return (

@@ -15,38 +15,25 @@ import structlog
 
 from hotfolder.adapters import source
 from hotfolder.adapters.control import ControlServer
-from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import put_back
-from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.lock import StateLock
-from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
-from hotfolder.adapters.watcher import Watcher
-from hotfolder.app import Display, RunSummary, find_inbox, prepare_outputs, prepare_state, shown
-from hotfolder.calling_off import CallOffs
+from hotfolder.app import Display, RunSummary, prepare_outputs, prepare_state, shown
+from hotfolder.assembly import parts_of
 from hotfolder.config import Settings
 from hotfolder.control import Control
 from hotfolder.core.control import Request
 from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
-from hotfolder.daemon import Daemon, Parts, trouble_of
+from hotfolder.daemon import Daemon, trouble_of
 from hotfolder.engine import (
-    MOST_FLIGHTS,
-    Engine,
     engine,
-    grouping_of,
     new_activity,
-    new_operation_id,
     open_ledger,
 )
-from hotfolder.finding import Search
-from hotfolder.heart import Heart
-from hotfolder.inboxes import Inboxes, Watched
-from hotfolder.intake import FolderPlan, Intake
 from hotfolder.retrying import Retried, Retrying, Roots
 
 log = structlog.get_logger()
 
-_ONCE_PATIENCE = 3
 _LEAVE_WITHIN = 1.0  # seconds, once asked twice
 _STOP_WITHIN = 75.0  # seconds, once asked: less than TimeoutStopSec of the units
 _EXIT_LEFT = 1
@@ -183,7 +170,7 @@ class Service:
         settings = self._settings
         async with engine(settings, activity=self._activity) as made:
             called_off = await made.called_off()
-            parts = _parts(made, called_off, once=self._once, notifier=self._notifier)
+            parts = parts_of(made, called_off, once=self._once, notifier=self._notifier)
             daemon = self._daemon = Daemon(parts, once=self._once, on_ready=self._is_ready)
             if self._stopping:
                 daemon.stop()
@@ -294,78 +281,3 @@ def _end_after(seconds: float) -> None:
 
 def _end_now() -> None:
     os._exit(_EXIT_LEFT)
-
-
-def _parts(made: Engine, called_off: Mapping[str, CallOffs], *, once: bool, notifier: Notifier) -> Parts:
-    settings = made.settings
-    loop = asyncio.get_running_loop()
-    wake = asyncio.Event()
-    batch = new_operation_id()
-    folders = []
-    for name, folder in settings.folders.items():
-        grouping = grouping_of(name, folder)
-        plan = FolderPlan(
-            name=name,
-            grouping=grouping,
-            search=Search(
-                inbox=str(folder.inbox),
-                settle=folder.settle,
-                rescan=None if once else folder.rescan,
-                ignored=ignore_filter(folder.ignore, folder.include),
-                refusal=grouping.refusal,
-                walk=walk,
-                clock=time.monotonic,
-                wall=time.time,
-            ),
-            new_operation_id=new_operation_id,
-            batch=batch,
-            patience=_ONCE_PATIENCE if once else None,
-            remembered=made.notebook.remembered,
-            called_off=called_off[name],
-        )
-        intake = Intake(
-            plan,
-            courier=made.courier(name),
-            gate=made.line(folder.destination).gate,
-            threads=made.io,
-            wake=wake.set,
-        )
-        folders.append(
-            Watched(
-                intake,
-                _watcher_maker(str(folder.inbox), loop, wake),
-                prepare=partial(prepare_outputs, name, folder),
-            )
-        )
-    inboxes = Inboxes(
-        folders, find=find_inbox, threads=made.io, recorder=made.recorder, watching=not once
-    )
-    gates = [line.gate for _, line in made.lines]
-    heart = Heart(
-        inboxes,
-        gates=gates,
-        recorder=made.recorder,
-        activity=made.activity,
-        write=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,
-        notifier=notifier,
-        clock=time.monotonic,
-        interval=settings.status.interval,
-    )
-    return Parts(
-        inboxes=inboxes,
-        gates=gates,
-        recorder=made.recorder,
-        activity=made.activity,
-        heart=heart,
-        notifier=notifier,
-        clock=time.monotonic,
-        most_flights=MOST_FLIGHTS,
-        sweepers=made.sweepers(),
-        wake=wake,
-    )
-
-
-def _watcher_maker(
-    inbox: str, loop: asyncio.AbstractEventLoop, wake: asyncio.Event
-) -> Callable[[], Watcher]:
-    return lambda: Watcher(inbox, lambda: loop.call_soon_threadsafe(wake.set))

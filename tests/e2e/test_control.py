@@ -225,6 +225,7 @@ def test_asked_twice_it_leaves_at_once_although_the_store_hangs(box: Box, number
         box.wait(lambda: box.phase() == "draining")
         assert box.stop(number, timeout=10) in {0, 1}  # not the 20 s of a drain
     assert box.ledger() == []
+    box.configure()
     box.start()
     box.wait_recorded(2)
     assert sorted(line["target_name"] for line in box.ledger()) == ["big", "small"]

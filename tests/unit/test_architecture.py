@@ -19,6 +19,7 @@ CLI = [name for name in MODULES if name.startswith("cli/")]
 NOT_PIPELINE = {
     "__init__.py": "the version",
     "__main__.py": "starts the command line",
+    "assembly.py": "makes the parts of a daemon",
     "app.py": "the composition root of what delivers",
     "beneath.py": "below the adapters",
     "destinations.py": "what the settings of a destination become",
