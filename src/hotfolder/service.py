@@ -17,6 +17,7 @@ from hotfolder.adapters import source
 from hotfolder.adapters.control import ControlServer
 from hotfolder.adapters.finishing import put_back
 from hotfolder.adapters.lock import StateLock
+from hotfolder.adapters.s3 import S3Connection
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.app import Display, RunSummary, prepare_outputs, prepare_state, shown
 from hotfolder.assembly import parts_of
@@ -25,6 +26,7 @@ from hotfolder.control import Control
 from hotfolder.core.control import Request
 from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
 from hotfolder.daemon import Daemon, trouble_of
+from hotfolder.destinations import s3_settings
 from hotfolder.engine import (
     engine,
     new_activity,
@@ -208,8 +210,7 @@ class Service:
         try:
             settings = await asyncio.to_thread(self._reread)
             _require_takeable(self._settings, settings)
-            for name, folder in settings.folders.items():
-                await asyncio.to_thread(prepare_outputs, name, folder)
+            await asyncio.to_thread(_rehearse, settings)
         except BaseException:
             self._reloaded = None
             self._notifier.ready()
@@ -242,6 +243,14 @@ def _require_takeable(old: Settings, new: Settings) -> None:
         raise ConfigError(
             "[log] cannot change while the daemon runs", hint="stop the daemon and start it again"
         )
+
+
+def _rehearse(settings: Settings) -> None:
+    """Blocking. Raises `ConfigError` for what a new life would die of, while the old one still lives."""
+    for name, folder in settings.folders.items():
+        prepare_outputs(name, folder)
+    for destination in settings.destinations():
+        S3Connection(s3_settings(destination, settings.transfer)).rehearse()
 
 
 def retry(settings: Settings, request: Request) -> list[Retried]:

@@ -87,7 +87,9 @@ def test_a_faulty_configuration_is_refused_and_the_old_one_goes_on(box: Box) -> 
         box.config.write_text(bad)
         with pytest.raises(ConfigError, match="cannot change"):
             control.ask(box.state, Request(Command.RELOAD), timeout=30)
-    box.config.write_text(good.replace('auth = "config"', 'auth = "keyring"'))
+    box.config.write_text(good.replace("http://127", "http://in valid"))
+    refused = box.command("reload")
+    assert (refused.returncode, "endpoint" in refused.stderr) == (78, True)
     (box.inbox / "a").write_bytes(b"a")
     box.wait_recorded(1)
     assert box.stop() == 0
@@ -246,3 +248,12 @@ def test_a_reload_leads_away_from_a_store_that_hangs(box: Box) -> None:
         (line,) = box.wait_recorded(1)
         assert line["status"] == "success"
         assert box.stop() == 0
+
+
+def test_a_closed_terminal_stops_it(box: Box) -> None:
+    ours, its = os.openpty()
+    box.start(stdin=its)
+    assert box.stop(signal.SIGHUP) == 0
+    assert "reload" not in box.log()
+    os.close(ours)
+    os.close(its)
