@@ -85,6 +85,8 @@ class Courier:
 
     async def call_off(self, job: Job, why: str) -> dict[str, Any]:
         """Record that a file, which is not in flight, stays where it is; returns the ledger line."""
+        # A line is the last word on its id: what cannot be aborted now must not be gone on with.
+        await self._tools.sender.disown(job.operation_id)
         entry = await call_off(job, why, self._tools)
         log.info("delivery.cancelled", file=job.path, reason=why)
         try:

@@ -110,7 +110,7 @@ def events(entry: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
     attempts = entry.get("attempts") or 1
     if settled is not None:
         yield settled, "found whole"
-    if entry["status"] != "failed":
+    if entry["status"] not in {"failed", "cancelled"}:
         yield started, "opened" if attempts == 1 else f"opened, attempt {attempts}"
     ended = seconds_of(entry["completed_at"])
     after = f" after {attempts} attempts" if attempts > 1 else ""
@@ -118,6 +118,7 @@ def events(entry: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
         "success": "delivered, proven and recorded",
         "skipped": "skipped: the store has the same bytes already",
         "failed": f"given up{after}",
+        "cancelled": "cancelled: it stays in the inbox until it changes, or `retry` names it",
     }
     yield ended, words.get(entry["status"], entry["status"])
 
