@@ -48,6 +48,9 @@ class DestinationState:
     next_try: float | None = None
 
 
+_DECIDING = frozenset({"recording", "giving up"})  # stages in which the end is made durable
+
+
 @dataclass(slots=True, eq=False)
 class InFlight:
     """One file on its journey (`delivery.Flight`)."""
@@ -58,11 +61,13 @@ class InFlight:
     pace: Pace
     now_at: str = "queued"
     bytes_done: int = 0
+    is_decided: bool = False
 
     def stage(self, name: str) -> None:
         if self.now_at == "staging":
             self.bytes_done = 0  # what was packed into the spool is on its way only from here on
         self.now_at = name
+        self.is_decided = self.is_decided or name in _DECIDING
         self.activity.progressed()
 
     def read(self, size: int) -> None:
@@ -110,6 +115,14 @@ class PutOff:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing new is started; `since` in seconds since the epoch, `by` the user who asked for it."""
+
+    since: float
+    by: str
+
+
 _MOST_LEFT = 20  # of what is left in the inboxes, and of what is put off; the counts are whole
 _MOST_PUT_OFF = 1_000  # files whose reason is remembered
 
@@ -126,11 +139,16 @@ class Activity:
         self.flights: dict[str, InFlight] = {}
         self.destinations: dict[str, DestinationState] = {}
         self.hold: str | None = None
+        self.paused: Paused | None = None
         self.last_scan: float | None = None
         self.phase = "starting"
         self.last_progress = time.monotonic()
         self._pace = Pace(self.last_progress)
         self._put_off: dict[str, PutOff] = {}
+
+    def reloaded(self) -> None:
+        """Forget what a new configuration may not have: destinations, and files that were put off."""
+        self.destinations, self._put_off = {}, {}
 
     def begin(self, job: Job) -> InFlight:
         now, moment = self._clock(), time.monotonic()
@@ -262,6 +280,7 @@ class Activity:
             "destination": asdict(self.destination),
             "destinations": {name: asdict(state) for name, state in self.destinations.items()},
             "hold": self.hold,
+            "paused": None if self.paused is None else asdict(self.paused),
             "last_scan": self.last_scan,
             "bytes_per_second": round(rate, 1),
             "eta_seconds": None if left_over is None else round(left_over, 1),

@@ -17,15 +17,11 @@ from hotfolder import durable
 from hotfolder.activity import Activity
 from hotfolder.adapters import mounts
 from hotfolder.adapters.filters import ignore_filter
-from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.lock import StateLock
 from hotfolder.adapters.scan import walk
-from hotfolder.adapters.systemd import Notifier
-from hotfolder.adapters.watcher import Watcher
 from hotfolder.config import Folder, Settings
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.records import Fingerprint, PassedOver, UploadNote
-from hotfolder.daemon import Daemon, Parts, Watched, trouble_of
 from hotfolder.engine import (
     MOST_FLIGHTS,
     Engine,
@@ -35,11 +31,8 @@ from hotfolder.engine import (
     new_operation_id,
     upload_lock,
 )
-from hotfolder.finding import Search
-from hotfolder.intake import FolderPlan, Intake
 from hotfolder.oneshot import OneShot
 
-_ONCE_PATIENCE = 3
 #: A progress display: follows the activity until it is cancelled.
 Display = Callable[[Activity], Coroutine[Any, Any, None]]
 
@@ -93,24 +86,6 @@ def prepare_outputs(name: str, folder: Folder) -> None:
             )
 
 
-async def run(settings: Settings, *, once: bool = False, display: Display | None = None) -> RunSummary:
-    """Run the daemon until it is stopped, or with `once` until the inboxes are done."""
-    prepare_state(settings)
-    with StateLock(settings.state_dir / "lock"):
-        async with engine(settings) as made, _shown(made.activity, display):
-            await made.recover_spool()
-            parts = _parts(made, once=once)
-            daemon = Daemon(parts, once=once)
-            await daemon.run()
-            left = daemon.left()
-            if unseen := len(made.recorder.put_off):
-                why = (
-                    f"{unseen} files that a former run had proven are not to be seen: mount their volume"
-                )
-                left[str(settings.state_dir)] = why
-            return RunSummary(made.activity, left, trouble_of(parts) if once else None)
-
-
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
     """What `upload` was asked for. `folder` None: the first; `group` and `moment` None: as usual."""
@@ -148,7 +123,7 @@ async def upload(
         if request.move:
             stack.enter_context(StateLock(upload_lock(settings)))
         made = await stack.enter_async_context(engine(settings, uploads=True))
-        await stack.enter_async_context(_shown(made.activity, display))
+        await stack.enter_async_context(shown(made.activity, display))
         if request.move:
             await made.recorder.recover()  # what a killed one left
         recording = asyncio.create_task(made.recorder.run())
@@ -191,70 +166,6 @@ def find_inbox(path: str) -> tuple[int, int] | None:
             return status.st_dev, status.st_ino
     except OSError:
         return None
-
-
-def _parts(made: Engine, *, once: bool) -> Parts:
-    settings = made.settings
-    loop = asyncio.get_running_loop()
-    wake = asyncio.Event()
-    batch = new_operation_id()
-    folders = []
-    for name, folder in settings.folders.items():
-        grouping = grouping_of(name, folder)
-        plan = FolderPlan(
-            name=name,
-            grouping=grouping,
-            search=Search(
-                inbox=str(folder.inbox),
-                settle=folder.settle,
-                rescan=None if once else folder.rescan,
-                ignored=ignore_filter(folder.ignore, folder.include),
-                refusal=grouping.refusal,
-                walk=walk,
-                clock=time.monotonic,
-                wall=time.time,
-            ),
-            new_operation_id=new_operation_id,
-            batch=batch,
-            patience=_ONCE_PATIENCE if once else None,
-            remembered=made.remembered,
-        )
-        intake = Intake(
-            plan,
-            courier=made.courier(name),
-            gate=made.line(folder.destination).gate,
-            threads=made.io,
-            wake=wake.set,
-        )
-        folders.append(
-            Watched(
-                intake,
-                _watcher_maker(str(folder.inbox), loop, wake),
-                prepare=partial(prepare_outputs, name, folder),
-            )
-        )
-    return Parts(
-        folders=folders,
-        gates=[line.gate for _, line in made.lines],
-        recorder=made.recorder,
-        upkeep=made.upkeep(),
-        activity=made.activity,
-        threads=made.io,
-        beat=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,
-        notifier=Notifier(),
-        find_inbox=find_inbox,
-        clock=time.monotonic,
-        interval=settings.status.interval,
-        most_flights=MOST_FLIGHTS,
-        sweepers=made.sweepers(),
-        wake=wake,
-    )
-
-
-def _watcher_maker(
-    inbox: str, loop: asyncio.AbstractEventLoop, wake: asyncio.Event
-) -> Callable[[], Watcher]:
-    return lambda: Watcher(inbox, lambda: loop.call_soon_threadsafe(wake.set))
 
 
 def _files_of(
@@ -321,7 +232,7 @@ def _real(places: Mapping[Path, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _shown(activity: Activity, display: Display | None) -> AsyncIterator[None]:
+async def shown(activity: Activity, display: Display | None) -> AsyncIterator[None]:
     if display is None:
         yield
         return

@@ -11,9 +11,11 @@ from hotfolder.activity import Activity, InFlight
 from hotfolder.core.errors import HotfolderError
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
-from hotfolder.delivery import Tools, deliver, quarantine
+from hotfolder.delivery import Tools, call_off, deliver, quarantine
 
 log = structlog.get_logger()
+
+_TAKE_BACK = 10.0  # seconds that a store gets to abort the upload of a delivery that was called off
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,24 @@ class Courier:
         finally:
             await self._tools.packer.leave(job, over=over)
             self._activity.end(job, status)
+
+    def is_decided(self, job: Job) -> bool:
+        """Whether the end of a file in flight is decided, so that its delivery cannot be called off."""
+        flight = self._activity.flights.get(job.operation_id)
+        return flight is not None and flight.is_decided
+
+    async def call_off(self, job: Job, why: str) -> dict[str, Any]:
+        """Record that a file, which is not in flight, stays where it is; returns the ledger line."""
+        # A line is the last word on its id: what cannot be aborted now must not be gone on with.
+        await self._tools.sender.disown(job.operation_id)
+        entry = await call_off(job, why, self._tools)
+        log.info("delivery.cancelled", file=job.path, reason=why)
+        try:
+            async with asyncio.timeout(_TAKE_BACK):
+                await self._tools.sender.end(job.operation_id)
+        except TimeoutError:
+            log.warning("upload.left_open", file=job.path, reason="the store does not answer")
+        return entry
 
     async def _attempt(self, job: Job, flight: InFlight, denial_is_its_own: bool) -> Ended | NotNow:
         try:

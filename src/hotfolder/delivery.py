@@ -2,7 +2,7 @@
 
 import mimetypes
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -82,6 +82,24 @@ async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dic
     )
     flight.stage("giving up")
     return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
+
+
+async def call_off(job: Job, why: str, tools: Tools) -> dict[str, Any]:
+    """Record that somebody stopped the delivery of a file, which stays; returns its ledger line."""
+    entry = upload_entry(
+        job,
+        status=Status.CANCELLED,
+        started_at=job.made_at,
+        user=None,
+        host=tools.host,
+        mime_type=mime_type(job.name),
+        format=tools.rules(job.group).form.name,
+        attempts=job.attempt,
+        error_message=why,
+        command_args=tools.command_args,
+    )
+    row = replace(ending(job, entry, tools), disposition=Disposition.LEAVE)
+    return await tools.recorder.finish(row, lambda _: None)
 
 
 def label(job: Job, packed: Packed, rules: Rules, sha256: bytes | None) -> Label:

@@ -30,11 +30,13 @@ from hotfolder.adapters.s3 import (
 )
 from hotfolder.adapters.spool.files import SpoolFolder
 from hotfolder.adapters.spool.keeping import Keeper
+from hotfolder.adapters.state.call_offs import SqliteCallOffs
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
+from hotfolder.calling_off import CallOffs
 from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
@@ -71,6 +73,10 @@ class Originals(Enum):
 
 def new_operation_id() -> str:
     return uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
+
+
+def new_activity() -> Activity:
+    return Activity(version=__version__, pid=os.getpid(), host=socket.gethostname(), clock=time.time)
 
 
 def _is_an_uploads(_: Path, row: JournalRow) -> bool:
@@ -133,12 +139,16 @@ class Engine:
         journal: SqliteJournal,
         uploads: SqliteUploads,
         staged: SqliteStaged,
+        call_offs: SqliteCallOffs,
         is_the_daemon: bool = True,
+        activity: Activity | None = None,
     ) -> None:
         transfer = settings.transfer
         self.settings = settings
         self.host = socket.gethostname()
-        self.activity = Activity(version=__version__, pid=os.getpid(), host=self.host, clock=time.time)
+        self.activity = activity or new_activity()
+        #: Do not wait at the end for requests that were cut off: a store that hangs keeps their threads.
+        self.leaves_requests = False
         self.io = Threads("io", 4)
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
@@ -146,6 +156,7 @@ class Engine:
         self.notes = Threads("notes", 1)
         self.copiers = Threads("copy", 2)
         self.notebook = Notebook(uploads, self.notes, time.time)
+        self._call_offs = call_offs
         self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
@@ -271,6 +282,16 @@ class Engine:
         begun = self.notebook.remembered(root, relpath, fingerprint)
         return begun or self.spool.remembered(root, relpath, fingerprint)
 
+    async def called_off(self) -> dict[str, CallOffs]:
+        """What was called off and not asked for again, of each folder."""
+        known = await self.notes.run(self._call_offs.all)
+        return {
+            name: CallOffs(
+                self.notes, self._call_offs, [called for called in known if called.folder == name]
+            )
+            for name in self.settings.folders
+        }
+
     def sweepers(self) -> list[Sweeper]:
         """One for each destination."""
         return [self._sweeper(destination, line) for destination, line in self.lines]
@@ -315,20 +336,38 @@ class Engine:
         ):
             threads.close()
         for _, line in self.lines:
-            line.requests.shutdown(wait=True, cancel_futures=True)
+            line.requests.shutdown(wait=not self.leaves_requests, cancel_futures=True)
             line.connection.close()
 
 
 @asynccontextmanager
-async def engine(settings: Settings, *, uploads: bool = False) -> AsyncIterator[Engine]:
-    """An engine whose threads and files are closed at the end. `uploads`: it is not the daemon's."""
+async def engine(
+    settings: Settings, *, uploads: bool = False, activity: Activity | None = None
+) -> AsyncIterator[Engine]:
+    """An engine whose threads and files are closed at the end. `uploads`: it is not the daemon's.
+
+    `activity`: the one to go on with, after a reload.
+    """
     # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     allocator.share_one_heap()
     path = settings.state_dir / "state.db"
     is_new = not path.exists()
-    with SqliteJournal(path) as journal, SqliteUploads(path) as notes, SqliteStaged(path) as staged:
-        made = Engine(settings, journal=journal, uploads=notes, staged=staged, is_the_daemon=not uploads)
+    with (
+        SqliteJournal(path) as journal,
+        SqliteUploads(path) as notes,
+        SqliteStaged(path) as staged,
+        SqliteCallOffs(path) as call_offs,
+    ):
+        made = Engine(
+            settings,
+            journal=journal,
+            uploads=notes,
+            staged=staged,
+            call_offs=call_offs,
+            is_the_daemon=not uploads,
+            activity=activity,
+        )
         try:
             await made.notebook.load(is_new=is_new)
             yield made

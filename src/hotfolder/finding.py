@@ -99,8 +99,16 @@ class Finder:
         """Look at a file that was changed or busy once more, but not at once."""
         self._resting[relpath] = self._search.clock() + max(0.0, _LEAST_REST - self._search.settle)
 
+    def forget(self, relpath: str) -> None:
+        """Do not look at this file again before the next hint or walk."""
+        self._hinted.discard(relpath)
+        self._resting.pop(relpath, None)
+        self.tracker.observe(relpath, None, self._search.clock())
+
     def walk_now(self) -> None:
         """Walk the whole inbox at the next turn."""
+        self._walks = [(when, start) for when, start in self._walks if start]
+        heapq.heapify(self._walks)
         heapq.heappush(self._walks, (self._search.clock(), ""))
 
     async def turn(self) -> list[tuple[str, Fingerprint]]:

@@ -5,13 +5,16 @@ import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
 from hotfolder.activity import Waiting
+from hotfolder.beneath import look
+from hotfolder.calling_off import CallOffs
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import Fingerprint, Job, Staged, UploadNote
+from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search
@@ -37,6 +40,13 @@ class FolderPlan:
     grouping: Grouping
     patience: int | None = None
     remembered: Callable[[str, str, Fingerprint], UploadNote | Staged | None] = lambda *_: None
+    called_off: CallOffs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    job: Job
+    task: "asyncio.Task[Ended | NotNow]"
 
 
 class Intake:
@@ -53,7 +63,7 @@ class Intake:
     ) -> None:
         self.plan = plan
         self.inbox = plan.search.inbox
-        self._courier, self._gate, self._wake = courier, gate, wake
+        self._courier, self._gate, self._wake, self._threads = courier, gate, wake, threads
         self._clock, self._wall = plan.search.clock, plan.search.wall
         self.finder = Finder(
             plan.search,
@@ -65,7 +75,10 @@ class Intake:
         )
         self._ready: OrderedDict[str, Job] = OrderedDict()
         self._deferred: dict[str, tuple[Job, Deferred]] = {}
-        self._flying: dict[str, asyncio.Task[None]] = {}
+        self._flying: dict[str, _Flight] = {}
+        self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
+        self._reviewed: float | None = None  # the walk after which these were last looked at
+        self._paused = False
         self._stirred: set[str] = set()  # hinted at while in flight
         self._refused: dict[str, float] = {}  # path -> when the store last refused it
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
@@ -80,8 +93,12 @@ class Intake:
         else:
             self.finder.hint(relpath, is_directory)
 
-    async def turn(self, most_flights: int) -> None:
-        """One round: settle, and start what may start, up to `most_flights` of this folder."""
+    async def turn(self, most_flights: int, *, paused: bool = False) -> None:
+        """One round: settle, and start what may start, up to `most_flights` of this folder.
+
+        `paused`: nothing is started, and what is in flight goes on.
+        """
+        self._paused = paused
         now = self._clock()
         if now < self._held_until:
             return
@@ -90,6 +107,7 @@ class Intake:
             self.hold = None
         try:
             settled = await self.finder.turn()
+            await self._review()
         except LocalError as error:
             self._hold_folder(error, now + 1.0)
             return
@@ -98,11 +116,12 @@ class Intake:
         for relpath in [path for path, (_, put_off) in self._deferred.items() if put_off.until <= now]:
             job, put_off = self._deferred.pop(relpath)
             self._ready[relpath] = replace(job, attempt=put_off.attempt)
-        while self._gate.held is None and len(self._flying) < most_flights:
+        while not paused and self._gate.held is None and len(self._flying) < most_flights:
             first = self._next_to_start()
             if first is None:
                 break
-            self._flying[first] = asyncio.create_task(self._carry(self._ready.pop(first)))
+            job = self._ready.pop(first)
+            self._flying[first] = _Flight(job, asyncio.create_task(self._carry(job)))
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
@@ -115,7 +134,7 @@ class Intake:
 
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
-        return {**self.finder.passed_over, **self.left}
+        return {**self.finder.passed_over, **self.left, **self.called_off.reasons()}
 
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""
@@ -135,6 +154,8 @@ class Intake:
             job = next(iter(self._ready.values()))
             held = self._gate.held
             why = f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
+            if self._paused:
+                why = "hotfolder is paused; `hotfolder resume` lets it go on"
             return replace(summary, oldest=job.path, since=job.made_at, why=why)
         if settling is not None:
             relpath, since = settling
@@ -153,7 +174,7 @@ class Intake:
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
         await self.finder.stop()
-        flights = set(self._flying.values())
+        flights = {flight.task for flight in self._flying.values()}
         if not flights:
             return
         hurried = asyncio.create_task(hurry.wait())
@@ -163,16 +184,91 @@ class Intake:
             task.cancel()
         await asyncio.gather(*flights, hurried, landed, return_exceptions=True)
 
+    # -- what an operator asks for ---------------------------------------------------------------
+
+    def jobs(self) -> list[Job]:
+        """Every file that is in flight, queued or put off."""
+        flying = (flight.job for flight in self._flying.values())
+        return [*flying, *self._ready.values(), *(job for job, _ in self._deferred.values())]
+
+    def try_now(self, relpath: str) -> bool:
+        """End the waiting of a file that was put off, or called off; False if it is neither."""
+        if relpath in self.called_off:
+            self.called_off.end(relpath)
+            self.finder.hint(relpath)
+        elif relpath in self._deferred:
+            job, put_off = self._deferred[relpath]
+            self._deferred[relpath] = (job, replace(put_off, until=self._clock()))
+        else:
+            return False
+        self._wake()
+        return True
+
+    async def call_off(self, relpath: str, why: str) -> dict[str, Any] | None:
+        """Stop one delivery: the file stays until it changes, or `try_now`; returns its ledger line.
+
+        None if that comes too late, because its end is decided, or if there is no such file.
+        """
+        job = await self._job_of(relpath)
+        if job is None or relpath in self.called_off or self._courier.is_decided(job):
+            return None
+        # From here on nobody takes it up, whatever is heard of it; the note comes before the ledger's
+        # line, so that no line says "cancelled" of a file that the next start delivers.
+        await self.called_off.add(CalledOff(self.plan.name, relpath, job.fingerprint, why))
+        if not await self._interrupt(relpath):
+            self.called_off.end(relpath)
+            return None
+        self._ready.pop(relpath, None)
+        self._deferred.pop(relpath, None)
+        self.finder.forget(relpath)
+        return await self._courier.call_off(job, why)
+
+    async def _job_of(self, relpath: str) -> Job | None:
+        """The job of a file, made now where it has none yet; None where there is no such file."""
+        flight = self._flying.get(relpath)
+        job = flight.job if flight is not None else self._ready.get(relpath)
+        if job is None and relpath in self._deferred:
+            job, _ = self._deferred[relpath]
+        if job is None:
+            seen = await self._threads.run(look, self.inbox, relpath)
+            job = self._job(relpath, seen) if seen is not None else None
+        return job
+
+    async def _interrupt(self, relpath: str) -> bool:
+        """Cut a flight off, if there is one; False if its end is decided, or it got there."""
+        flight = self._flying.get(relpath)
+        if flight is None:
+            return True
+        if self._courier.is_decided(flight.job):
+            return False
+        flight.task.cancel()
+        await asyncio.wait({flight.task})
+        self._flying.pop(relpath, None)  # one that was cut off before it began
+        return flight.task.cancelled() or not isinstance(flight.task.result(), Ended)
+
+    async def _review(self) -> None:
+        """After each walk, look whether what was called off is gone or changed: no hint may tell."""
+        await self.called_off.settle()
+        if self._reviewed == self.finder.last_walk or not self.called_off:
+            return
+        self._reviewed = self.finder.last_walk
+        for relpath in await self.called_off.end_changed(self.inbox):
+            self.finder.hint(relpath)
+
     def _is_claimed(self, relpath: str) -> bool:
         return (
             relpath in self._flying
             or relpath in self._ready
             or relpath in self._deferred
             or relpath in self.left
+            or relpath in self.called_off
         )
 
     def _is_news(self, relpath: str, seen: Fingerprint | None) -> bool:
-        """Whether a deferred file is gone or has a new version, which starts afresh."""
+        """Whether a file put off or called off is gone or has a new version, which starts afresh."""
+        if self.called_off.is_news(relpath, seen):
+            self.called_off.end(relpath)
+            return True
         if relpath not in self._deferred or self._deferred[relpath][0].fingerprint == seen:
             return False
         del self._deferred[relpath]
@@ -208,7 +304,7 @@ class Intake:
             return next(iter(self._ready), None)
         return None
 
-    async def _carry(self, job: Job) -> None:
+    async def _carry(self, job: Job) -> Ended | NotNow:
         try:
             began = self._clock()
             own_fault = self._gate.has_taken_since(self._refused.get(job.relpath, math.inf))
@@ -216,6 +312,7 @@ class Intake:
             if isinstance(ending, Ended) and ending.entry["status"] == "success":
                 self._gate.took(began)
             self._after(job, ending)
+            return ending
         finally:
             del self._flying[job.relpath]
             if job.relpath in self._stirred:

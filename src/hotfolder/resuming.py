@@ -111,6 +111,16 @@ class Notebook:
     def is_complete(self, operation_id: str) -> bool:
         return operation_id in self._completed
 
+    async def disown(self, operation_id: str) -> None:
+        """No later job goes on with it, under its operation id: the sweep takes it back. Durable."""
+        note = self._notes.get(operation_id)
+        if note is None:
+            return
+        if self._by_path.get((note.root, note.relpath)) == operation_id:
+            del self._by_path[note.root, note.relpath]
+        self._notes[operation_id] = nobodys = replace(note, root="", relpath="")
+        await self._threads.run(self._disk.begin, nobodys)
+
     async def forget(self, operation_id: str) -> None:
         note = self._notes.pop(operation_id, None)
         self._completed.discard(operation_id)
@@ -171,6 +181,10 @@ class Resumer:
 
     def note_completed(self, job: Job) -> None:
         self._notebook.complete(job.operation_id)
+
+    async def disown(self, operation_id: str) -> None:
+        """The operation is about to be recorded as over: no later try may go on under its id."""
+        await self._notebook.disown(operation_id)
 
     async def end(self, operation_id: str) -> None:
         """The operation is over, however it ended: nothing of it stays open in the store.

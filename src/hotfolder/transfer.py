@@ -87,6 +87,10 @@ class Sender:
                 upload = self._upload(packed, label, label.alternative, plan, in_flight)
                 return await upload.run(first, parts, sha256)
 
+    async def disown(self, operation_id: str) -> None:
+        """No later try goes on with the upload of this operation."""
+        await self._resumer.disown(operation_id)
+
     async def end(self, operation_id: str) -> None:
         """The operation is over, however it ended: no upload of it stays open."""
         await self._resumer.end(operation_id)

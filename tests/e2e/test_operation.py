@@ -326,3 +326,11 @@ def test_the_sandbox_starts_delivers_stops_all_and_finds_its_data_again(tmp_path
             assert probe.connect_ex(("127.0.0.1", port)) != 0
     assert (box / "credentials").stat().st_mode & 0o077 == 0
     assert [json.loads(line)["status"] for line in ledger.read_text().splitlines()] == ["success"] * 2
+
+
+def test_outputs_that_cannot_be_made_end_the_start_with_a_sentence(box: Box) -> None:
+    (box.root / "completed").write_bytes(b"a file in the way")
+    done = box.command("run")
+    assert done.returncode == 78
+    assert f"cannot make {box.completed}" in done.stderr
+    assert "Traceback" not in done.stderr

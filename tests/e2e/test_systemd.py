@@ -272,6 +272,25 @@ def test_killed_it_comes_back_stopped_it_stays(running: Machine) -> None:
     start(running)
 
 
+def test_a_reload_takes_the_new_configuration_or_says_its_fault(running: Machine) -> None:
+    config = running.root / "etc/hotfolder/hotfolder.toml"
+    good, pid = config.read_text(), running.property("MainPID")
+    before = len(ledger(running))
+    config.write_text(good.replace('prefix = "hotfolder"', 'prefix = "reloaded"'))
+    running.run("systemctl", "reload", "hotfolder")
+    running.run("sh", "-c", "echo x > /srv/hotfolder/inbox/after", user="alice")
+    running.wait(lambda: len(ledger(running)) == before + 1)
+    assert ledger(running)[-1]["s3_object_key"] == "reloaded/after.tar.gz"
+    config.write_text(good.replace("bucket", "buket", 1))
+    assert running.run("systemctl", "reload", "hotfolder", check=False).returncode != 0
+    assert "did you mean bucket?" in running.log()
+    config.write_text(good)
+    running.run("systemctl", "kill", "-s", "HUP", "hotfolder")
+    running.wait(lambda: running.log().count("reload.done") == 2)
+    running.wait(lambda: running.property("ActiveState") == "active")
+    assert running.property("MainPID") == pid
+
+
 def test_a_silent_daemon_is_ended_by_the_watchdog_and_says_where_it_stood(running: Machine) -> None:
     drop_in(running, "WatchdogSec=2s", "RestartSec=1s", name="soon")
     running.run("systemctl", "restart", "hotfolder")

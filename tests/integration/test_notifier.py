@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_a_status_is_utf8_and_holds_no_other_command(notifier: Notifier, systemd
 def test_a_status_is_never_too_long(notifier: Notifier, systemd: socket.socket) -> None:
     notifier.status("🎬" * 1_000_000)
     assert received(systemd) == ["STATUS=" + "🎬" * 500]
+
+
+def test_a_reload_is_told_with_its_moment(notifier: Notifier, systemd: socket.socket) -> None:
+    before = time.monotonic_ns() // 1000
+    notifier.reloading()
+    notifier.ready()
+    reloading, ready = received(systemd)
+    word, moment = reloading.splitlines()
+    assert (word, ready) == ("RELOADING=1", "READY=1")
+    assert before <= int(moment.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
 def test_an_abstract_socket_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

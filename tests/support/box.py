@@ -71,20 +71,31 @@ class Box:
             check=False,
         )
 
-    def start(self, *options: str, wait: bool = True, **environment: str) -> "subprocess.Popen[bytes]":
+    def start(
+        self, *options: str, wait: bool = True, stdin: int = subprocess.DEVNULL, **environment: str
+    ) -> "subprocess.Popen[bytes]":
         """Start the daemon; return once it beats, with `wait` once it has walked its inbox, too."""
-        process = self.spawn(*HOTFOLDER, "run", "--config", str(self.config), *options, **environment)
+        process = self.spawn(
+            *HOTFOLDER, "run", "--config", str(self.config), *options, stdin=stdin, **environment
+        )
         self.processes.append(process)
         self.wait(lambda: self.status().get("pid") == process.pid)
         if wait:
             self.wait(lambda: self.phase() == "idle")
         return process
 
-    def spawn(self, *command: str, **environment: str) -> "subprocess.Popen[bytes]":
+    def spawn(
+        self, *command: str, stdin: int = subprocess.DEVNULL, **environment: str
+    ) -> "subprocess.Popen[bytes]":
         """Start any process in this box, its output in the log; ending it is the caller's."""
         with (self.root / "log").open("ab") as log:
             return subprocess.Popen(
-                command, stderr=log, stdout=log, cwd=self.root, env=self.environment() | environment
+                command,
+                stdin=stdin,
+                stderr=log,
+                stdout=log,
+                cwd=self.root,
+                env=self.environment() | environment,
             )
 
     @staticmethod

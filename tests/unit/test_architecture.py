@@ -19,6 +19,7 @@ CLI = [name for name in MODULES if name.startswith("cli/")]
 NOT_PIPELINE = {
     "__init__.py": "the version",
     "__main__.py": "starts the command line",
+    "assembly.py": "makes the parts of a daemon",
     "app.py": "the composition root of what delivers",
     "beneath.py": "below the adapters",
     "destinations.py": "what the settings of a destination become",
@@ -27,6 +28,7 @@ NOT_PIPELINE = {
     "durable.py": "below the adapters",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
+    "service.py": "the composition root of the daemon",
 }
 PIPELINE = [name for name in MODULES if "/" not in name and name not in NOT_PIPELINE]
 
@@ -57,6 +59,7 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 
 #: Who takes names away or gives new ones, and why.
 NAMES = {
+    "adapters/control.py": "takes the socket of a killed daemon away, and its own",
     "adapters/finishing.py": "moves originals: the only one that may",
     "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",
     "adapters/spool/files.py": "clears packed files, which can be made again",

@@ -121,6 +121,7 @@ def beat(**more: Any) -> dict[str, Any]:
         "left": {"first": []},
         "put_off": {"first": []},
         "hold": None,
+        "paused": None,
         "destination": {"state": "ok", "last_error": None, "next_try": None},
         "waiting": {"count": 0, "oldest": None, "why": None},
         "last_scan": 900.0,

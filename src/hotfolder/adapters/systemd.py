@@ -2,6 +2,7 @@
 
 import errno
 import re
+import time
 import warnings
 
 import sdnotify
@@ -18,7 +19,7 @@ class Notifier:
     """Speaks to systemd's NOTIFY_SOCKET (the sdnotify package reads it); outside systemd does nothing.
 
     No method blocks or raises. A full or vanished socket costs a status or a watchdog beat, which come
-    again; READY and STOPPING come only once, so they are kept and go along with the next message.
+    again; READY, RELOADING and STOPPING come only once, so they are kept and go along with the next.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,11 @@ class Notifier:
     def ready(self) -> None:
         """The daemon serves: units that wait for it may start."""
         self._owed.append("READY=1")
+        self._send()
+
+    def reloading(self) -> None:
+        """The daemon takes over a new configuration; `ready` follows, whatever comes of it."""
+        self._owed += ["RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"]
         self._send()
 
     def status(self, text: str) -> None:

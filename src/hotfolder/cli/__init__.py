@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from hotfolder import __version__
-from hotfolder.cli import checking, configuration, delivering, ledger, records, watching, whereabouts
+from hotfolder.cli import (
+    checking,
+    configuration,
+    controlling,
+    delivering,
+    ledger,
+    records,
+    watching,
+    whereabouts,
+)
 from hotfolder.cli.output import say, say_error
 from hotfolder.core.errors import (
     AlreadyRunning,
@@ -46,6 +55,7 @@ def options(
 
 delivering.register(app)
 checking.register(app)
+controlling.register(app)
 watching.register(app)
 whereabouts.register(app)
 records.register(app)

@@ -84,6 +84,7 @@ def facts(view: View) -> list[tuple[str, Text]]:
         ("delivered", Text(delivered)),
         *_waiting(view),
         *_stores(state),
+        *_paused(state),
         *([("hold", Text(shown(state["hold"]), style="red"))] if state["hold"] else []),
     ]
 
@@ -100,6 +101,13 @@ def _waiting(view: View) -> Iterable[tuple[str, Text]]:
         again = f"attempt {first['attempt']} {ahead(first['until'])}"
         yield "put off", Text(f"{put_off['count']}; next {nearer(first['path'], view.inboxes)}, {again}")
         yield "", Text(shown(first["why"]), style="yellow")
+
+
+def _paused(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    paused = state["paused"]
+    if paused is not None:
+        told = f"{ago(paused['since'])} by {shown(paused['by'])}; `hotfolder resume` goes on"
+        yield "paused", Text(told, style="yellow")
 
 
 def _stores(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:

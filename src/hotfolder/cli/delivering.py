@@ -5,12 +5,14 @@ import shutil
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hotfolder import app as application
+from hotfolder import service
 from hotfolder.adapters.lock import StateLock
 from hotfolder.app import RunSummary, UploadRequest
 from hotfolder.cli.options import ConfigFile, Debug, LogLevel, set_up_logs, settings_of
@@ -30,8 +32,15 @@ def register(app: typer.Typer) -> None:
 def run(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
     """Run the daemon in the foreground, until Ctrl-C."""
     settings = settings_of(config, debug=debug, log_level=log_level)
-    shown_live = display() if is_terminal() else None
-    asyncio.run(application.run(settings, display=shown_live))
+    asyncio.run(
+        service.run(
+            settings,
+            display=display() if is_terminal() else None,
+            reread=partial(load, find_file(config)),
+            hangup_reloads=not (sys.stdin and sys.stdin.isatty()) and not is_terminal(),
+        )
+    )
+    service.leave_threads_behind()
 
 
 def once(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
@@ -40,7 +49,7 @@ def once(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = 
     Exits with 0 only if nothing failed or was left.
     """
     settings = settings_of(config, debug=debug, log_level=log_level)
-    _finish(asyncio.run(application.run(settings, once=True, display=display())))
+    _finish(asyncio.run(service.run(settings, once=True, display=display())))
 
 
 def sandbox(
@@ -61,7 +70,14 @@ def sandbox(
         for line in box.welcome(_program()):
             say(line)
         sys.stdout.flush()
-        asyncio.run(application.run(settings, display=display() if is_terminal() else None))
+        asyncio.run(
+            service.run(
+                settings,
+                display=display() if is_terminal() else None,
+                reread=partial(load, box.config_file),
+            )
+        )
+    service.leave_threads_behind()
 
 
 def upload(

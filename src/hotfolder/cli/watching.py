@@ -15,9 +15,11 @@ from rich.console import Group
 from rich.live import Live
 
 from hotfolder.cli import board
+from hotfolder.cli.controlling import ask
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import local_time, out, say, shown
 from hotfolder.config import Settings
+from hotfolder.core.control import Command, Request
 from hotfolder.core.entries import seconds_of
 from hotfolder.core.errors import LocalError
 from hotfolder.core.pulse import completed, is_stale, silence
@@ -34,6 +36,9 @@ def register(app: typer.Typer) -> None:
 
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Draw it again until Ctrl-C.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the daemon itself, not its heartbeat file.")
+    ] = False,
     config: ConfigFile = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -44,7 +49,7 @@ def status(
     Exits with 1 if it is likely dead: if its heartbeat stopped and it did not say that it stops.
     """
     settings = settings_of(config, debug=debug, log_level=log_level)
-    state = _beat(settings)
+    state = ask(settings, Request(Command.STATE)) if live else _beat(settings)
     stale = is_stale(state, time.time(), settings.status.interval, exists=process_exists(state))
     if as_json:
         out.file.write(json.dumps({**state, "stale": stale}, indent=2) + "\n")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from hotfolder.core.answers import Answer
 from hotfolder.core.ledger_marks import Mark, Stretch
 from hotfolder.core.records import (
+    CalledOff,
     JournalRow,
     ObjectDraft,
     ObjectInfo,
@@ -166,6 +167,22 @@ class Journal(Protocol):
 
     def rows(self) -> list[JournalRow]:
         """What a former run decided and did not finish, oldest first."""
+        ...
+
+
+class CallOffNotes(Protocol):
+    """Files that somebody asked not to deliver. Blocking; one owner at a time."""
+
+    def all(self) -> list[CalledOff]:
+        """Of every folder, ordered by folder and path."""
+        ...
+
+    def add(self, called: CalledOff) -> None:
+        """Durable when it returns; takes the place of an older note of the same file."""
+        ...
+
+    def drop(self, folder: str, relpath: str) -> None:
+        """Unknown files are fine. A power cut may bring it back: it is dropped again then."""
         ...
 
 

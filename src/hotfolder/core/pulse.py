@@ -40,6 +40,7 @@ def completed(state: Mapping[str, Any]) -> dict[str, Any]:
         "left": nothing,
         "put_off": nothing,
         "hold": None,
+        "paused": None,
         **state,
         "destination": {"hint": None, **state["destination"]},
     }

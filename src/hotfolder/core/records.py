@@ -230,6 +230,16 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class CalledOff:
+    """A file of an inbox that somebody asked not to deliver, as it looked then."""
+
+    folder: str
+    relpath: str
+    fingerprint: Fingerprint
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class JournalRow:
     """An operation whose end is decided and durable, but not yet acted out and recorded.
 

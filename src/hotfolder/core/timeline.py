@@ -77,6 +77,11 @@ def is_named(entry: Mapping[str, Any], wanted: str) -> bool:
     return any(entry.get(name) == wanted for name in places)
 
 
+def is_meant(path: str, wanted: str) -> bool:
+    """Whether `wanted` is the path, or the end of it: its name at least."""
+    return bool(wanted) and (path == wanted or path.endswith(f"/{wanted.strip('/')}"))
+
+
 def is_id(operation_id: str, wanted: str) -> bool:
     """Whether `wanted` is the operation id or the first digits of it."""
     digits = wanted.lower()
@@ -105,7 +110,7 @@ def events(entry: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
     attempts = entry.get("attempts") or 1
     if settled is not None:
         yield settled, "found whole"
-    if entry["status"] != "failed":
+    if entry["status"] not in {"failed", "cancelled"}:
         yield started, "opened" if attempts == 1 else f"opened, attempt {attempts}"
     ended = seconds_of(entry["completed_at"])
     after = f" after {attempts} attempts" if attempts > 1 else ""
@@ -113,6 +118,7 @@ def events(entry: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
         "success": "delivered, proven and recorded",
         "skipped": "skipped: the store has the same bytes already",
         "failed": f"given up{after}",
+        "cancelled": "cancelled: it stays in the inbox until it changes, or `retry` names it",
     }
     yield ended, words.get(entry["status"], entry["status"])
 
@@ -156,6 +162,8 @@ def why_waiting(
         return known
     if state["hold"]:
         return Waits(state["hold"])
+    if state["paused"] is not None:
+        return Waits(f"{state['paused']['by']} paused hotfolder; `hotfolder resume` goes on")
     destination = state.get("destinations", {}).get(file.bucket, state["destination"])
     if destination["last_error"]:
         trouble = f"its store is not ready ({destination['state']}): {destination['last_error']}"

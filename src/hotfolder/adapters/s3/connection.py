@@ -112,6 +112,18 @@ class S3Connection:
             return address.url.removesuffix("k")
         raise RuntimeError("botocore sent a request past its before-send event")
 
+    def rehearse(self) -> None:
+        """Make a client and drop it. Raises `ConfigError` for settings of which none can be made.
+
+        Whatever else stands in the way may go by itself, and holds the destination when it is used.
+        """
+        try:
+            self.client()
+        except boto_errors.BotoCoreError:
+            return
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Close the idle connections; the next use opens new ones."""
         with self._lock:

@@ -102,6 +102,15 @@ _TABLES = (
         packed_sha256   BLOB NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE IF NOT EXISTS called_off (
+        folder      TEXT NOT NULL,
+        relpath     BLOB NOT NULL,
+        fingerprint TEXT NOT NULL,
+        why         TEXT NOT NULL,
+        PRIMARY KEY (folder, relpath)
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 DELETING_IS_SAFE = (

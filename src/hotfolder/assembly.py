@@ -1,0 +1,101 @@
+"""The parts of one daemon, made of an engine."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from hotfolder.adapters.filters import ignore_filter
+from hotfolder.adapters.heartbeat import HeartbeatFile
+from hotfolder.adapters.scan import walk
+from hotfolder.adapters.systemd import Notifier
+from hotfolder.adapters.watcher import Watcher
+from hotfolder.app import find_inbox, prepare_outputs
+from hotfolder.calling_off import CallOffs
+from hotfolder.daemon import Parts
+from hotfolder.engine import MOST_FLIGHTS, Engine, grouping_of, new_operation_id
+from hotfolder.finding import Search
+from hotfolder.heart import Heart
+from hotfolder.inboxes import Inboxes, Watched
+from hotfolder.intake import FolderPlan, Intake
+
+_ONCE_PATIENCE = 3
+
+
+def parts_of(
+    made: Engine, called_off: Mapping[str, CallOffs], *, once: bool, notifier: Notifier
+) -> Parts:
+    """`called_off`: of each folder, what somebody asked not to deliver."""
+    settings = made.settings
+    loop = asyncio.get_running_loop()
+    wake = asyncio.Event()
+    batch = new_operation_id()
+    folders = []
+    for name, folder in settings.folders.items():
+        grouping = grouping_of(name, folder)
+        plan = FolderPlan(
+            name=name,
+            grouping=grouping,
+            search=Search(
+                inbox=str(folder.inbox),
+                settle=folder.settle,
+                rescan=None if once else folder.rescan,
+                ignored=ignore_filter(folder.ignore, folder.include),
+                refusal=grouping.refusal,
+                walk=walk,
+                clock=time.monotonic,
+                wall=time.time,
+            ),
+            new_operation_id=new_operation_id,
+            batch=batch,
+            patience=_ONCE_PATIENCE if once else None,
+            remembered=made.remembered,
+            called_off=called_off[name],
+        )
+        intake = Intake(
+            plan,
+            courier=made.courier(name),
+            gate=made.line(folder.destination).gate,
+            threads=made.io,
+            wake=wake.set,
+        )
+        folders.append(
+            Watched(
+                intake,
+                _watcher_maker(str(folder.inbox), loop, wake),
+                prepare=partial(prepare_outputs, name, folder),
+            )
+        )
+    inboxes = Inboxes(
+        folders, find=find_inbox, threads=made.io, recorder=made.recorder, watching=not once
+    )
+    gates = [line.gate for _, line in made.lines]
+    heart = Heart(
+        inboxes,
+        gates=gates,
+        recorder=made.recorder,
+        activity=made.activity,
+        write=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,
+        notifier=notifier,
+        clock=time.monotonic,
+        interval=settings.status.interval,
+    )
+    return Parts(
+        inboxes=inboxes,
+        gates=gates,
+        recorder=made.recorder,
+        upkeep=made.upkeep(),
+        activity=made.activity,
+        heart=heart,
+        notifier=notifier,
+        clock=time.monotonic,
+        most_flights=MOST_FLIGHTS,
+        sweepers=made.sweepers(),
+        wake=wake,
+    )
+
+
+def _watcher_maker(
+    inbox: str, loop: asyncio.AbstractEventLoop, wake: asyncio.Event
+) -> Callable[[], Watcher]:
+    return lambda: Watcher(inbox, lambda: loop.call_soon_threadsafe(wake.set))

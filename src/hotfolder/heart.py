@@ -1,0 +1,140 @@
+"""The heartbeat: what the daemon tells of itself, from the very loop that does the work."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from hotfolder.activity import Activity, Waiting
+from hotfolder.core.errors import DiskFull, LocalError
+from hotfolder.gate import Gate
+from hotfolder.inboxes import INBOX_HINT, Inboxes
+from hotfolder.recorder import Recorder
+
+log = structlog.get_logger()
+
+_STUCK = 900.0  # seconds without any progress of the files in flight
+
+
+class Notifier(Protocol):
+    """The service manager's ear."""
+
+    def ready(self) -> None: ...
+    def reloading(self) -> None: ...
+    def status(self, text: str) -> None: ...
+    def watchdog(self) -> None: ...
+    def stopping(self) -> None: ...
+
+
+class Heart:
+    """Beats at most every `interval` seconds; falls silent where the loop, or every file, is stuck."""
+
+    def __init__(
+        self,
+        inboxes: Inboxes,
+        *,
+        gates: Sequence[Gate],
+        recorder: Recorder,
+        activity: Activity,
+        write: Callable[[dict[str, Any]], None],
+        notifier: Notifier,
+        clock: Callable[[], float],
+        interval: float,
+    ) -> None:
+        self._inboxes, self._gates, self._recorder = inboxes, gates, recorder
+        self._activity, self._write, self._notifier = activity, write, notifier
+        self._clock, self.interval = clock, interval
+        self._next_beat = 0.0
+        self._stuck = False
+        self.draining = False
+
+    def beat(self) -> None:
+        """Beat if it is time. Called from the loop that does the work, so a stuck loop falls silent."""
+        if self._clock() < self._next_beat:
+            return
+        self._next_beat = self._clock() + self.interval
+        activity = self._activity
+        state = self.snapshot()
+        if self._is_stuck():
+            return
+        self._tell(state)
+        totals = activity.totals
+        self._notifier.status(
+            f"{activity.phase}: {totals.uploaded} uploaded, {totals.skipped} skipped, "
+            f"{totals.failed} failed, {len(activity.flights)} in flight, "
+            f"{self._waiting().count} waiting"
+        )
+        self._notifier.watchdog()
+
+    def last(self, phase: str) -> None:
+        """Say `phase` now, as the last word of this life."""
+        self._activity.phase = phase
+        self._tell(self._told())
+
+    def snapshot(self) -> dict[str, Any]:
+        """The heartbeat of this moment."""
+        activity = self._activity
+        activity.phase = self._phase()
+        walks = [folder.intake.finder.last_walk for folder in self._inboxes.folders]
+        activity.last_scan = max((walk for walk in walks if walk is not None), default=None)
+        return self._told()
+
+    def left(self) -> dict[str, str]:
+        """Path -> why it stays in the inbox for good."""
+        return {
+            f"{folder.intake.inbox}/{relpath}": why
+            for folder in self._inboxes.folders
+            for relpath, why in folder.intake.left_behind().items()
+        }
+
+    def _told(self) -> dict[str, Any]:
+        return self._activity.snapshot(self._waiting(), self._waiting_groups(), self.left())
+
+    def _tell(self, state: dict[str, Any]) -> None:
+        try:
+            self._write(state)
+        except LocalError as error:
+            log.error("heartbeat.unwritable", reason=str(error), hint=error.hint)
+
+    def _is_stuck(self) -> bool:
+        stuck = bool(self._activity.flights) and self._activity.idle_seconds() > _STUCK
+        if stuck and not self._stuck:
+            log.error("daemon.stuck", seconds=_STUCK, hint="the heartbeat stops until something moves")
+        self._stuck = stuck
+        return stuck
+
+    def _phase(self) -> str:
+        activity = self._activity
+        holds = [folder.intake.hold for folder in self._inboxes.folders if folder.intake.hold]
+        trouble = self._recorder.trouble or next(iter(holds), None)
+        gone = self._inboxes.gone()
+        activity.hold = trouble.sentence if trouble else None
+        if gone:
+            activity.hold = f"{', '.join(gone)} is not there or not readable; {INBOX_HINT}"
+        if self.draining:
+            return "draining"
+        if gone:
+            return "inbox-missing"
+        if isinstance(trouble, DiskFull):
+            return "disk-full"
+        if activity.paused is not None:
+            return "paused"
+        if any(gate.held is not None for gate in self._gates):
+            return "destination-unreachable"
+        if activity.flights:
+            return "uploading"
+        walked = all(folder.intake.finder.last_walk for folder in self._inboxes.folders)
+        return "idle" if walked else "scanning"
+
+    def _waiting_groups(self) -> Counter[str]:
+        each = (folder.intake.waiting_groups() for folder in self._inboxes.folders)
+        return sum(each, Counter[str]())
+
+    def _waiting(self) -> Waiting:
+        """The sum over all folders; the oldest of the first folder that has one."""
+        each = [folder.intake.waiting() for folder in self._inboxes.folders]
+        first = next((waiting for waiting in each if waiting.oldest is not None), Waiting())
+        return Waiting(
+            sum(w.count for w in each), sum(w.bytes for w in each), first.oldest, first.since, first.why
+        )

@@ -1,0 +1,133 @@
+"""The inboxes: noticed when they come, go or are remade, and watched while they are there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from hotfolder.core.errors import ConfigError, LocalError
+from hotfolder.intake import Intake
+from hotfolder.recorder import Recorder
+from hotfolder.threads import Threads
+
+log = structlog.get_logger()
+
+INBOX_HINT = "make it, mount it, or let this user read it"
+
+
+class Watcher(Protocol):
+    """Hints from one inbox; `start` and `stop` block a moment."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def take(self) -> list[tuple[str, bool]]: ...
+    def lost_some(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class Watched:
+    """An intake with its inbox: `identity` is (device, inode) while the inbox is there."""
+
+    intake: Intake
+    make_watcher: Callable[[], Watcher]
+    prepare: Callable[[], None]  # makes the outputs of an inbox that is there; raises ConfigError
+    identity: tuple[int, int] | None = None
+    watcher: Watcher | None = None
+    complained: bool = False
+
+    def pass_hints(self) -> None:
+        """Hand what the watcher heard to the intake."""
+        if self.watcher is None:
+            return
+        for relpath, is_directory in self.watcher.take():
+            self.intake.hint(relpath, is_directory)
+        if self.watcher.lost_some():
+            self.intake.finder.walk_now()
+
+
+class Inboxes:
+    """All of them. `find` gives the identity of an inbox, None while it is not there.
+
+    `watching` False: nothing is watched (`once`).
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Watched],
+        *,
+        find: Callable[[str], tuple[int, int] | None],
+        threads: Threads,
+        recorder: Recorder,
+        watching: bool,
+    ) -> None:
+        self.folders = folders
+        self._find, self._threads, self._recorder, self._watching = find, threads, recorder, watching
+
+    def present(self) -> list[Watched]:
+        """Those that are there."""
+        return [folder for folder in self.folders if folder.identity is not None]
+
+    def gone(self) -> list[str]:
+        """The paths of those that are not."""
+        return [folder.intake.inbox for folder in self.folders if folder.identity is None]
+
+    async def visit(self) -> None:
+        """Notice what came, went or was remade. Raises `ConfigError` for what a start cannot do."""
+        for folder in self.folders:
+            identity = await self._threads.run(self._find, folder.intake.inbox)
+            if identity == folder.identity and (identity is not None or folder.complained):
+                continue
+            folder.identity = identity
+            await self._unwatch(folder)
+            if identity is None:
+                folder.complained = True
+                log.error(
+                    "inbox.missing",
+                    path=folder.intake.inbox,
+                    hint=f"{INBOX_HINT}; hotfolder waits for it",
+                )
+                continue
+            await self._prepare(folder)
+            await self._recover_rest()
+            if folder.complained:
+                folder.complained = False
+                log.info("inbox.back", path=folder.intake.inbox)
+                folder.intake.finder.walk_now()
+            if self._watching:
+                await self._watch(folder)
+
+    async def close(self) -> None:
+        """Watch nothing any more."""
+        for folder in self.folders:
+            await self._unwatch(folder)
+
+    async def _prepare(self, folder: Watched) -> None:
+        """Make completed/ and failed/: only now, as they may stand on the volume of the inbox."""
+        try:
+            await self._threads.run(folder.prepare)
+        except ConfigError as error:
+            if not folder.complained:
+                raise  # the operator is looking: it was just started
+            log.error("folder.unprepared", path=folder.intake.inbox, reason=error.sentence)
+
+    async def _recover_rest(self) -> None:
+        """Finish what could not be told at the start, before a scan takes its files for new ones."""
+        if self._recorder.put_off:
+            try:
+                await self._recorder.recover()
+            except LocalError as error:
+                log.error("recovery.failed", reason=str(error), hint=error.hint)
+
+    async def _watch(self, folder: Watched) -> None:
+        folder.watcher = folder.make_watcher()
+        try:
+            await self._threads.run(folder.watcher.start)
+        except LocalError as error:
+            log.warning("watcher.failed", path=folder.intake.inbox, reason=str(error), hint=error.hint)
+            folder.watcher = None
+
+    async def _unwatch(self, folder: Watched) -> None:
+        if folder.watcher is not None:
+            await self._threads.run(folder.watcher.stop)
+            folder.watcher = None

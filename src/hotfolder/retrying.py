@@ -1,0 +1,108 @@
+"""Putting failed files back where they were dropped. Blocking: it reads the ledger backward."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from hotfolder.core.control import Request
+from hotfolder.core.errors import HotfolderError
+from hotfolder.core.jsonline import spellings
+from hotfolder.core.records import Status
+from hotfolder.core.timeline import is_named, traces_of
+
+log = structlog.get_logger()
+
+
+class PutBack(Protocol):
+    """Moves `place` below `failed` to `relpath` below `inbox`, durably and without clobbering.
+
+    Raises `HotfolderError` where it is not what has `size` and `mtime_ns`, or the name is taken.
+    """
+
+    def __call__(
+        self, failed: str, place: str, inbox: str, relpath: str, *, size: int, mtime_ns: int
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """Where files of one folder are dropped, and where its failed ones lie. Absolute."""
+
+    inbox: str
+    failed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A failed file: put back to `path`, or still in `was_at` for the reason `why`."""
+
+    path: str
+    was_at: str
+    why: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Retrying:
+    """`newest_first` is the ledger's; `put_back` is the only thing here that moves a file."""
+
+    def __init__(
+        self,
+        newest_first: Callable[[list[bytes]], Iterator[Mapping[str, Any]]],
+        put_back: PutBack,
+        roots: Mapping[str, Roots],
+    ) -> None:
+        self._newest_first, self._put_back, self._roots = newest_first, put_back, roots
+
+    def run(self, request: Request) -> list[Retried]:
+        """Put back every failed file that `request` means; each with what became of it."""
+        return [self._one(entry) for entry in self._failed(request)]
+
+    def _failed(self, request: Request) -> Iterator[Mapping[str, Any]]:
+        """The newest failed line of each place where a file still lies."""
+        traces = traces_of(request.wanted) if request.wanted else sorted(spellings(Status.FAILED))
+        seen: set[str] = set()
+        for entry in self._newest_first(traces):
+            place = entry.get("result_path")
+            if entry.get("status") != Status.FAILED or not place or place in seen:
+                continue
+            if _means(request, entry) and entry.get("folder") in self._roots and os.path.lexists(place):
+                seen.add(place)
+                yield entry
+
+    def _one(self, entry: Mapping[str, Any]) -> Retried:
+        place, path = str(entry["result_path"]), str(entry["target_path"])
+        roots = self._roots[entry["folder"]]
+        try:
+            self._put_back(
+                roots.failed,
+                _below(roots.failed, place, "failed"),
+                roots.inbox,
+                _below(roots.inbox, path, "inbox"),
+                size=entry["original_size"],
+                mtime_ns=entry["modified_at_ns"],
+            )
+        except HotfolderError as error:
+            log.warning("retry.refused", file=place, reason=error.sentence)
+            return Retried(path, place, error.sentence)
+        log.info("retry.put_back", file=path, was_at=place)
+        return Retried(path, place)
+
+
+def _means(request: Request, entry: Mapping[str, Any]) -> bool:
+    if request.wanted:
+        return is_named(entry, request.wanted)
+    return request.everything or entry.get("group") == request.group
+
+
+def _below(root: str, path: str, key: str) -> str:
+    relpath = path.removeprefix(f"{root}/")
+    if relpath == path:
+        raise HotfolderError(
+            f"{path} is not below {root}, which is the folder's `{key}` now", hint="move it by hand"
+        )
+    return relpath

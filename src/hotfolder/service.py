@@ -1,0 +1,293 @@
+"""The composition root of the daemon: one life after another, a new one for each reload."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import structlog
+
+from hotfolder.adapters import source
+from hotfolder.adapters.control import ControlServer
+from hotfolder.adapters.finishing import put_back
+from hotfolder.adapters.lock import StateLock
+from hotfolder.adapters.s3 import S3Connection
+from hotfolder.adapters.systemd import Notifier
+from hotfolder.app import Display, RunSummary, prepare_outputs, prepare_state, shown
+from hotfolder.assembly import parts_of
+from hotfolder.config import Settings
+from hotfolder.control import Control
+from hotfolder.core.control import Request
+from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
+from hotfolder.daemon import Daemon, trouble_of
+from hotfolder.destinations import s3_settings
+from hotfolder.engine import (
+    engine,
+    new_activity,
+    open_ledger,
+)
+from hotfolder.retrying import Retried, Retrying, Roots
+
+log = structlog.get_logger()
+
+_LEAVE_WITHIN = 1.0  # seconds, once asked twice
+_STOP_WITHIN = 75.0  # seconds, once asked: less than TimeoutStopSec of the units
+_EXIT_LEFT = 1
+
+
+async def run(
+    settings: Settings,
+    *,
+    once: bool = False,
+    display: Display | None = None,
+    reread: Callable[[], Settings] | None = None,
+    hangup_reloads: bool = False,
+) -> RunSummary:
+    """Run the daemon until it is stopped, or with `once` until the inboxes are done.
+
+    `reread` reads the configuration again for a reload; None: it cannot be reloaded. `hangup_reloads`:
+    so does SIGHUP, which else means that the terminal was closed.
+    """
+    prepare_state(settings)
+    with StateLock(settings.state_dir / "lock"):
+        return await Service(
+            settings, once=once, display=display, reread=reread, hangup_reloads=hangup_reloads
+        ).run()
+
+
+class Service:
+    """Between the first start and the end: the signals, the control socket, and the daemon of now."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        once: bool,
+        display: Display | None,
+        reread: Callable[[], Settings] | None,
+        hangup_reloads: bool,
+    ) -> None:
+        self._settings, self._once, self._display = settings, once, display
+        self._reread, self._hangup_reloads = reread, hangup_reloads
+        self._activity = new_activity()
+        self._notifier = Notifier()
+        self._control = Control(
+            self._activity, reload=self.reload, user_name=source.user_name, wall=time.time
+        )
+        self._daemon: Daemon | None = None
+        self._stopping = False
+        self._next: Settings | None = None
+        self._reloaded: asyncio.Future[Mapping[str, Any]] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> RunSummary:
+        loop = asyncio.get_running_loop()
+        signals = {
+            signal.SIGINT: self.stop,
+            signal.SIGTERM: self.stop,
+            signal.SIGHUP: self._hang_up if self._hangup_reloads else self.stop,
+        }
+        for number, act in signals.items():
+            loop.add_signal_handler(number, act)
+        try:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(shown(self._activity, self._display))
+                if not self._once:
+                    await self._open_control(stack)
+                return await self._live()
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Ask for a clean end; asked a second time, leave at once."""
+        if self._stopping:
+            self._leave()
+            return
+        self._stopping = True
+        _end_after(_STOP_WITHIN)
+        self._refuse_reload(HotfolderError("the daemon is stopping"))
+        if self._daemon is not None:
+            self._daemon.stop()
+
+    def _leave(self) -> None:
+        """Interrupt every flight, and end within a second even where a thread hangs.
+
+        What hangs is a call of a store or a disk, and a process that waits for its threads would wait
+        as long. To end without them is what a kill does, at whatever point: each file is in its inbox,
+        or its end is in the journal, and the next start goes on from there (docs/architecture.md, the
+        table of what is left where). What the recorder is writing gets this second, too.
+        """
+        if self._daemon is not None:
+            self._daemon.hurry()
+        log.warning("daemon.leaving", within=_LEAVE_WITHIN)
+        _end_after(_LEAVE_WITHIN)
+
+    def _hang_up(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload_unasked())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _reload_unasked(self) -> None:
+        try:
+            await self.reload()
+        except HotfolderError as error:
+            log.error("reload.refused", reason=str(error), hint=error.hint)
+
+    # -- one life after another ------------------------------------------------------------------
+
+    async def _open_control(self, stack: AsyncExitStack) -> None:
+        server = ControlServer(self._settings.state_dir, self._control.answer)
+        try:
+            await stack.enter_async_context(server)
+        except LocalError as error:  # files go their way without it
+            log.error("control.unavailable", reason=str(error), hint=error.hint)
+
+    async def _live(self) -> RunSummary:
+        """Lives until there is no next one."""
+        former: Settings | None = None
+        while True:
+            try:
+                summary = await self._one_life()
+            except ConfigError as error:
+                if former is None:
+                    raise
+                # It read well and does not work. The former one did.
+                log.error("reload.undone", reason=str(error), hint=error.hint)
+                self._refuse_reload(error)
+                self._settings, former = former, None
+                continue
+            if self._stopping or self._next is None:
+                return summary
+            former, self._settings, self._next = self._settings, self._next, None
+            self._activity.reloaded()
+
+    async def _one_life(self) -> RunSummary:
+        settings = self._settings
+        async with engine(settings, activity=self._activity) as made:
+            await made.recover_spool()
+            called_off = await made.called_off()
+            parts = parts_of(made, called_off, once=self._once, notifier=self._notifier)
+            daemon = self._daemon = Daemon(parts, once=self._once, on_ready=self._is_ready)
+            if self._stopping:
+                daemon.stop()
+            self._control.serve(daemon, made.io, partial(retry, settings))
+            try:
+                await daemon.run()
+            finally:
+                self._control.rest()
+            made.leaves_requests = not self._once
+            left = parts.heart.left()
+            if unseen := len(made.recorder.put_off):
+                why = (
+                    f"{unseen} files that a former run had proven are not to be seen: mount their volume"
+                )
+                left[str(settings.state_dir)] = why
+            return RunSummary(self._activity, left, trouble_of(parts) if self._once else None)
+
+    # -- reload ------------------------------------------------------------------------------------
+
+    async def reload(self) -> Mapping[str, Any]:
+        """Read the configuration again and go on with it, in a new life of this process.
+
+        Returns when that is ready. Raises `ConfigError` where the new one is faulty, and goes on with
+        the old one.
+        """
+        if self._reread is None:
+            raise HotfolderError("this run cannot be reloaded", hint="stop it and start it again")
+        if self._stopping:
+            raise HotfolderError("the daemon is stopping")
+        if self._reloaded is not None or self._daemon is None:
+            raise HotfolderError("it is starting or being reloaded already", hint="wait for that")
+        done = self._reloaded = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_heard)
+        self._notifier.reloading()
+        try:
+            settings = await asyncio.to_thread(self._reread)
+            _require_takeable(self._settings, settings)
+            await asyncio.to_thread(_rehearse, settings)
+        except BaseException:
+            self._reloaded = None
+            self._notifier.ready()
+            raise
+        log.info("reload.begun", in_flight=len(self._activity.flights))
+        self._next = settings
+        self._daemon.stop(reloading=True)
+        return await asyncio.shield(done)
+
+    def _is_ready(self) -> None:
+        done, self._reloaded = self._reloaded, None
+        if done is not None and not done.done():
+            log.info("reload.done", folders=list(self._settings.folders))
+            done.set_result({"folders": list(self._settings.folders)})
+
+    def _refuse_reload(self, error: HotfolderError) -> None:
+        done, self._reloaded = self._reloaded, None
+        if done is not None and not done.done():
+            done.set_exception(error)
+
+
+def _require_takeable(old: Settings, new: Settings) -> None:
+    """Raises `ConfigError` for what a running process cannot change."""
+    if new.state_dir != old.state_dir:
+        raise ConfigError(
+            f"state_dir cannot change from {old.state_dir} to {new.state_dir} while the daemon runs",
+            hint="stop the daemon and start it again",
+        )
+    if new.log != old.log:
+        raise ConfigError(
+            "[log] cannot change while the daemon runs", hint="stop the daemon and start it again"
+        )
+
+
+def _rehearse(settings: Settings) -> None:
+    """Blocking. Raises `ConfigError` for what a new life would die of, while the old one still lives."""
+    for name, folder in settings.folders.items():
+        prepare_outputs(name, folder)
+    for destination in settings.destinations():
+        S3Connection(s3_settings(destination, settings.transfer)).rehearse()
+
+
+def retry(settings: Settings, request: Request) -> list[Retried]:
+    """Put the failed files back that `request` means. Blocking; for whoever holds the state lock."""
+    roots = {
+        name: Roots(str(folder.inbox), str(folder.failed)) for name, folder in settings.folders.items()
+    }
+    return Retrying(open_ledger(settings).newest_first, put_back, roots).run(request)
+
+
+def _heard(done: "asyncio.Future[Mapping[str, Any]]") -> None:
+    """Whoever asked may be gone; the log tells how it ended."""
+    if not done.cancelled():
+        done.exception()
+
+
+def leave_threads_behind() -> None:
+    """End the process, if a store or a disk that hangs keeps threads of it that would be waited for.
+
+    To be called when all is done: what such a thread still does is thrown away.
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if not all(thread.daemon for thread in others):
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _end_after(seconds: float) -> None:
+    """End the process by then, unless it ended by itself.
+
+    From a thread: the loop itself may hang, in a write of the heartbeat to a disk that does.
+    """
+    last = threading.Timer(seconds, _end_now)
+    last.daemon = True
+    last.start()
+
+
+def _end_now() -> None:
+    os._exit(_EXIT_LEFT)
