@@ -48,7 +48,7 @@ from hotfolder.delivery import Rules, Tools
 from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger, Indexer
-from hotfolder.keeping import Keeping
+from hotfolder.packed_keeping import Keeping
 from hotfolder.packing import Format, Packer, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer

@@ -19,7 +19,7 @@ from hotfolder.core.entries import recorded
 from hotfolder.core.errors import HotfolderError, LocalError, SourceChanged
 from hotfolder.core.ports import Journal, Ledger, Mover
 from hotfolder.core.records import Disposition, JournalRow
-from hotfolder.keeping import Keeping, Stopped
+from hotfolder.packed_keeping import Keeping, Stopped
 from hotfolder.restart import Restart
 from hotfolder.threads import Threads
 

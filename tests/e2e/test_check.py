@@ -187,3 +187,14 @@ def test_a_configuration_that_cannot_be_used_is_78_in_both_forms(box: Box) -> No
     assert done.returncode == 78
     assert "did you mean bucket?" in done.stdout
     assert done.stdout.endswith("1 error\n")
+
+
+def test_the_spool_is_told_where_a_folder_uses_it(box: Box) -> None:
+    private(box)
+    assert "folders.box.spool" not in checked(box)[1]
+    box.configure('spool = "disk"')
+    code, checks = checked(box)
+    assert code == 0
+    assert str(box.state / "spool") in checks["folders.box.spool"]["what"]
+    assert checks["folders.box.spool"]["numbers"]["room_bytes"] > 0
+    assert not (box.state / "spool").exists(), "check changes nothing"

@@ -20,7 +20,7 @@ from hotfolder.core.routing import Route, parse_template
 from hotfolder.core.segments import MIB
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.delivery import Rules, Tools
-from hotfolder.keeping import Keeping
+from hotfolder.packed_keeping import Keeping
 from hotfolder.packing import Format, Packer
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
