@@ -64,6 +64,8 @@ class InFlight:
     is_decided: bool = False
 
     def stage(self, name: str) -> None:
+        if self.now_at == "staging":
+            self.bytes_done = 0  # what was packed into the spool is on its way only from here on
         self.now_at = name
         self.is_decided = self.is_decided or name in _DECIDING
         self.activity.progressed()

@@ -49,7 +49,7 @@ def parts_of(
             new_operation_id=new_operation_id,
             batch=batch,
             patience=_ONCE_PATIENCE if once else None,
-            remembered=made.notebook.remembered,
+            remembered=made.remembered,
             called_off=called_off[name],
         )
         intake = Intake(
@@ -84,6 +84,7 @@ def parts_of(
         inboxes=inboxes,
         gates=gates,
         recorder=made.recorder,
+        upkeep=made.upkeep(),
         activity=made.activity,
         heart=heart,
         notifier=notifier,

@@ -66,6 +66,14 @@ def _enter(parent: int, name: str, *, make: bool) -> int:
     return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
 
 
+def device_of(root: str) -> int | None:
+    """The device of a folder that is there, else None."""
+    try:
+        return os.stat(root).st_dev
+    except OSError:
+        return None
+
+
 def look(root: str, relpath: str) -> Fingerprint | None:
     """What stands at `relpath` now; None if nothing does, or no regular file.
 

@@ -14,6 +14,7 @@ from hotfolder.heart import Heart, Notifier
 from hotfolder.inboxes import INBOX_HINT, Inboxes
 from hotfolder.recorder import Recorder
 from hotfolder.sweeping import Sweeper
+from hotfolder.upkeep import Upkeep
 
 log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ class Parts:
     inboxes: Inboxes
     gates: list[Gate]
     recorder: Recorder
+    upkeep: Upkeep
     activity: Activity
     heart: Heart
     notifier: Notifier
@@ -72,11 +74,13 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(parts.recorder.run())
+                group.create_task(parts.upkeep.run())
                 try:
                     await self._live()
                 finally:
                     await self._wind_down()
                     parts.recorder.close()
+                    parts.upkeep.close()
         except BaseExceptionGroup as failed:
             typed = failed.subgroup(HotfolderError)
             raise (typed or failed).exceptions[0] from failed
@@ -91,6 +95,7 @@ class Daemon:
             await asyncio.gather(*probes)  # whether there is a store at all decides the exit code
         await self._visit_inboxes()
         parts.notifier.ready()
+        parts.upkeep.begin()
         log.info("daemon.ready", folders=[folder.intake.inbox for folder in parts.inboxes.folders])
         self._on_ready()
         while not self._stop.is_set():

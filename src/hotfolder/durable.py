@@ -8,7 +8,7 @@ import errno
 import os
 import tempfile
 
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import DiskFull, LocalError
 
 Place = str | os.PathLike[str]
 
@@ -32,7 +32,8 @@ def local_error(doing: str, path: Place, error: OSError) -> LocalError:
     """`error` as the typed error: "cannot {doing} {path}: reason", with what to do as hint."""
     reason = error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "")
-    return LocalError(f"cannot {doing} {os.fspath(path)}: {reason}", hint=hint)
+    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else LocalError
+    return kind(f"cannot {doing} {os.fspath(path)}: {reason}", hint=hint)
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -143,6 +144,20 @@ def replace_file(path: Place, data: bytes, *, mode: int = 0o644, sync: bool = Tr
         raise local_error("write", path, error) from error
     if sync:
         sync_directory(directory)
+
+
+def put_in_place(descriptor: int, temporary: Place, path: Place) -> None:
+    """Give a file that is written to its end its name, in place of what stands there.
+
+    `descriptor` is the file's, `temporary` its name until now, in the folder of `path`. Raises
+    `LocalError`; the temporary name then may still be there.
+    """
+    try:
+        os.fsync(descriptor)  # before the rename: else a power cut can leave the name with an empty file
+        os.rename(temporary, path)
+    except OSError as error:
+        raise local_error("write", path, error) from error
+    sync_directory(os.path.dirname(os.fspath(path)) or os.curdir)
 
 
 def _replace(directory: str, name: str, data: bytes, *, mode: int, sync: bool) -> None:

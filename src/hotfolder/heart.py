@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import structlog
 
 from hotfolder.activity import Activity, Waiting
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.gate import Gate
 from hotfolder.inboxes import INBOX_HINT, Inboxes
 from hotfolder.recorder import Recorder
@@ -116,6 +116,8 @@ class Heart:
             return "draining"
         if gone:
             return "inbox-missing"
+        if isinstance(trouble, DiskFull):
+            return "disk-full"
         if activity.paused is not None:
             return "paused"
         if any(gate.held is not None for gate in self._gates):

@@ -14,7 +14,7 @@ from hotfolder.beneath import look
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import CalledOff, Fingerprint, Job, UploadNote
+from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search
@@ -29,8 +29,8 @@ class FolderPlan:
     """What the intake of one folder follows.
 
     `patience`: how often a file may change or be busy before it is left for good (`once`); None
-    waits without end. `remembered`: the upload that was begun of (inbox, path, fingerprint), whose
-    operation goes on.
+    waits without end. `remembered`: what was begun of (inbox, path, fingerprint), whose operation
+    goes on.
     """
 
     name: str
@@ -39,7 +39,7 @@ class FolderPlan:
     batch: str
     grouping: Grouping
     patience: int | None = None
-    remembered: Callable[[str, str, Fingerprint], UploadNote | None] = lambda *_: None
+    remembered: Callable[[str, str, Fingerprint], UploadNote | Staged | None] = lambda *_: None
     called_off: CallOffs | None = None
 
 
@@ -221,7 +221,7 @@ class Intake:
         self._ready.pop(relpath, None)
         self._deferred.pop(relpath, None)
         self.finder.forget(relpath)
-        return await self._courier.call_off(job, why)
+        return await self._courier.call_off(job, why, self.plan.new_operation_id())
 
     async def _job_of(self, relpath: str) -> Job | None:
         """The job of a file, made now where it has none yet; None where there is no such file."""

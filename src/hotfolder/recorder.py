@@ -19,6 +19,7 @@ from hotfolder.core.entries import recorded
 from hotfolder.core.errors import HotfolderError, LocalError, SourceChanged
 from hotfolder.core.ports import Journal, Ledger, Mover
 from hotfolder.core.records import Disposition, JournalRow
+from hotfolder.keeping import Keeping, Stopped
 from hotfolder.restart import Restart
 from hotfolder.threads import Threads
 
@@ -31,8 +32,10 @@ class _Step(IntEnum):
     DECIDED = 0
     JOURNALED = 1
     MOVED = 2
-    RECORDED = 3
-    REFUSED = 4
+    KEEPING = 3  # its packed file
+    KEPT = 4
+    RECORDED = 5
+    REFUSED = 6
 
 
 @dataclass(slots=True, eq=False)
@@ -44,8 +47,10 @@ class _Ending:
     on_wait: Callable[[str], None]
     step: _Step = _Step.DECIDED
     moved_to: str | None = None
+    kept_at: str | None = None
     entry: dict[str, Any] = field(default_factory=dict)
     error: HotfolderError | None = None
+    trouble: LocalError | None = None  # why its packed file could not be kept
 
 
 class Recorder:
@@ -60,12 +65,16 @@ class Recorder:
         threads: Threads,
         clock: Callable[[], float],
         mine: Callable[[JournalRow], bool] = lambda _: True,
+        keeping: Keeping | None = None,
     ) -> None:
+        """`keeping`: where packed files may be kept."""
         self._journal = journal
         self._ledger = ledger
         self._mover = mover
         self._threads = threads
         self._clock = clock
+        self._keeping = keeping
+        self._kept: set[asyncio.Task[None]] = set()
         self._ready: list[_Ending] = []
         self._arrived = asyncio.Event()
         self._closing = False
@@ -99,7 +108,10 @@ class Recorder:
             batch = [*(waiting if due else ()), *self._ready]
             waiting, self._ready = ([] if due else waiting), []
             if not batch and self._closing:
-                break
+                if not self._kept:
+                    break
+                await asyncio.wait(self._kept)
+                continue
             trouble = await self._threads.run(self._write, batch) if batch else None
             waiting += self._settle(batch)
             if trouble is not None:
@@ -109,7 +121,7 @@ class Recorder:
                 if due or again == float("inf"):
                     again = clock() + retry
                     retry = min(_LONGEST_RETRY, retry * 2)
-            elif not waiting:
+            elif not waiting and not self._kept:
                 retry, again = _FIRST_RETRY, float("inf")
                 self._heal()
         await self._threads.run(self._forget)
@@ -124,6 +136,8 @@ class Recorder:
     def close(self) -> None:
         """Let `run` end once all that is ready is written."""
         self._closing = True
+        if self._keeping is not None:
+            self._keeping.stop()
         self._arrived.set()
 
     def _write(self, batch: list[_Ending]) -> LocalError | None:
@@ -135,7 +149,10 @@ class Recorder:
                 if ending.step is _Step.JOURNALED:
                     trouble = self._move(ending) or trouble
             self._mover.sync()
-            self._write_ledger([e for e in batch if e.step is _Step.MOVED])
+            for ending in batch:
+                if ending.step is _Step.MOVED:
+                    trouble = self._look_to_packed(ending) or trouble
+            self._write_ledger([e for e in batch if e.step is _Step.KEPT])
         except LocalError as error:
             return error
         return trouble
@@ -161,20 +178,28 @@ class Recorder:
             ending.step = _Step.MOVED
         return None
 
-    def _write_ledger(self, moved: list[_Ending]) -> None:
+    def _look_to_packed(self, ending: _Ending) -> LocalError | None:
+        """Whether the packed file is to be kept before the line is written; that may take its time."""
+        if ending.trouble is not None:
+            error, ending.trouble = ending.trouble, None
+            return error
+        keeps = self._keeping is not None and ending.row.keeps_packed
+        ending.step = _Step.KEEPING if keeps else _Step.KEPT
+        return None
+
+    def _write_ledger(self, kept: list[_Ending]) -> None:
         now = self._clock()
-        for ending in moved:
-            ending.entry = recorded(ending.row, ending.moved_to, now)
-        if moved:
-            self._ledger.append([e.entry for e in moved])
-        for ending in moved:
+        for ending in kept:
+            ending.entry = recorded(ending.row, ending.moved_to, now, kept_at=ending.kept_at)
+        if kept:
+            self._ledger.append([e.entry for e in kept])
+        for ending in kept:
             ending.step = _Step.RECORDED
             if ending.row.disposition is not Disposition.LEAVE:
                 self._forgettable.append(ending.row.operation_id)
 
-    @staticmethod
-    def _settle(batch: Iterable[_Ending]) -> list[_Ending]:
-        """Tell the callers of what ended; returns what did not."""
+    def _settle(self, batch: Iterable[_Ending]) -> list[_Ending]:
+        """Tell the callers of what ended, keep packed files; returns what waits for the disk."""
         waiting = []
         for ending in batch:
             if ending.step is _Step.RECORDED:
@@ -185,16 +210,33 @@ class Recorder:
                     ending.done.set_exception(ending.error)
             elif ending.step is _Step.DECIDED and ending.done.cancelled():
                 pass  # nobody waits and nothing was promised yet: the file is delivered anew
+            elif ending.step is _Step.KEEPING and self._keeping is not None:
+                keep = asyncio.create_task(self._keep_packed(ending, self._keeping))
+                self._kept.add(keep)
+                keep.add_done_callback(self._kept.discard)
             else:
                 waiting.append(ending)
         return waiting
+
+    async def _keep_packed(self, ending: _Ending, keeping: Keeping) -> None:
+        """Keep the packed file, and hand the operation back to the batches."""
+        try:
+            ending.kept_at = await keeping.keep(ending.row, ending.moved_to, ending.on_wait)
+        except Stopped:
+            return  # the row is in the journal: the next start goes on
+        except LocalError as error:
+            ending.step, ending.trouble = _Step.MOVED, error
+        else:
+            ending.step = _Step.KEPT
+        self._ready.append(ending)
+        self._arrived.set()
 
     def _report(self, trouble: LocalError, waiting: list[_Ending]) -> None:
         if self.trouble is None:
             log.error("recorder.held", reason=trouble.sentence, files=len(waiting))
         self.trouble = trouble
         for ending in waiting:
-            moved = ending.step is _Step.MOVED
+            moved = ending.step in {_Step.MOVED, _Step.KEPT}
             ending.on_wait("moved, waiting to be recorded" if moved else "proven, waiting to move")
 
     def _heal(self) -> None:
@@ -215,11 +257,16 @@ class Recorder:
         """
         finished = await self._threads.run(self._restart.finish)
         for row in finished.unmoved:
-            done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-            done.add_done_callback(_heard)
-            self._ready.append(_Ending(row, done, lambda _: None, step=_Step.JOURNALED))
-            self._arrived.set()
+            self._go_on(row, _Step.JOURNALED)
+        for step in finished.unkept:
+            self._go_on(step.row, _Step.MOVED, step.moved_to)
         return finished.rows
+
+    def _go_on(self, row: JournalRow, step: _Step, moved_to: str | None = None) -> None:
+        done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_heard)
+        self._ready.append(_Ending(row, done, lambda _: None, step=step, moved_to=moved_to))
+        self._arrived.set()
 
     @property
     def put_off(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """What a former run decided and did not finish: `core.recovery` plans it, this acts it out."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -24,10 +24,14 @@ _LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How many journal rows there were, and those whose target refuses: they are still to be moved."""
+    """How many journal rows there were, and those that `Recorder.run` goes on with.
+
+    `unmoved`: their target refuses. `unkept`: moved, but to copy their packed files may take long.
+    """
 
     rows: int
     unmoved: list[JournalRow]
+    unkept: list[Record] = field(default_factory=list)
 
 
 class Restart:
@@ -58,12 +62,21 @@ class Restart:
         if not facts:
             return Finished(len(rows), [])
         # What a killed run did not live to fsync looks as good as what is durable: nothing is built on
-        # its lines and moves before they are. (`find` told the mover what to sync.)
-        self._ledger.sync()
-        recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
+        # its lines and moves before they are. (`find` told the mover what to sync.) And a line behind a
+        # page that a power cut took must not count as recorded: the next append cuts it.
+        self._ledger.repair()
+        recorded_ids = recorded_operations(self._ledger, {row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
         unmoved: list[JournalRow] = []
+        unkept: list[Record] = []
         for step in plan(facts, recorded_ids):
+            if isinstance(step, Record) and step.row.keeps_packed:
+                row = _told(step.row) if step.lost else step.row
+                unkept.append(replace(step, row=row))
+                continue
+            if isinstance(step, MoveAndRecord) and step.row.keeps_packed:
+                unmoved.append(step.row)
+                continue
             try:
                 entry = self._act(step)
             except LocalError as error:
@@ -75,10 +88,11 @@ class Restart:
         self._mover.sync()
         if entries:
             self._ledger.append(entries)
-        done = {row.operation_id for row, _ in facts} - {row.operation_id for row in unmoved}
+        waiting = [*unmoved, *(step.row for step in unkept)]
+        done = {row.operation_id for row, _ in facts} - {row.operation_id for row in waiting}
         self._journal.commit([], forget=done)
         log.info("recovery.done", rows=len(rows), recorded=len(entries))
-        return Finished(len(rows), unmoved)
+        return Finished(len(rows), unmoved, unkept)
 
     def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
         """What stands on disk for each row of which that can be told; the others are put off."""
@@ -99,10 +113,7 @@ class Restart:
                 log.info("recovery.forgotten", file=row.relpath, reason=reason)
                 return None
             case Record(row, moved_to, lost):
-                entry = recorded(row, moved_to, self._clock())
-                if lost and entry["error_message"] is None:
-                    entry["error_message"] = _LOST
-                return entry
+                return recorded(_told(row) if lost else row, moved_to, self._clock())
             case MoveAndRecord(row):
                 try:
                     return recorded(row, self._mover.move(row), self._clock())
@@ -110,21 +121,20 @@ class Restart:
                     log.info("recovery.forgotten", file=row.relpath, reason=str(error))
                     return None
 
-    def _recorded_ids(self, wanted: set[str]) -> frozenset[str]:
-        """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.
 
-        Well before, because the clock may have been set back since the ids were made.
-        """
-        begun = _begun(min(wanted)) - _CLOCK_SET_BACK
-        horizon = timestamp(max(0.0, begun))
-        found: set[str] = set()
-        for line in self._ledger.newest_first():
-            operation_id = str(line.get("operation_id"))  # a line may have come by another hand
-            if operation_id in wanted:
-                found.add(operation_id)
-            if found == wanted or str(line.get("completed_at") or horizon) < horizon:
-                break
-        return frozenset(found)
+def _told(row: JournalRow) -> JournalRow:
+    """`row` with a line that says that its original was taken away."""
+    message = row.entry["error_message"] or _LOST
+    return replace(row, entry={**row.entry, "error_message": message})
+
+
+def recorded_operations(ledger: Ledger, wanted: set[str]) -> frozenset[str]:
+    """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.
+
+    Well before, because the clock may have been set back since the ids were made.
+    """
+    begun = _begun(min(wanted)) - _CLOCK_SET_BACK
+    return ledger.recorded(wanted, since=timestamp(max(0.0, begun)))
 
 
 def _begun(operation_id: str) -> float:

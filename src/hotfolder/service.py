@@ -171,6 +171,7 @@ class Service:
     async def _one_life(self) -> RunSummary:
         settings = self._settings
         async with engine(settings, activity=self._activity) as made:
+            await made.recover_spool()
             called_off = await made.called_off()
             parts = parts_of(made, called_off, once=self._once, notifier=self._notifier)
             daemon = self._daemon = Daemon(parts, once=self._once, on_ready=self._is_ready)

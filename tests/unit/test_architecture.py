@@ -61,6 +61,9 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 NAMES = {
     "adapters/control.py": "takes the socket of a killed daemon away, and its own",
     "adapters/finishing.py": "moves originals: the only one that may",
+    "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",
+    "adapters/spool/files.py": "clears packed files, which can be made again",
+    "adapters/spool/keeping.py": "moves packed files out of the spool",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",
 }

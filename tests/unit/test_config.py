@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import BaseModel
 
 from hotfolder.config import Destination, Folder, FolderKeys, Log, Settings, StatusKeys, Transfer, load
+from hotfolder.config.settings import LedgerKeys
 from hotfolder.config.template import TEMPLATE
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.segments import MIB
@@ -258,6 +259,7 @@ def test_the_template_loads_and_shows_every_key_and_no_other(tmp_path: Path) -> 
         "defaults": FolderKeys,
         "transfer": Transfer,
         "status": StatusKeys,
+        "ledger": LedgerKeys,
         "log": Log,
     }
     assert {name: shown[name] for name in models} == {
@@ -326,3 +328,9 @@ def test_a_folder_may_have_a_destination_of_its_own(tmp_path: Path) -> None:
 
 def test_a_missing_bucket_is_told_once(tmp_path: Path) -> None:
     assert complaint(tmp_path, MINIMAL.replace("bucket = 'b'", "")).count("is missing") == 1
+
+
+def test_what_is_kept_must_be_on_disk_first(tmp_path: Path) -> None:
+    assert 'set spool = "disk"' in complaint(tmp_path, MINIMAL + "keep_compressed = true\n")
+    text = MINIMAL + "spool = 'disk'\n[defaults]\nkeep_compressed = true\n"
+    assert loaded(tmp_path, text).folders["media"].keep_compressed

@@ -13,6 +13,7 @@ from hotfolder.cli import (
     configuration,
     controlling,
     delivering,
+    ledger,
     records,
     watching,
     whereabouts,
@@ -59,6 +60,7 @@ watching.register(app)
 whereabouts.register(app)
 records.register(app)
 app.add_typer(configuration.app, name="config")
+app.add_typer(ledger.app, name="ledger")
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 69

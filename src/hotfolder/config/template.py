@@ -44,6 +44,8 @@ bucket = "my-bucket"                   # must exist
 # storage_class = "STANDARD"           # else as in [destination]
 # tags = { keep = "10y" }              # else as in [destination]
 # completed_layout = "tree"            # tree | flat | dated
+# spool = "stream"                     # disk: compress once into the state folder, for slow links
+# keep_compressed = false              # with spool = "disk": keep it in completed/, beside the original
 # file_attempts = 5                    # tries for a file that fails by its own fault
 
 [folders.media]                        # one table for each watched folder
@@ -70,6 +72,9 @@ inbox = "inbox"
 # file = "status.json"                 # the heartbeat: follow it with tail -F
 # interval = "2s"
 # group_key = "groups"                 # "reels" calls the groups "reels" and "current_reel"
+
+[ledger]
+# rotate = "64MiB"                     # a ledger file of this size is put away, and packed later
 
 [log]
 # level = "info"                       # debug | info | warning | error

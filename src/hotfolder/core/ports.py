@@ -1,10 +1,11 @@
 """The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hotfolder.core.answers import Answer
+from hotfolder.core.ledger_marks import Mark, Stretch
 from hotfolder.core.records import (
     CalledOff,
     JournalRow,
@@ -14,9 +15,11 @@ from hotfolder.core.records import (
     PartReceipt,
     Receipt,
     SentPart,
+    Staged,
     UploadNote,
 )
 from hotfolder.core.recovery import Found
+from hotfolder.core.room import Disk
 
 Body = bytes | memoryview
 
@@ -92,16 +95,64 @@ class Ledger(Protocol):
     """The append-only record. Blocking: called from the recorder's thread or a command."""
 
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Chain, write and fsync the entries as one batch; returns only when they are durable."""
+        """Chain, write and fsync the entries as one batch; returns only when they are durable.
+
+        An entry whose operation id stands among the newest lines is passed over, so that a batch of
+        which it cannot be told whether it was written may be appended again.
+        """
         ...
 
-    def sync(self) -> None:
-        """Make durable every line that can be read: a killed process may have left some that are not."""
+    def repair(self) -> None:
+        """Cut what a killed process or a power cut left torn, and make durable what is left of it."""
         ...
 
     def newest_first(self) -> Iterator[dict[str, Any]]:
         """Every whole line, newest first, without holding the file in memory."""
         ...
+
+    def recorded(self, wanted: Collection[str], *, since: str) -> frozenset[str]:
+        """Which of the operation ids have a line; may end at one that was completed before `since`."""
+        ...
+
+
+class ReadLedger(Ledger, Protocol):
+    """A ledger that can be read on from where reading stood."""
+
+    def recorded(
+        self, wanted: Collection[str], *, since: str, behind: Mark | None = None
+    ) -> frozenset[str]:
+        """As `Ledger.recorded`, of the lines behind the mark."""
+        ...
+
+    def fits(self, mark: Mark) -> bool:
+        """Whether what was read up to the mark still stands there."""
+        ...
+
+    def read_on(self, mark: Mark | None, most: int) -> Iterator[Stretch]:
+        """What stands behind `mark` (None: all) as of now, oldest first, `most` lines at a time."""
+        ...
+
+
+class LedgerIndex(Protocol):
+    """A cache made of the ledger alone. Blocking; one owner at a time, others may have their own."""
+
+    def mark(self) -> Mark | None:
+        """How far the ledger was read; None: not at all."""
+        ...
+
+    def add(self, stretch: Stretch, *, after: Mark | None) -> bool:
+        """Add what was read from `after` on; False, and nothing is added, if it stands elsewhere."""
+        ...
+
+    def recorded(self, wanted: Collection[str]) -> tuple[Mark | None, frozenset[str]]:
+        """How far the ledger was read, and which of the operation ids have a line up to there."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Journal(Protocol):
@@ -255,6 +306,87 @@ class PutEngine(Protocol):
         """Sign and send; `url` is complete and percent-encoded, `deadline` in seconds from now.
 
         Whatever happens on the wire is an `Answer`; cancelling the caller cancels the request.
+        """
+        ...
+
+
+class StagedIndex(Protocol):
+    """Which packed files stand in the spool. Blocking; one owner at a time."""
+
+    def all(self) -> list[Staged]: ...
+
+    def note(self, staged: Staged) -> None:
+        """Durable when it returns. A row of a known operation id is replaced."""
+        ...
+
+    def forget(self, operation_ids: Iterable[str]) -> None:
+        """A power cut may bring them back. Unknown ids are fine."""
+        ...
+
+
+class Making(Protocol):
+    """A packed file in the making. Blocking; used by one thread at a time. Errors are `LocalError`.
+
+    `is_reserved`: the file system has set aside the bytes that were asked for.
+    """
+
+    is_reserved: bool
+
+    def write(self, chunk: Body) -> None: ...
+
+    def finish(self) -> None:
+        """Whole and under its name, durable when it returns."""
+        ...
+
+    def abandon(self) -> None:
+        """Close it and take away what is not finished. Raises nothing."""
+        ...
+
+
+class Reading(Protocol):
+    """A staged file, open. Blocking; used by one thread at a time."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes; raises `VerificationFailed` if the disk does not give them."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SpoolFiles(Protocol):
+    """The files of the spool, named by operation. Blocking. Errors are `LocalError`."""
+
+    def disk(self) -> Disk: ...
+
+    def make(self, operation_id: str, size: int) -> Making:
+        """Begin a file of at most `size` bytes, in place of what stands under its name."""
+        ...
+
+    def open(self, operation_id: str, size: int) -> Reading | None:
+        """The finished file, or None where there is none of exactly `size` bytes."""
+        ...
+
+    def discard(self, operation_ids: Iterable[str]) -> None:
+        """Take files away, unfinished ones too; absent ones are fine."""
+        ...
+
+    def operation_ids(self) -> set[str]:
+        """Whose files there are, unfinished ones too. Names that are not ours are passed over."""
+        ...
+
+    def place(self, operation_id: str) -> str:
+        """The absolute path of a finished file."""
+        ...
+
+
+class Keeper(Protocol):
+    """Moves packed files that are kept to completed/. Blocking and safe in any thread."""
+
+    def keep(self, row: JournalRow, moved_to: str | None, progress: Callable[[int], None]) -> str | None:
+        """See to it that the row's packed file stands beside its original, which is at `moved_to` now.
+
+        Durable when it returns where it is; None where it is lost. May be called again after a crash.
+        `progress` hears of bytes that are copied, and may raise to end that. Raises `LocalError`.
         """
         ...
 
