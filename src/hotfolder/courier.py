@@ -86,14 +86,17 @@ class Courier:
         flight = self._activity.flights.get(job.operation_id)
         return flight is not None and flight.is_decided
 
-    async def call_off(self, job: Job, why: str) -> dict[str, Any]:
-        """Record that a file, which is not in flight, stays where it is; returns the ledger line."""
-        # A line is the last word on its id: what cannot be aborted now must not be gone on with.
+    async def call_off(self, job: Job, why: str, operation_id: str) -> dict[str, Any]:
+        """Record that a file, which is not in flight, stays where it is; returns the ledger line.
+
+        `operation_id` is the line's own. What the job has begun is taken back.
+        """
         await self._tools.sender.disown(job.operation_id)
-        entry = await call_off(job, why, self._tools)
+        entry = await call_off(job, why, operation_id, self._tools)
         log.info("delivery.cancelled", file=job.path, reason=why)
         try:
             async with asyncio.timeout(_TAKE_BACK):
+                await self._tools.packer.leave(job, over=True)
                 await self._tools.sender.end(job.operation_id)
         except TimeoutError:
             log.warning("upload.left_open", file=job.path, reason="the store does not answer")

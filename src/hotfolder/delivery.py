@@ -84,10 +84,14 @@ async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dic
     return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
 
 
-async def call_off(job: Job, why: str, tools: Tools) -> dict[str, Any]:
-    """Record that somebody stopped the delivery of a file, which stays; returns its ledger line."""
+async def call_off(job: Job, why: str, operation_id: str, tools: Tools) -> dict[str, Any]:
+    """Record that somebody stopped the delivery of a file, which stays; returns its ledger line.
+
+    The line has an `operation_id` of its own: what was begun under the job's may be gone on with.
+    """
+    stopped = replace(job, operation_id=operation_id)
     entry = upload_entry(
-        job,
+        stopped,
         status=Status.CANCELLED,
         started_at=job.made_at,
         user=None,
@@ -97,8 +101,9 @@ async def call_off(job: Job, why: str, tools: Tools) -> dict[str, Any]:
         attempts=job.attempt,
         error_message=why,
         command_args=tools.command_args,
+        metadata={"cancelled": job.operation_id},
     )
-    row = replace(ending(job, entry, tools), disposition=Disposition.LEAVE)
+    row = replace(ending(stopped, entry, tools), disposition=Disposition.LEAVE)
     return await tools.recorder.finish(row, lambda _: None)
 
 

@@ -221,7 +221,7 @@ class Intake:
         self._ready.pop(relpath, None)
         self._deferred.pop(relpath, None)
         self.finder.forget(relpath)
-        return await self._courier.call_off(job, why)
+        return await self._courier.call_off(job, why, self.plan.new_operation_id())
 
     async def _job_of(self, relpath: str) -> Job | None:
         """The job of a file, made now where it has none yet; None where there is no such file."""

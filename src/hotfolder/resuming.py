@@ -112,7 +112,7 @@ class Notebook:
         return operation_id in self._completed
 
     async def disown(self, operation_id: str) -> None:
-        """No later job goes on with it, under its operation id: the sweep takes it back. Durable."""
+        """No later job goes on with it: the sweep takes it back. Durable."""
         note = self._notes.get(operation_id)
         if note is None:
             return
@@ -183,7 +183,7 @@ class Resumer:
         self._notebook.complete(job.operation_id)
 
     async def disown(self, operation_id: str) -> None:
-        """The operation is about to be recorded as over: no later try may go on under its id."""
+        """Nobody goes on with its upload: the sweep takes it back where `end` cannot."""
         await self._notebook.disown(operation_id)
 
     async def end(self, operation_id: str) -> None:

@@ -54,9 +54,10 @@ class Carrier:
     def is_decided(self, _: Job) -> bool:
         return self.decided
 
-    async def call_off(self, job: Job, why: str) -> dict[str, Any]:
+    async def call_off(self, job: Job, why: str, line_id: str) -> dict[str, Any]:
+        assert line_id != job.operation_id
         self.lines.append((job.relpath, why))
-        return {"operation_id": job.operation_id}
+        return {"operation_id": line_id}
 
 
 class Folder:
