@@ -86,11 +86,6 @@ def prepare_outputs(name: str, folder: Folder) -> None:
                 f"folder {name!r}: cannot make {place}: {error.strerror}",
                 hint="make it by hand, or let the user that runs hotfolder write there",
             ) from error
-        if folder.inbox.stat().st_dev != place.stat().st_dev:
-            raise ConfigError(
-                f"folder {name!r}: {place} is on another file system than {folder.inbox}",
-                hint="put both on one file system: moving between two is not supported yet",
-            )
 
 
 async def run(settings: Settings, *, once: bool = False, display: Display | None = None) -> RunSummary:
@@ -164,7 +159,6 @@ async def upload(
             threads=made.io,
             most_flights=MOST_FLIGHTS,
             wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
-            device=os.stat(folder.completed).st_dev if request.move else None,
         )
         try:
             trouble = await shot.deliver(
@@ -224,6 +218,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
             gate=made.line(folder.destination).gate,
             threads=made.io,
             wake=wake.set,
+            is_finishing=partial(made.recorder.is_finishing, name),
         )
         folders.append(
             Watched(

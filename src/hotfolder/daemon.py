@@ -133,6 +133,7 @@ class Daemon:
         while not self._stop.is_set():
             if parts.clock() >= self._next_visit:
                 await self._visit_inboxes()
+            self._pass_freed()
             for folder in parts.folders:
                 if folder.identity is not None:
                     folder.pass_hints()
@@ -154,9 +155,16 @@ class Daemon:
         parts = self._parts
         if parts.recorder.trouble is not None:
             return True
-        if not all(sweeper.is_idle() for sweeper in parts.sweepers):
+        if parts.recorder.is_busy or not all(sweeper.is_idle() for sweeper in parts.sweepers):
             return False
         return all(f.identity is None or f.intake.is_at_its_end() for f in parts.folders)
+
+    def _pass_freed(self) -> None:
+        """What a former run proved and somebody changed since is delivered anew."""
+        for name, relpath in self._parts.recorder.take_freed():
+            for folder in self._parts.folders:
+                if folder.intake.plan.name == name:
+                    folder.intake.hint(relpath, is_directory=False)
 
     async def _rest(self) -> None:
         """Sleep until something happens, or may."""

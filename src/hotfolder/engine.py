@@ -119,6 +119,7 @@ class Engine:
         self.writer = Threads("record", 1)
         self.notes = Threads("notes", 1)
         self.notebook = Notebook(uploads, self.notes, time.time)
+        self.copiers = Threads("copy", 2)
         self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
@@ -129,6 +130,7 @@ class Engine:
             mover=Finisher({name: _places(folder) for name, folder in settings.folders.items()}),
             threads=self.writer,
             clock=time.time,
+            copiers=self.copiers,
             mine=partial(_is_the_daemons if is_the_daemon else _is_an_uploads, upload_lock(settings)),
         )
 
@@ -231,7 +233,7 @@ class Engine:
         )
 
     def close(self) -> None:
-        for threads in (self.io, self.packers, self.writer, self.notes):
+        for threads in (self.io, self.packers, self.copiers, self.writer, self.notes):
             threads.close()
         for _, line in self.lines:
             line.requests.shutdown(wait=True, cancel_futures=True)

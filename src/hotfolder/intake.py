@@ -50,8 +50,11 @@ class Intake:
         gate: Gate,
         threads: Threads,
         wake: Callable[[], None],
+        is_finishing: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`is_finishing(path)`: a former run proved the file and it is about to leave the inbox."""
         self.plan = plan
+        self._is_finishing = is_finishing
         self.inbox = plan.search.inbox
         self._courier, self._gate, self._wake = courier, gate, wake
         self._clock, self._wall = plan.search.clock, plan.search.wall
@@ -169,6 +172,7 @@ class Intake:
             or relpath in self._ready
             or relpath in self._deferred
             or relpath in self.left
+            or self._is_finishing(relpath)
         )
 
     def _is_news(self, relpath: str, seen: Fingerprint | None) -> bool:

@@ -2,15 +2,24 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
 from hotfolder.core.entries import recorded, timestamp
-from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.ports import Journal, Ledger, Mover
 from hotfolder.core.records import JournalRow
-from hotfolder.core.recovery import Forget, Found, MoveAndRecord, Record, plan
+from hotfolder.core.recovery import (
+    Forget,
+    Found,
+    MoveAndRecord,
+    Record,
+    RemoveAndRecord,
+    Step,
+    plan,
+)
 
 log = structlog.get_logger()
 
@@ -63,16 +72,21 @@ class Restart:
         recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
         unmoved: list[JournalRow] = []
-        for step in plan(facts, recorded_ids):
-            try:
-                entry = self._act(step)
-            except LocalError as error:
-                log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
-                unmoved.append(step.row)
-                continue
-            if entry is not None:
-                entries.append(entry)
-        self._mover.sync()
+        steps = plan(facts, recorded_ids)
+        # What was moved must be durable before the original's other name goes.
+        removals = [step for step in steps if isinstance(step, RemoveAndRecord)]
+        for some in ([step for step in steps if step not in removals], removals):
+            for step in some:
+                try:
+                    entry = self._act(step)
+                except AnotherFileSystem:
+                    unmoved.append(step.row)  # a copy takes its time: `Recorder.run` makes it
+                except LocalError as error:
+                    log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
+                    unmoved.append(step.row)
+                else:
+                    entries += [entry] if entry is not None else []
+            self._mover.sync()
         if entries:
             self._ledger.append(entries)
         done = {row.operation_id for row, _ in facts} - {row.operation_id for row in unmoved}
@@ -93,22 +107,43 @@ class Restart:
         self.put_off = frozenset(put_off)
         return facts
 
-    def _act(self, step: Forget | Record | MoveAndRecord) -> dict[str, Any] | None:
+    def _act(self, step: Step) -> dict[str, Any] | None:
         match step:
             case Forget(row, reason):
+                self._mover.clear(row)
                 log.info("recovery.forgotten", file=row.relpath, reason=reason)
                 return None
             case Record(row, moved_to, lost):
+                self._mover.clear(row)
                 entry = recorded(row, moved_to, self._clock())
                 if lost and entry["error_message"] is None:
                     entry["error_message"] = _LOST
                 return entry
+            case MoveAndRecord(row) if row.copy is not None:
+                raise AnotherFileSystem("its copy is to be moved, and then the original removed")
             case MoveAndRecord(row):
-                try:
-                    return recorded(row, self._mover.move(row), self._clock())
-                except SourceChanged as error:
-                    log.info("recovery.forgotten", file=row.relpath, reason=str(error))
-                    return None
+                return self._unless_changed(row, self._mover.move)
+            case RemoveAndRecord(row, moved_to):
+                return self._unless_changed(row, partial(self._remove, moved_to))
+
+    def _remove(self, moved_to: str | None, row: JournalRow) -> str | None:
+        try:
+            self._mover.remove(row)
+        except SourceChanged:
+            if moved_to is None:
+                raise
+            # What was proven stands in its place; what came since is delivered anew.
+        return moved_to
+
+    def _unless_changed(
+        self, row: JournalRow, act: Callable[[JournalRow], str | None]
+    ) -> dict[str, Any] | None:
+        try:
+            return recorded(row, act(row), self._clock())
+        except SourceChanged as error:
+            self._mover.clear(row)
+            log.info("recovery.forgotten", file=row.relpath, reason=str(error))
+            return None
 
     def _recorded_ids(self, wanted: set[str]) -> frozenset[str]:
         """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.

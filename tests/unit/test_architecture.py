@@ -57,7 +57,9 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 
 #: Who takes names away or gives new ones, and why.
 NAMES = {
-    "adapters/finishing.py": "moves originals: the only one that may",
+    "adapters/finishing/renaming.py": "moves and removes originals: the only adapter that may",
+    "adapters/finishing/copying.py": "removes its own unfinished copies",
+    "adapters/finishing/finisher.py": "removes unfinished copies of killed runs",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",
 }
@@ -191,7 +193,7 @@ def test_only_finishing_gives_and_takes_the_names_of_files(module: str) -> None:
     if module == "budget.py":
         doing.discard("remove")  # of a waiter from its queue: no file is in sight
     if module in {"recorder.py", "restart.py"}:
-        doing.discard("move")  # the port's: asks finishing to do it
+        doing -= {"move", "remove"}  # the port's: asks finishing to do it
     assert not doing
 
 

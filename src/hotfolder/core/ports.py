@@ -1,11 +1,12 @@
 """The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hotfolder.core.answers import Answer
 from hotfolder.core.records import (
+    Fingerprint,
     JournalRow,
     ObjectDraft,
     ObjectInfo,
@@ -243,10 +244,31 @@ class PutEngine(Protocol):
 
 
 class Mover(Protocol):
-    """Moves originals, and finds what it moved. Blocking; used by one thread at a time."""
+    """Moves and removes originals, and finds what it moved. Blocking; used by one thread at a time.
 
-    def move(self, row: JournalRow) -> str: ...
-    def sync(self) -> None: ...
+    Only `copy` may run in any thread, and beside the others. Raises `SourceChanged` and `LocalError`.
+    """
+
+    def move(self, row: JournalRow) -> str:
+        """Move the original (or its finished copy) to its target; raises `AnotherFileSystem`."""
+        ...
+
+    def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+        """Make a proven, durable copy beside the target; `progress` is told bytes and may raise."""
+        ...
+
+    def remove(self, row: JournalRow) -> None:
+        """Take the original out of the inbox."""
+        ...
+
+    def sync(self) -> None:
+        """Make all moves and removals durable."""
+        ...
+
     def find(self, row: JournalRow) -> Found:
         """What stands where; `sync` makes a move that is found durable as if it were one of ours."""
+        ...
+
+    def clear(self, row: JournalRow) -> None:
+        """Remove an unfinished copy."""
         ...

@@ -276,3 +276,33 @@ def clash_name(name: str, operation_id: str) -> str:
     if room < 1:
         raw, tail, room = name.encode("utf-8", "surrogateescape"), "", 255 - len(tag)
     return raw[:room].decode("utf-8", "surrogateescape") + tag + tail
+
+
+_HIDDEN = ".hotfolder-"  # begins every name that we give for a moment; `adapters.filters` ignores it
+_ASIDE = re.compile(rf"{re.escape(_HIDDEN)}aside-[0-9a-f-]{{36}}-(.+)", re.DOTALL)
+
+
+def copy_name(operation_id: str) -> str:
+    """The name of a copy in its target folder until it is proven and complete."""
+    return f"{_HIDDEN}copy-{operation_id}"
+
+
+def aside_name(name: str, operation_id: str) -> str:
+    """The name in the inbox of an original that is about to be removed.
+
+    It holds the file's own name (its beginning, where 255 bytes are too few), so that a file can be
+    put back by whoever finds it.
+    """
+    raw = f"{_HIDDEN}aside-{operation_id}-{name}".encode("utf-8", "surrogateescape")
+    return raw[:255].decode("utf-8", "surrogateescape")
+
+
+def name_of_aside(aside: str) -> str | None:
+    """The name that a file had before it was put aside; None for any other name."""
+    found = _ASIDE.fullmatch(aside)
+    return found[1] if found else None
+
+
+def is_own_name(name: str) -> bool:
+    """Whether we gave this name for a moment: nobody's file."""
+    return name.startswith(_HIDDEN)

@@ -57,6 +57,12 @@ _TABLES = (
         PRIMARY KEY (operation_id, number)
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE IF NOT EXISTS copies (
+        operation_id TEXT PRIMARY KEY,
+        fingerprint  TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 DELETING_IS_SAFE = (

@@ -22,9 +22,12 @@ ON CONFLICT (operation_id) DO UPDATE SET
 """
 
 _ROWS = """
-SELECT operation_id, folder, relpath, fingerprint, disposition, target, entry, root
-FROM operations ORDER BY sequence
+SELECT operation_id, folder, relpath, operations.fingerprint, disposition, target, entry, root,
+    copies.fingerprint
+FROM operations LEFT JOIN copies USING (operation_id) ORDER BY sequence
 """
+
+_COPY = "INSERT OR REPLACE INTO copies (operation_id, fingerprint) VALUES (?, ?)"
 
 _FINGERPRINT = fields(Fingerprint)
 
@@ -43,13 +46,16 @@ class SqliteJournal:
         a power cut brings forgotten rows back, and their ledger lines tell that they are done.
         """
         values = [_values(row) for row in rows]
+        copies = [(row.operation_id, fingerprint_text(row.copy)) for row in rows if row.copy]
         kept = {row.operation_id for row in rows}
         forgotten = [(operation_id,) for operation_id in forget if operation_id not in kept]
         if not values and not forgotten:
             return
         with self._db.transaction(durable=bool(values)) as connection:
             connection.executemany("DELETE FROM operations WHERE operation_id = ?", forgotten)
+            connection.executemany("DELETE FROM copies WHERE operation_id = ?", forgotten)
             connection.executemany(_COMMIT, values)
+            connection.executemany(_COPY, copies)
 
     def rows(self) -> list[JournalRow]:
         """What a former run decided and did not finish, oldest first."""
@@ -109,6 +115,7 @@ def _row(
     target: bytes,
     entry: str,
     root: bytes,
+    copy: str | None,
 ) -> JournalRow:
     decoded: dict[str, Any] = json.loads(entry)
     return JournalRow(
@@ -120,4 +127,5 @@ def _row(
         target=os.fsdecode(target),
         entry=decoded,
         root=os.fsdecode(root),
+        copy=None if copy is None else fingerprint_from(copy),
     )
