@@ -38,6 +38,7 @@ from hotfolder.engine import (
 from hotfolder.finding import Search
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.oneshot import OneShot
+from hotfolder.rebuilding import Memory, memory
 
 _ONCE_PATIENCE = 3
 #: A progress display: follows the activity until it is cancelled.
@@ -71,14 +72,16 @@ def prepare_state(settings: Settings) -> None:
     mounts.require_local(settings.state_dir)
 
 
-def prepare_outputs(name: str, folder: Folder) -> None:
+def prepare_outputs(name: str, folder: Folder, *, for_upload: bool = False) -> None:
     """Make completed/ and failed/ where missing. Raises `ConfigError`.
 
     Only beside an inbox that is there: all three may stand on a volume that is yet to be mounted.
+    `for_upload`: of `upload --move`, which moves whatever `on_complete` says.
     """
     if not folder.inbox.is_dir():
         return
-    for place in (folder.completed, folder.failed):
+    moves = folder.on_complete == "move" or for_upload
+    for place in (folder.completed, folder.failed) if moves else (folder.failed,):
         try:
             durable.make_directory(place)
         except OSError as error:
@@ -93,16 +96,19 @@ async def run(settings: Settings, *, once: bool = False, display: Display | None
     prepare_state(settings)
     with StateLock(settings.state_dir / "lock"):
         async with engine(settings) as made, _shown(made.activity, display):
-            parts = _parts(made, once=once)
-            daemon = Daemon(parts, once=once)
-            await daemon.run()
-            left = daemon.left()
-            if unseen := len(made.recorder.put_off):
-                why = (
-                    f"{unseen} files that a former run had proven are not to be seen: mount their volume"
-                )
-                left[str(settings.state_dir)] = why
-            return RunSummary(made.activity, left, trouble_of(parts) if once else None)
+            with memory(made) as known:
+                return await _run(made, known, once=once)
+
+
+async def _run(made: Engine, known: Memory, *, once: bool) -> RunSummary:
+    parts = _parts(made, known, once=once)
+    daemon = Daemon(parts, once=once)
+    await daemon.run()
+    left = daemon.left()
+    if unseen := len(made.recorder.put_off):
+        why = f"{unseen} files that a former run had proven are not to be seen: mount their volume"
+        left[str(made.settings.state_dir)] = why
+    return RunSummary(made.activity, left, trouble_of(parts) if once else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ async def upload(
         )
     folder = settings.folders[name]
     if request.move:
-        prepare_outputs(name, folder)
+        prepare_outputs(name, folder, for_upload=True)
     ignored = ignore_filter((*folder.ignore, *request.exclude), request.include or folder.include)
     task = asyncio.current_task()
     if task is not None:  # as Ctrl-C does: requests are cut; the same command goes on with large files
@@ -186,7 +192,7 @@ def find_inbox(path: str) -> tuple[int, int] | None:
         return None
 
 
-def _parts(made: Engine, *, once: bool) -> Parts:
+def _parts(made: Engine, known: Memory, *, once: bool) -> Parts:
     settings = made.settings
     loop = asyncio.get_running_loop()
     wake = asyncio.Event()
@@ -212,6 +218,7 @@ def _parts(made: Engine, *, once: bool) -> Parts:
             patience=_ONCE_PATIENCE if once else None,
             remembered=made.notebook.remembered,
         )
+        keeping = known.keeping(name)
         intake = Intake(
             plan,
             courier=made.courier(name),
@@ -219,6 +226,8 @@ def _parts(made: Engine, *, once: bool) -> Parts:
             threads=made.io,
             wake=wake.set,
             is_finishing=partial(made.recorder.is_finishing, name),
+            stays=keeping,
+            catch_up=known.catch_up(name, keeping, batch),
         )
         folders.append(
             Watched(

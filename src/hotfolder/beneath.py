@@ -120,3 +120,11 @@ def is_open_for_writing(descriptor: int) -> bool:
         raise
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def device_of(path: str) -> int | None:
+    """The number of the device that `path` is on now; None where nothing can be said."""
+    try:
+        return os.stat(path).st_dev
+    except OSError:
+        return None

@@ -53,11 +53,32 @@ MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them fu
 
 
 class Originals(Enum):
-    """What becomes of originals: the daemon moves them, `upload` leaves them or moves what is proven."""
+    """What becomes of originals.
 
-    MOVE = auto()
+    The daemon does as the folder says, `upload` leaves them or moves what is proven. What stands in
+    completed/ already is recorded in place.
+    """
+
+    AS_CONFIGURED = auto()
     MOVE_PROVEN = auto()
     STAY = auto()
+    IN_PLACE = auto()
+
+
+_ON_COMPLETE = {
+    "move": Disposition.COMPLETED,
+    "delete": Disposition.DELETE,
+    "leave": Disposition.KEEP,
+}
+_ON_SUCCESS = {
+    Originals.MOVE_PROVEN: Disposition.COMPLETED,
+    Originals.STAY: Disposition.LEAVE,
+    Originals.IN_PLACE: Disposition.IN_PLACE,
+}
+_ON_FAILURE = {
+    Originals.AS_CONFIGURED: Disposition.FAILED,
+    Originals.IN_PLACE: Disposition.IN_PLACE,
+}
 
 
 def new_operation_id() -> str:
@@ -124,10 +145,12 @@ class Engine:
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
+        self.ledger = open_ledger(settings)
+        self.mover = Finisher({name: _places(folder) for name, folder in settings.folders.items()})
         self.recorder = Recorder(
             journal=journal,
-            ledger=open_ledger(settings),
-            mover=Finisher({name: _places(folder) for name, folder in settings.folders.items()}),
+            ledger=self.ledger,
+            mover=self.mover,
             threads=self.writer,
             clock=time.time,
             copiers=self.copiers,
@@ -179,11 +202,14 @@ class Engine:
         return f"{destination.bucket} at {destination.endpoint_url or destination.region}"
 
     def courier(
-        self, name: str, *, originals: Originals = Originals.MOVE, command: tuple[str, ...] | None = None
+        self,
+        name: str,
+        *,
+        originals: Originals = Originals.AS_CONFIGURED,
+        command: tuple[str, ...] | None = None,
     ) -> Courier:
         """Carries files of the folder `name`."""
         settings, folder = self.settings, self.settings.folders[name]
-        stays = originals is Originals.STAY
         tools = Tools(
             packer=self.packer,
             sender=self.line(folder.destination).sender,
@@ -196,8 +222,8 @@ class Engine:
             host=self.host,
             clock=time.time,
             user_name=source.user_name,
-            on_success=Disposition.LEAVE if stays else Disposition.COMPLETED,
-            on_failure=Disposition.LEAVE if originals is not Originals.MOVE else Disposition.FAILED,
+            on_success=_ON_SUCCESS.get(originals, _ON_COMPLETE[folder.on_complete]),
+            on_failure=_ON_FAILURE.get(originals, Disposition.LEAVE),
             command_args=command,
         )
         return Courier(

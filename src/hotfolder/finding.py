@@ -6,9 +6,10 @@ that mark. Whatever a hint or a crash loses, the next scan finds.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import structlog
 
@@ -42,6 +43,13 @@ class Search:
     wall: Callable[[], float]  # since the epoch
 
 
+class Stays(Protocol):
+    """Knows delivered files that stay in the inbox."""
+
+    async def delivered(self, seen: Sequence[tuple[str, Fingerprint]]) -> set[str]: ...
+    async def tidy(self) -> None: ...
+
+
 class Finder:
     """Knows the files that are not whole yet. Owned by the event loop.
 
@@ -58,8 +66,11 @@ class Finder:
         news: Callable[[str, Fingerprint | None], bool],
         has_room: Callable[[], bool],
         wake: Callable[[], None],
+        stays: Stays | None = None,
     ) -> None:
+        """`stays` knows the files that were delivered and stay in the inbox."""
         self._search = search
+        self._stays = stays
         self._threads = threads
         self._claimed, self._news, self._has_room, self._wake = claimed, news, has_room, wake
         self.tracker = SettleTracker(search.settle)
@@ -159,6 +170,8 @@ class Finder:
                     self._room.clear()
                     await self._room.wait()
             self._forget_gone(start, passed_over)
+            if self._stays is not None and not start:
+                await self._stays.tidy()
         except (OSError, LocalError) as error:
             # The folder itself: the daemon sees that it is gone and says so; the next walk tries again.
             log.warning("scan.failed", path=f"{search.inbox}/{start}", reason=str(error))
@@ -211,8 +224,11 @@ class Finder:
         if not paths:
             return
         begun = self._search.clock()
+        # A file that ends its flight while we ask may be kept just behind our question.
+        busy = {path for path in paths if self._stays is not None and self._claimed(path)}
         try:
             looks = await self._threads.run(look_at_all, self._search.inbox, paths)
+            stays = await self._delivered(looks)
         except LocalError:
             self._hinted.update(paths)  # what was due would never be due again
             raise
@@ -223,5 +239,12 @@ class Finder:
         for path, seen in looks:
             if isinstance(seen, LocalError):
                 self.tracker.observe(path, None, begun)  # the next scan looks again
-            elif not self._claimed(path) or self._news(path, seen):
+            elif path in stays:
+                self.tracker.observe(path, None, begun)
+            elif not (path in busy or self._claimed(path)) or self._news(path, seen):
                 self.tracker.observe(path, seen, begun, ended)
+
+    async def _delivered(self, looks: list[tuple[str, Fingerprint | LocalError | None]]) -> set[str]:
+        """Which of these were delivered as they are, and stay."""
+        seen = [(path, there) for path, there in looks if isinstance(there, Fingerprint)]
+        return await self._stays.delivered(seen) if self._stays is not None and seen else set()

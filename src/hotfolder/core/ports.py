@@ -243,6 +243,46 @@ class PutEngine(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """Delivered files that stay in their inboxes. Blocking; one owner at a time.
+
+    The journal adds a file in one transaction with its row; a file is known as long as its fingerprint
+    is the same, whatever number its device has.
+    """
+
+    def known(self, folder: str, seen: Sequence[tuple[str, Fingerprint]]) -> set[str]:
+        """Which of these (path below the inbox, what stands there) were delivered as they are."""
+        ...
+
+    def add(self, folder: str, seen: Sequence[tuple[str, Fingerprint]]) -> None:
+        """Keep these, durably; those that are kept already stay as they are."""
+        ...
+
+    def page(self, folder: str, after: str, count: int) -> list[tuple[str, Fingerprint]]:
+        """The next `count` in the order of their paths, behind the path `after`."""
+        ...
+
+    def drop(self, folder: str, relpaths: Sequence[str]) -> None:
+        """Forget these."""
+        ...
+
+
+class Chores(Protocol):
+    """What is to be done once for a new `state.db`. Blocking; one owner at a time."""
+
+    def begin(self, names: Sequence[str]) -> None:
+        """If nothing was ever begun, `names` are to be done."""
+        ...
+
+    def state(self, name: str) -> bool | None:
+        """True: done; False: to be done; None: never heard of."""
+        ...
+
+    def finish(self, name: str) -> None:
+        """It is done, durably."""
+        ...
+
+
 class Mover(Protocol):
     """Moves and removes originals, and finds what it moved. Blocking; used by one thread at a time.
 
@@ -271,4 +311,8 @@ class Mover(Protocol):
 
     def clear(self, row: JournalRow) -> None:
         """Remove an unfinished copy."""
+        ...
+
+    def restore(self, folder: str, relpath: str) -> None:
+        """Give a file of the inbox that a killed run put aside its name back."""
         ...

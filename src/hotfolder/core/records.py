@@ -60,6 +60,7 @@ class Job:
     fingerprint: Fingerprint
     made_at: float  # fixes {date} and {timestamp}; `upload --timestamp` sets it
     attempt: int = 1
+    origin: str = ""  # where it was dropped, if it stands elsewhere by now; the ledger names it
 
     @property
     def path(self) -> str:

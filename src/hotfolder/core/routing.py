@@ -279,7 +279,7 @@ def clash_name(name: str, operation_id: str) -> str:
 
 
 _HIDDEN = ".hotfolder-"  # begins every name that we give for a moment; `adapters.filters` ignores it
-_ASIDE = re.compile(rf"{re.escape(_HIDDEN)}aside-[0-9a-f-]{{36}}-(.+)", re.DOTALL)
+_ASIDE = re.compile(rf"{re.escape(_HIDDEN)}aside-([0-9a-f-]{{36}})-(.+)", re.DOTALL)
 
 
 def copy_name(operation_id: str) -> str:
@@ -297,12 +297,28 @@ def aside_name(name: str, operation_id: str) -> str:
     return raw[:255].decode("utf-8", "surrogateescape")
 
 
-def name_of_aside(aside: str) -> str | None:
-    """The name that a file had before it was put aside; None for any other name."""
+def is_aside(name: str) -> bool:
+    """Whether `aside_name` made it."""
+    return _ASIDE.fullmatch(name) is not None
+
+
+def parts_of_aside(aside: str) -> tuple[str, str]:
+    """The name that a file had before it was put aside, and the operation that did it."""
     found = _ASIDE.fullmatch(aside)
-    return found[1] if found else None
+    if found is None:
+        raise ValueError(f"{aside!r} is not put aside")
+    return found[2], found[1]
 
 
-def is_own_name(name: str) -> bool:
-    """Whether we gave this name for a moment: nobody's file."""
-    return name.startswith(_HIDDEN)
+_DATED = re.compile(r"(\d{4}/\d\d/\d\d)/(.+)", re.DOTALL)
+
+
+def origin_of(relpath: str, layout: Layout) -> tuple[str, str | None]:
+    """The inverse of `completed_place`: (what stands above it in completed/, its path in the inbox).
+
+    None where a flat layout has forgotten it.
+    """
+    if layout == "flat":
+        return "", None
+    dated = _DATED.fullmatch(relpath) if layout == "dated" else None
+    return (dated[1], dated[2]) if dated else ("", relpath)

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from hotfolder import durable
 from hotfolder.adapters.finishing.copying import copy_proven
 from hotfolder.adapters.finishing.renaming import (
     put_back,
@@ -21,6 +22,7 @@ from hotfolder.adapters.finishing.renaming import (
 from hotfolder.adapters.finishing.targets import candidates, refused, sync_names, target_directory
 from hotfolder.beneath import (
     NOT_THERE,
+    device_of,
     directory_at,
     fingerprint_of,
     is_open_for_writing,
@@ -30,7 +32,7 @@ from hotfolder.beneath import (
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
-from hotfolder.core.routing import aside_name, clash_name, copy_name, detours
+from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
 
 _MOST_SURE = 10_000  # directories that are kept in mind
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -165,6 +167,16 @@ class Finisher:
                     directory_at(target_root, place) as directory,
                 ):
                     os.unlink(copy_name(row.operation_id), dir_fd=directory)
+
+    def restore(self, folder: str, relpath: str) -> None:
+        """Give a file of the inbox that a killed run put aside its name back. Raises `LocalError`."""
+        inbox = self._places[folder].inbox
+        try:
+            with parent_of(inbox, relpath) as (directory, aside):
+                name, operation_id = parts_of_aside(aside)
+                put_back(directory, aside, name, otherwise=clash_name(name, operation_id))
+        except OSError as error:
+            raise durable.local_error("put back", f"{inbox}/{relpath}", error) from error
 
     # -- how -----------------------------------------------------------------------------------------
 
@@ -304,7 +316,7 @@ class Finisher:
     def _require_same_volumes(row: JournalRow, inbox: str, target_root: str, device: int) -> None:
         """Raise `LocalError` where nothing was found because the volume that holds it is not there."""
         hint = "mount that one"
-        if row.copy is not None and _device(target_root) != row.copy.device:
+        if row.copy is not None and device_of(target_root) != row.copy.device:
             raise LocalError(
                 f"{target_root} is another volume than the one that holds {row.target}", hint=hint
             )
@@ -343,10 +355,3 @@ def _is_name(directory: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _device(path: str) -> int | None:
-    try:
-        return os.stat(path).st_dev
-    except OSError:
-        return None

@@ -58,6 +58,20 @@ _TABLES = (
     ) STRICT, WITHOUT ROWID
     """,
     """
+    CREATE TABLE IF NOT EXISTS kept (
+        folder      TEXT NOT NULL,
+        relpath     BLOB NOT NULL,
+        fingerprint TEXT NOT NULL,
+        PRIMARY KEY (folder, relpath)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS chores (
+        name TEXT PRIMARY KEY,
+        done INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
     CREATE TABLE IF NOT EXISTS copies (
         operation_id TEXT PRIMARY KEY,
         fingerprint  TEXT NOT NULL

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from types import TracebackType
@@ -56,6 +57,7 @@ class SqliteJournal:
             connection.executemany("DELETE FROM copies WHERE operation_id = ?", forgotten)
             connection.executemany(_COMMIT, values)
             connection.executemany(_COPY, copies)
+            _keep(connection, [row for row in rows if row.disposition is Disposition.KEEP])
 
     def rows(self) -> list[JournalRow]:
         """What a former run decided and did not finish, oldest first."""
@@ -80,6 +82,12 @@ class SqliteJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _keep(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
+    """Remember the files that stay: with the row, so that no crash leaves one without the other."""
+    values = [(row.folder, os.fsencode(row.relpath), fingerprint_text(row.fingerprint)) for row in rows]
+    connection.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", values)
 
 
 def _values(row: JournalRow) -> tuple[object, ...]:
