@@ -167,7 +167,9 @@ async def upload(
             wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
         )
         try:
-            trouble = await shot.deliver(
+            await made.recorder.recovered()  # or the same file could be delivered beside itself
+            trouble: HotfolderError | None = made.recorder.trouble
+            trouble = trouble or await shot.deliver(
                 _files_of(request.paths, ignored, _own_places(settings, request))
             )
         finally:

@@ -248,6 +248,7 @@ class Daemon:
         parts.activity.phase = self._phase()
         walks = [folder.intake.finder.last_walk for folder in parts.folders]
         parts.activity.last_scan = max((walk for walk in walks if walk is not None), default=None)
+        parts.activity.kept = sum(folder.intake.finder.kept() for folder in parts.folders)
         if self._is_stuck():
             return
         self._write_heartbeat()

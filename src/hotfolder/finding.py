@@ -44,7 +44,9 @@ class Search:
 
 
 class Stays(Protocol):
-    """Knows delivered files that stay in the inbox."""
+    """Knows delivered files that stay in the inbox; `count` of them."""
+
+    count: int
 
     async def delivered(self, seen: Sequence[tuple[str, Fingerprint]]) -> set[str]: ...
     async def tidy(self) -> None: ...
@@ -144,6 +146,10 @@ class Finder:
             moments.append(self._walks[0][0])
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
+    def kept(self) -> int:
+        """How many delivered files stay, as of the last walk."""
+        return self._stays.count if self._stays is not None else 0
+
     def is_empty(self) -> bool:
         """Whether nothing is left to look at, and no walk is due."""
         looking = self._hinted or self._resting or len(self.tracker)
@@ -225,7 +231,7 @@ class Finder:
             return
         begun = self._search.clock()
         # A file that ends its flight while we ask may be kept just behind our question.
-        busy = {path for path in paths if self._stays is not None and self._claimed(path)}
+        busy = set(filter(self._claimed, paths)) if self._stays is not None else set()
         try:
             looks = await self._threads.run(look_at_all, self._search.inbox, paths)
             stays = await self._delivered(looks)

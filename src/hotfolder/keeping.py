@@ -24,6 +24,7 @@ class Keeping:
         self._kept, self._threads = kept, threads
         self._folder, self._inbox = folder, inbox
         self._looked_up_to = ""
+        self.count = 0  # of kept files, when the inbox was last walked through
 
     async def delivered(self, seen: Sequence[tuple[str, Fingerprint]]) -> set[str]:
         """Which of (path, what stands there) were delivered as they are. Raises `LocalError`."""
@@ -33,7 +34,8 @@ class Keeping:
         """Forget files that are gone: of some thousands, the next time of the following ones."""
         for _ in range(0, _LOOKED_AT, _BATCH):
             if not await self._threads.run(self._tidy_some):
-                return
+                break
+        self.count = await self._threads.run(self._kept.count, self._folder)
 
     def _tidy_some(self) -> bool:
         """Whether there may be more."""

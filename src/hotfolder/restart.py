@@ -33,10 +33,10 @@ _LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How many journal rows there were, and those whose target refuses: they are still to be moved."""
+    """How many journal rows there were, and the steps that take their time, or are refused for now."""
 
     rows: int
-    unmoved: list[JournalRow]
+    unfinished: list[Step]
 
 
 class Restart:
@@ -71,7 +71,7 @@ class Restart:
         self._ledger.sync()
         recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
-        unmoved: list[JournalRow] = []
+        unfinished: list[Step] = []
         steps = plan(facts, recorded_ids)
         # What was moved must be durable before the original's other name goes.
         removals = [step for step in steps if isinstance(step, RemoveAndRecord)]
@@ -80,19 +80,19 @@ class Restart:
                 try:
                     entry = self._act(step)
                 except AnotherFileSystem:
-                    unmoved.append(step.row)  # a copy takes its time: `Recorder.run` makes it
+                    unfinished.append(step)  # a copy takes its time: `Recorder.run` makes it
                 except LocalError as error:
                     log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
-                    unmoved.append(step.row)
+                    unfinished.append(step)
                 else:
                     entries += [entry] if entry is not None else []
             self._mover.sync()
         if entries:
             self._ledger.append(entries)
-        done = {row.operation_id for row, _ in facts} - {row.operation_id for row in unmoved}
+        done = {row.operation_id for row, _ in facts} - {step.row.operation_id for step in unfinished}
         self._journal.commit([], forget=done)
         log.info("recovery.done", rows=len(rows), recorded=len(entries))
-        return Finished(len(rows), unmoved)
+        return Finished(len(rows), unfinished)
 
     def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
         """What stands on disk for each row of which that can be told; the others are put off."""
@@ -110,11 +110,11 @@ class Restart:
     def _act(self, step: Step) -> dict[str, Any] | None:
         match step:
             case Forget(row, reason):
-                self._mover.clear(row)
+                self._clear(row)
                 log.info("recovery.forgotten", file=row.relpath, reason=reason)
                 return None
             case Record(row, moved_to, lost):
-                self._mover.clear(row)
+                self._clear(row)
                 entry = recorded(row, moved_to, self._clock())
                 if lost and entry["error_message"] is None:
                     entry["error_message"] = _LOST
@@ -125,6 +125,13 @@ class Restart:
                 return self._unless_changed(row, self._mover.move)
             case RemoveAndRecord(row, moved_to):
                 return self._unless_changed(row, partial(self._remove, moved_to))
+
+    def _clear(self, row: JournalRow) -> None:
+        """Remove what a copy left; that it cannot be is no reason to leave the row unfinished."""
+        try:
+            self._mover.clear(row)
+        except LocalError as error:
+            log.warning("recovery.leftover", file=row.relpath, reason=error.sentence)
 
     def _remove(self, moved_to: str | None, row: JournalRow) -> str | None:
         try:
@@ -141,7 +148,7 @@ class Restart:
         try:
             return recorded(row, act(row), self._clock())
         except SourceChanged as error:
-            self._mover.clear(row)
+            self._clear(row)
             log.info("recovery.forgotten", file=row.relpath, reason=str(error))
             return None
 

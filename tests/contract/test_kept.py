@@ -62,6 +62,7 @@ def test_pages_lead_through_all_and_what_is_dropped_is_gone(kept: Kept) -> None:
     kept.drop("media", ["a", "never there"])
     assert [name for name, _ in kept.page("media", "", 9)] == ["b/d", "c", "\udcff"]
     assert kept.known("zz", [("a", SEEN)]) == {"a"}
+    assert (kept.count("media"), kept.count("zz"), kept.count("never")) == (3, 1, 0)
 
 
 def test_the_journal_keeps_what_stays_in_one_transaction_with_its_row(tmp_path: Path) -> None:

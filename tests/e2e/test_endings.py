@@ -113,6 +113,9 @@ def test_originals_that_stay_are_delivered_once_and_again_when_they_change(box: 
     box.wait_recorded(3)
     box.stop()
     box.start()
+    box.wait(lambda: box.status()["kept"] == 3)
+    assert box.status()["waiting"]["count"] == 0
+    assert "3 delivered, and stay in the inbox" in box.command("status").stdout
     box.stop()
     assert box.command("once").returncode == 0
     assert below(box.inbox).keys() == {"a", "reels/b", "c"}

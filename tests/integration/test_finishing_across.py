@@ -1,5 +1,6 @@
 """Moving originals to another file system, and removing them: only what was proven goes."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -11,13 +12,14 @@ import pytest
 
 from hotfolder.adapters.finishing import Finisher, copying
 from hotfolder.adapters.finishing.renaming import set_aside
-from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
+from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.recovery import RemoveAndRecord, plan_row
 from hotfolder.core.routing import aside_name, clash_name, copy_name
 from tests.support.folders import Folders, old_file_system, other_file_system
 from tests.support.samples import fingerprint_at
 from tests.support.small_disk import small_disk  # noqa: F401 - a fixture
+from tests.support.unprivileged import permissions_hold
 
 MIB = 1024 * 1024
 
@@ -239,6 +241,36 @@ def test_the_longest_name_is_put_aside_too(folders: Folders) -> None:
     folders.drop(name, b"data")
     finish(folders.finisher(), proven(folders, name))
     assert folders.files() == {f"completed/{name}": b"data"}
+
+
+def test_a_file_that_cannot_be_read_cannot_be_copied_and_says_so(folders: Folders) -> None:
+    folders.drop("clip.mp4").chmod(0)
+    row = folders.proven("clip.mp4", disposition=Disposition.FAILED)
+    with permissions_hold(), pytest.raises(SourceUnreadable, match="may not be read"):
+        folders.finisher().copy(row, nothing)
+    assert os.listdir(folders.inbox) == ["clip.mp4"]
+
+
+def test_where_not_even_hard_links_are_known_nothing_is_clobbered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    folders = Folders(tmp_path)
+    monkeypatch.setattr(os, "link", no_links)
+    (folders.completed / "clip.mp4").write_bytes(b"of yesterday")
+    folders.drop("clip.mp4", b"of today")
+    folders.drop("free.mp4", b"free")
+    row = proven(folders, "clip.mp4")
+    with old_file_system():
+        folders.finisher().move(proven(folders, "free.mp4"))
+        moved_to = folders.finisher().move(row)
+    assert folders.files() == {
+        "completed/clip.mp4": b"of yesterday",
+        "completed/free.mp4": b"free",
+        f"completed/{Path(moved_to).name}": b"of today",
+    }
 
 
 # -- after a crash ----------------------------------------------------------------------------

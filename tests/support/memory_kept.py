@@ -33,6 +33,9 @@ class MemoryKept:
         for relpath in relpaths:
             self._kept.pop((folder, relpath), None)
 
+    def count(self, folder: str) -> int:
+        return sum(owner == folder for owner, _ in self._kept)
+
 
 class MemoryChores:
     """`core.ports.Chores` without a disk; it passes the same contract suite as the real one."""

@@ -266,6 +266,8 @@ class Kept(Protocol):
         """Forget these."""
         ...
 
+    def count(self, folder: str) -> int: ...
+
 
 class Chores(Protocol):
     """What is to be done once for a new `state.db`. Blocking; one owner at a time."""
@@ -294,7 +296,10 @@ class Mover(Protocol):
         ...
 
     def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
-        """Make a proven, durable copy beside the target; `progress` is told bytes and may raise."""
+        """Make a proven, durable copy beside the target; `progress` is told bytes and may raise.
+
+        Raises `SourceUnreadable`, too.
+        """
         ...
 
     def remove(self, row: JournalRow) -> None:

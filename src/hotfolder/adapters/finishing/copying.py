@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from hotfolder.beneath import fingerprint_of
-from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.errors import LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Fingerprint, JournalRow
 from hotfolder.core.routing import copy_name
 
@@ -83,7 +83,7 @@ def copy_content(source: int, target: int, size: int, progress: Progress) -> byt
                 position += want
                 progress(want)
                 continue
-            piece = os.pread(source, want, position)
+            piece = _read(source, want, position)
             if not piece:
                 return digest.digest()
             digest.update(piece)
@@ -92,6 +92,16 @@ def copy_content(source: int, target: int, size: int, progress: Progress) -> byt
             progress(len(piece))
     os.ftruncate(target, size)
     return digest.digest()
+
+
+def _read(source: int, size: int, position: int) -> bytes:
+    try:
+        return os.pread(source, size, position)
+    except OSError as error:
+        raise SourceUnreadable(
+            f"the original cannot be read to be copied: {error.strerror} at byte {position}",
+            hint="check the disk; first copy elsewhere what can be read",
+        ) from error
 
 
 def copy_attributes(source: int, target: int) -> None:

@@ -29,7 +29,7 @@ from hotfolder.beneath import (
     look,
     parent_of,
 )
-from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
+from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
 from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
@@ -91,7 +91,7 @@ class Finisher:
         with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
             self._check_source(row, _stat(source, name))
             self._require_volume(target_root)
-            original = os.open(name, _OPEN, dir_fd=source)
+            original = _open(source, name)
             try:
                 with target_directory(target_root, row.target) as (target, _, above):
                     self._make_sure(target_root, above)
@@ -249,6 +249,10 @@ class Finisher:
                 continue
             with directory_at(target_root, place) as target:
                 return self._rename(row, target, copy, target, wanted), place
+        moved_to = self._find_moved(row, target_root, row.fingerprint.device)
+        if moved_to is not None:
+            above, name = os.path.split(os.path.relpath(moved_to, target_root))
+            return name, above
         raise AnotherFileSystem(f"the copy of {row.relpath} in {target_root} is gone")
 
     @staticmethod
@@ -340,8 +344,19 @@ def _stat(directory: int, name: str) -> Fingerprint:
     return fingerprint_of(status)
 
 
+def _open(directory: int, name: str) -> int:
+    """A descriptor to copy from. Raises `SourceUnreadable` where this user may rename but not read."""
+    try:
+        return os.open(name, _OPEN, dir_fd=directory)
+    except PermissionError as error:
+        raise SourceUnreadable(
+            f"{name} may not be read, and so not be copied to another file system",
+            hint="let the user that runs hotfolder read it",
+        ) from error
+
+
 def _refuse_writer(directory: int, name: str) -> None:
-    descriptor = os.open(name, _OPEN, dir_fd=directory)
+    descriptor = _open(directory, name)
     try:
         if is_open_for_writing(descriptor):
             raise SourceChanged(f"a program has {name} open for writing; it is delivered anew")

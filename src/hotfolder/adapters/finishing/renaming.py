@@ -12,10 +12,13 @@ from hotfolder.core.errors import SourceChanged
 from hotfolder.core.records import Fingerprint
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 #: What the kernel says where a file system cannot refuse to clobber.
 _CANNOT_REFUSE = frozenset({errno.EINVAL, errno.ENOSYS})
+#: And where it knows no hard links either, as exFAT and some FUSE do.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def rename_without_clobbering(
@@ -33,7 +36,13 @@ def rename_without_clobbering(
         raise OSError(number, os.strerror(number), new_name)
     # A hard link can refuse. A crash between the two leaves the file under both names: the restart
     # sees one inode twice and takes the old name away.
-    os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    try:
+        os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _rename_over_placeholder(source, name, target, new_name)
+        return
     if not aside:
         os.unlink(name, dir_fd=source)
         return
@@ -43,6 +52,21 @@ def rename_without_clobbering(
         os.unlink(aside, dir_fd=source)
     else:
         put_back(source, aside, name, otherwise=aside)
+
+
+def _rename_over_placeholder(source: int, name: str, target: int, new_name: str) -> None:
+    """Take the new name with an empty file of our own, and rename over that one.
+
+    A crash between the two leaves the empty file: it is nobody's, and the next try goes round it.
+    """
+    os.close(
+        os.open(new_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
+    )
+    try:
+        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+    except OSError:
+        os.unlink(new_name, dir_fd=target)
+        raise
 
 
 def set_aside(directory: int, name: str, aside: str) -> None:
@@ -100,7 +124,7 @@ def rehearse(directory: str) -> None:
     name = f".hotfolder-check-{secrets.token_hex(8)}"
     place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=place))
+        os.close(os.open(name, _MAKE, 0o600, dir_fd=place))
         try:
             rename_without_clobbering(place, name, place, f"{name}-moved")
         finally:

@@ -59,6 +59,12 @@ class SqliteKept:
         with self._db.transaction(durable=False) as connection:
             connection.executemany("DELETE FROM kept WHERE folder = ? AND relpath = ?", values)
 
+    def count(self, folder: str) -> int:
+        with self._db.connection() as connection:
+            asked = connection.execute("SELECT count(*) FROM kept WHERE folder = ?", (folder,))
+            count: int = asked.fetchone()[0]
+        return count
+
     def close(self) -> None:
         """Close the file; a later call opens it anew."""
         self._db.close()
