@@ -41,10 +41,14 @@ class CatchUp:
     async def __call__(self) -> None:
         """Do what is due; a no-op where nothing is. Raises `LocalError`."""
         kept, lost = kept_chore(self.folder), lost_chore(self.folder)
-        if self.keeping is not None and not await self._state(kept):
+        stays_unknown = self.keeping is not None and not await self._state(kept)
+        is_lost = await self._state(lost) is False
+        if stays_unknown or is_lost:  # nothing is built on lines that a killed run did not fsync
+            await self.threads.run(self.ledger.sync)
+        if self.keeping is not None and stays_unknown:
             await self.keeping.rebuild(self.ledger)
             await self._finish(kept)
-        if await self._state(lost) is False:
+        if is_lost:
             await self._put_back()
             if self.unrecorded is None or await self.unrecorded.settle():
                 await self._finish(lost)

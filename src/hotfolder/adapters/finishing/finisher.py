@@ -76,7 +76,7 @@ class Finisher:
             moved_as, above = (
                 self._rename_original(row, source, name, target_root)
                 if row.copy is None
-                else self._rename_copy(row, target_root)
+                else self._rename_copy(row, inbox, target_root)
             )
         self._touched |= {(inbox, os.path.dirname(row.relpath)), (target_root, above)}
         return os.path.join(target_root, above, moved_as)
@@ -152,6 +152,8 @@ class Finisher:
         moved_to = self._find_moved(row, inbox, target_root, device) if row.disposition.moves else None
         aside = self._find_aside(row, inbox, device, may_go=moved_to is not None)
         source = aside or _as_then(row, look(inbox, row.relpath), device)
+        if source is None:  # as above: who removed it may have been killed before
+            self._touched.add((inbox, os.path.dirname(row.relpath)))
         if source is None and moved_to is None:
             self._require_same_volumes(row, inbox, target_root, device)
         return Found(source, moved_to, aside is not None)
@@ -239,7 +241,7 @@ class Finisher:
             self._check_moved(row, source, name, target, moved_as)
             return moved_as, above
 
-    def _rename_copy(self, row: JournalRow, target_root: str) -> tuple[str, str]:
+    def _rename_copy(self, row: JournalRow, inbox: str, target_root: str) -> tuple[str, str]:
         """Give the finished copy its name. Raises `AnotherFileSystem` where it is not there any more."""
         above, wanted = os.path.split(row.target)
         copy = copy_name(row.operation_id)
@@ -249,7 +251,7 @@ class Finisher:
                 continue
             with directory_at(target_root, place) as target:
                 return self._rename(row, target, copy, target, wanted), place
-        moved_to = self._find_moved(row, target_root, row.fingerprint.device)
+        moved_to = self._find_moved(row, inbox, target_root, row.fingerprint.device)
         if moved_to is not None:
             above, name = os.path.split(os.path.relpath(moved_to, target_root))
             return name, above
