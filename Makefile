@@ -6,7 +6,7 @@ SANDBOX ?= ./sandbox
 # Options of the demo: make demo DEMO='--small --all --keep'
 DEMO ?=
 
-.PHONY: run demo test lint types format docs bench bench-large clean
+.PHONY: run demo test torture lint types format docs bench bench-large clean
 .DEFAULT_GOAL := test
 
 run: $(VENV)/installed
@@ -17,6 +17,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	@$(BIN)/pytest
+
+# Ten minutes of kill -9 and power cuts; needs strace. Bounds: see tests/torture/__main__.py
+torture: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.torture
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -242,6 +242,7 @@ def _parts(made: Engine, known: Memory, *, once: bool) -> Parts:
         folders=folders,
         gates=[line.gate for _, line in made.lines],
         recorder=made.recorder,
+        upkeep=made.upkeep(),
         activity=made.activity,
         threads=made.io,
         beat=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,

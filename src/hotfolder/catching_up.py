@@ -43,8 +43,8 @@ class CatchUp:
         kept, lost = kept_chore(self.folder), lost_chore(self.folder)
         stays_unknown = self.keeping is not None and not await self._state(kept)
         is_lost = await self._state(lost) is False
-        if stays_unknown or is_lost:  # nothing is built on lines that a killed run did not fsync
-            await self.threads.run(self.ledger.sync)
+        if stays_unknown or is_lost:  # nothing is built on what a killed run did not fsync
+            await self.threads.run(self.ledger.repair)
         if self.keeping is not None and stays_unknown:
             await self.keeping.rebuild(self.ledger)
             await self._finish(kept)

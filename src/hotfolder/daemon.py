@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import structlog
 
 from hotfolder.activity import Activity, Waiting
-from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
+from hotfolder.core.errors import ConfigError, DiskFull, HotfolderError, LocalError
 from hotfolder.gate import Gate
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
 from hotfolder.sweeping import Sweeper
 from hotfolder.threads import Threads
+from hotfolder.upkeep import Upkeep
 
 log = structlog.get_logger()
 
@@ -72,6 +73,7 @@ class Parts:
     folders: list[Watched]
     gates: list[Gate]
     recorder: Recorder
+    upkeep: Upkeep
     activity: Activity
     threads: Threads
     beat: Callable[[dict[str, Any]], None]
@@ -110,11 +112,13 @@ class Daemon:
             await self._parts.recorder.recover()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._parts.recorder.run())
+                group.create_task(self._parts.upkeep.run())
                 try:
                     await self._live()
                 finally:
                     await self._wind_down()
                     self._parts.recorder.close()
+                    self._parts.upkeep.close()
         finally:
             for number in _STOPS:
                 loop.remove_signal_handler(number)
@@ -129,6 +133,7 @@ class Daemon:
             await asyncio.gather(*probes)  # whether there is a store at all decides the exit code
         await self._visit_inboxes()
         parts.notifier.ready()
+        parts.upkeep.begin()
         log.info("daemon.ready", folders=[folder.intake.inbox for folder in parts.folders])
         while not self._stop.is_set():
             if parts.clock() >= self._next_visit:
@@ -288,6 +293,8 @@ class Daemon:
             return "draining"
         if gone:
             return "inbox-missing"
+        if isinstance(trouble, DiskFull):
+            return "disk-full"
         if any(gate.held is not None for gate in parts.gates):
             return "destination-unreachable"
         if parts.activity.flights:

@@ -8,7 +8,7 @@ import errno
 import os
 import tempfile
 
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import DiskFull, LocalError
 
 Place = str | os.PathLike[str]
 
@@ -32,7 +32,8 @@ def local_error(doing: str, path: Place, error: OSError) -> LocalError:
     """`error` as the typed error: "cannot {doing} {path}: reason", with what to do as hint."""
     reason = error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "")
-    return LocalError(f"cannot {doing} {os.fspath(path)}: {reason}", hint=hint)
+    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else LocalError
+    return kind(f"cannot {doing} {os.fspath(path)}: {reason}", hint=hint)
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

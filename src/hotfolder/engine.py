@@ -29,6 +29,7 @@ from hotfolder.adapters.s3 import (
     S3Store,
 )
 from hotfolder.adapters.state.journal import SqliteJournal
+from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
 from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
@@ -41,12 +42,14 @@ from hotfolder.courier import Courier
 from hotfolder.delivery import Rules, Tools
 from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.gate import Gate
+from hotfolder.indexing import IndexedLedger, Indexer
 from hotfolder.packing import Format, Packer
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.sweeping import Sweeper, Territory
 from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
+from hotfolder.upkeep import Upkeep
 from hotfolder.wire import Wire
 
 MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
@@ -99,8 +102,17 @@ def upload_lock(settings: Settings) -> Path:
     return settings.state_dir / "upload.lock"
 
 
+def _index(settings: Settings) -> SqliteLedgerIndex:
+    return SqliteLedgerIndex(settings.state_dir / "state.db")
+
+
+def indexer(settings: Settings) -> Indexer:
+    """What reads the ledger into its index; one owner."""
+    return Indexer(open_ledger(settings), _index(settings))
+
+
 def open_ledger(settings: Settings) -> FileLedger:
-    return FileLedger(settings.state_dir / "ledger.jsonl")
+    return FileLedger(settings.state_dir / "ledger.jsonl", rotate_at=settings.ledger.rotate)
 
 
 def read_heartbeat(settings: Settings) -> dict[str, Any] | None:
@@ -138,6 +150,7 @@ class Engine:
         self.io = Threads("io", 4)
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
+        self.keeper = Threads("keep", 1)
         self.notes = Threads("notes", 1)
         self.notebook = Notebook(uploads, self.notes, time.time)
         self.copiers = Threads("copy", 2)
@@ -145,7 +158,7 @@ class Engine:
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
-        self.ledger = open_ledger(settings)
+        self.ledger = IndexedLedger(open_ledger(settings), _index(settings))
         self.mover = Finisher({name: _places(folder) for name, folder in settings.folders.items()})
         self.recorder = Recorder(
             journal=journal,
@@ -255,6 +268,15 @@ class Engine:
             gate=line.gate,
             threads=self.io,
             is_flying=self.activity.flights.__contains__,
+            clock=time.monotonic,
+        )
+
+    def upkeep(self) -> Upkeep:
+        """What the daemon does beside its work."""
+        return Upkeep(
+            indexer=indexer(self.settings),
+            pack=open_ledger(self.settings).pack_rotated,
+            threads=self.keeper,
             clock=time.monotonic,
         )
 

@@ -67,8 +67,9 @@ class Restart:
         if not facts:
             return Finished(len(rows), [])
         # What a killed run did not live to fsync looks as good as what is durable: nothing is built on
-        # its lines and moves before they are. (`find` told the mover what to sync.)
-        self._ledger.sync()
+        # its lines and moves before they are. (`find` told the mover what to sync.) And a line behind a
+        # page that a power cut took must not count as recorded: the next append cuts it.
+        self._ledger.repair()
         recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
         unfinished: list[Step] = []
@@ -158,15 +159,7 @@ class Restart:
         Well before, because the clock may have been set back since the ids were made.
         """
         begun = _begun(min(wanted)) - _CLOCK_SET_BACK
-        horizon = timestamp(max(0.0, begun))
-        found: set[str] = set()
-        for line in self._ledger.newest_first():
-            operation_id = str(line.get("operation_id"))  # a line may have come by another hand
-            if operation_id in wanted:
-                found.add(operation_id)
-            if found == wanted or str(line.get("completed_at") or horizon) < horizon:
-                break
-        return frozenset(found)
+        return self._ledger.recorded(wanted, since=timestamp(max(0.0, begun)))
 
 
 def _begun(operation_id: str) -> float:

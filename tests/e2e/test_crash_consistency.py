@@ -1,17 +1,11 @@
 """A power cut at any moment: every prefix of what a real daemon wrote, in all that it may leave."""
 
-import json
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from tests.support.box import Box
-from tests.support.crash import Bench, Violation, restarts
 from tests.support.disk_model import (
     Create,
     Operation,
@@ -22,114 +16,27 @@ from tests.support.disk_model import (
     Tree,
     Truncate,
     Write,
-    wrecks,
+    visible,
 )
-from tests.support.recording import Recording, record
-from tests.support.victim import FAULTY, ROOT
+from tests.support.power_cuts import ROOTS, cut, cut_restarts, delivery
+from tests.support.recording import Recording
 
-ROOTS = ("inbox", "completed", "failed", "state")
-STRANGERS = {"completed/taken"}
-#: Random subsets of what is not durable, for each prefix. `make torture` tries more.
-SUBSETS = 2
 SEED = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A recorded delivery and its originals: by inode, when they were last changed."""
-
-    recording: Recording
-    originals: dict[int, int]
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory where there is one: thousands of fsyncs are not what is tried here."""
-    shared = Path("/dev/shm")  # noqa: S108 - a name of our own below it
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as place:
-        yield Path(place)
-
-
-@pytest.fixture(autouse=True)
-def has_strace() -> None:
-    assert shutil.which("strace"), "strace is missing: apt-get install strace"
-
-
-def delivery(box: Box, *, requests: int, files: int) -> Delivery:
-    """Let a daemon deliver `files` files below folders, one whose name is taken, and one it rejects."""
-    box.configure('settle = "100ms"', f"[transfer]\nrequests = {requests}")
-    for number in range(files):
-        path = box.inbox / ("sub/" * (number % 3)) / f"file{number}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"%d" % number * (number + 100))
-    for place in (box.completed, box.inbox):
-        place.mkdir(exist_ok=True)
-        (place / "taken").write_bytes(b"another file of this name, from " + place.name.encode())
-    too_long = box.inbox.joinpath(*(letter * 250 for letter in "abcd"))  # no store takes such a key
-    too_long.mkdir(parents=True)
-    (too_long / "rejected").write_bytes(b"the store takes no key as long as this one's")
-    files_there = [path for top in ROOTS[:2] for path in (box.root / top).rglob("*") if path.is_file()]
-    originals = {path.stat().st_ino: path.stat().st_mtime_ns for path in files_there}
-
-    plan, witness = box.root / "plan.json", box.root / "witness"
-    plan.write_text(json.dumps({"witness": str(witness)}))
-    command = [*FAULTY, str(plan), "once", "--config", str(box.config)]
-
-    def run(below: list[str]) -> "subprocess.Popen[bytes]":
-        return box.spawn(*below, *command, PYTHONPATH=str(ROOT))
-
-    recording = record(box.root, ROOTS, run, witness=witness, codes={1})
-    assert len(box.ledger()) == len(originals) - 1
-    return Delivery(recording, originals)
-
-
-def violations(
-    delivered: Delivery,
-    operations: Sequence[Operation],
-    place: Path,
-    *,
-    enough: float = float("inf"),
-    begin: int = 0,
-) -> list[Violation]:
-    """What does not hold after some prefix of `operations`; looks no further once it has `enough`."""
-    start = delivered.recording.start
-    with Bench(place / "bench", delivered.originals, strangers=STRANGERS, folder="box") as bench:
-        for wreck in wrecks(start, operations, seed=SEED, subsets=SUBSETS, begin=begin):
-            bench.check(wreck)
-            if len(bench.violations) >= enough:
-                break
-        return bench.violations
-
-
 @pytest.mark.parametrize(("requests", "files"), [(1, 4), (16, 9)], ids=["one by one", "in a batch"])
-def test_a_power_cut_at_any_moment(box: Box, memory: Path, requests: int, files: int) -> None:
+def test_a_power_cut_at_any_moment(box: Box, requests: int, files: int) -> None:
     delivered = delivery(box, requests=requests, files=files)
-    kinds = {type(each) for each in delivered.recording.operations}
-    assert kinds == {Create, Remove, Rename, Stored, Sync, Truncate, Write}
-    assert violations(delivered, delivered.recording.operations, memory) == []
+    operations = delivered.recording.operations
+    assert {type(each) for each in operations} == {Create, Remove, Rename, Stored, Sync, Truncate, Write}
+    assert cut("", delivered, operations, seed=SEED, subsets=4).violations == []
 
 
-def test_a_power_cut_after_a_restart_after_a_kill(box: Box, memory: Path) -> None:
+def test_a_power_cut_after_a_restart_after_a_kill(box: Box) -> None:
     delivered = delivery(box, requests=1, files=1)
-    start, operations = delivered.recording.start, delivered.recording.operations
-    # Killed just before an fsync: that is when most is visible that is not durable.
-    first = next(number for number, each in enumerate(operations) if isinstance(each, Stored))
-    kills = [
-        number for number, each in enumerate(operations) if isinstance(each, Sync) and number > first
-    ]
-    careless = list[Violation]()
-    with Bench(memory / "bench", delivered.originals, strangers=STRANGERS, folder="box") as bench:
-        for killed, done in restarts(
-            delivered.recording, kills, memory, delivered.originals, folder="box"
-        ):
-            for wreck in wrecks(start, done, seed=SEED, subsets=1, begin=killed):
-                bench.check(wreck)
-            if not careless:
-                hasty = [*done[:killed], *(each for each in done[killed:] if not isinstance(each, Sync))]
-                careless = violations(delivered, hasty, memory, enough=1, begin=killed)
-        assert bench.violations == []
-    # Or it would not see that a restart builds on what the killed run did not live to fsync.
-    assert careless
+    assert cut_restarts("", delivered, seed=SEED, subsets=1).violations == []
+    # It sees whether a restart builds on what the killed run did not live to fsync.
+    assert cut_restarts("", delivered, seed=SEED, subsets=1, careless=True).violations
 
 
 # -- the check sees what is wrong: the same recording with one thing done as it must not be ----------
@@ -209,12 +116,14 @@ WRONG = {
 }
 
 
-def test_what_is_done_wrong_is_seen(box: Box, memory: Path) -> None:
+def test_what_is_done_wrong_is_seen(box: Box) -> None:
     delivered = delivery(box, requests=1, files=3)
     seen = {}
     for name, change in WRONG.items():
         wrong = change(delivered.recording)
-        seen[name] = [each.what for each in violations(delivered, wrong, memory, enough=3)]
+        seen[name] = [
+            each.what for each in cut(name, delivered, wrong, seed=SEED, subsets=2, enough=3).violations
+        ]
     unseen = [name for name, found in seen.items() if not found]
     assert unseen == []
     assert any(
@@ -225,10 +134,7 @@ def test_what_is_done_wrong_is_seen(box: Box, memory: Path) -> None:
 def test_a_tree_of_the_model_ends_like_the_real_one(box: Box) -> None:
     """The recording is whole: replayed in full it gives what stands on the disk."""
     delivered = delivery(box, requests=1, files=3)
-    tree = delivered.recording.start.copy()
-    for each in delivered.recording.operations:
-        if not isinstance(each, Sync | Stored):
-            tree.apply(each)
+    tree = visible(delivered.recording.start, delivered.recording.operations)
     real = {
         path.relative_to(box.root).as_posix() for top in ROOTS for path in (box.root / top).rglob("*")
     }

@@ -1,6 +1,7 @@
 """Journal, move, ledger: on a real disk, killed anywhere, and never twice."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import shutil
@@ -18,13 +19,16 @@ from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.ledger import FileLedger, verify_chain
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.entries import recorded
-from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.errors import DiskFull, LocalError, SourceChanged
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.routing import clash_name
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
 from tests.support.folders import Folders, MeddledFinisher, other_file_system
 from tests.support.samples import MOMENT, job, operation_id, row
+from tests.support.small_disk import small_disk
+
+__all__ = ["small_disk"]
 
 
 class SeenJournal(SqliteJournal):
@@ -328,6 +332,63 @@ async def test_a_ledger_that_cannot_be_written_is_waited_for_and_nothing_moves_t
         await ending
     assert set(desk.waits) == {"moved, waiting to be recorded"}
     assert [name for name, _ in desk.steps] == ["journal", "move", "sync", "ledger", "forget"]
+
+
+async def test_a_ledger_on_a_full_disk_holds_and_each_operation_is_recorded_once_there_is_room(
+    desk: Desk, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    desk.ledger_path = small_disk / "ledger.jsonl"
+    desk.ledger = SeenLedger(desk.ledger_path, desk.steps)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize - 4096))
+    rows = []
+    for number in range(40):  # more lines than the page that is left can take
+        desk.folders.drop(f"{number}")
+        rows.append(desk.folders.proven(f"{number}", number=number))
+    async with desk.at_work() as recorder:
+        endings = [asyncio.create_task(recorder.finish(row, desk.waits.append)) for row in rows]
+        await until(lambda: len(desk.waits) >= 3 * len(rows))
+        assert isinstance(recorder.trouble, DiskFull)
+        assert not any(ending.done() for ending in endings), "nothing is believed"
+        assert desk.lines() == []
+        assert desk.ledger_path.stat().st_size == 0
+        assert len(desk.journal.rows()) == len(rows)
+        filler.unlink()
+        lines = await asyncio.gather(*endings)
+        await until(lambda: recorder.trouble is None)
+    assert set(desk.waits) == {"moved, waiting to be recorded"}
+    assert [line["operation_id"] for line in desk.lines()] == [line["operation_id"] for line in lines]
+    assert desk.steps.count(("move", 1)) == len(rows)
+
+
+async def test_a_ledger_that_reports_a_disk_error_and_keeps_the_lines_has_each_operation_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    real = os.fdatasync
+    broken = True
+
+    def sick(descriptor: int) -> None:
+        if broken:
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    def uncut(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", sick)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", uncut)
+        desk.folders.drop("clip.mp4")
+        async with desk.at_work() as recorder:
+            ending = asyncio.create_task(
+                recorder.finish(desk.folders.proven("clip.mp4"), desk.waits.append)
+            )
+            await until(lambda: desk.waits)
+            broken = False
+            line = await ending
+    assert [one["operation_id"] for one in desk.lines()] == [line["operation_id"]]
 
 
 async def test_asked_to_end_in_trouble_it_ends_and_the_next_start_goes_on(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from hotfolder.adapters.ledger import verify_chain
+from hotfolder.adapters.ledger import FileLedger, verify_chain
 
 HOTFOLDER = [sys.executable, "-m", "hotfolder"]
 
@@ -32,6 +32,7 @@ class Box:
             root / name for name in ("inbox", "completed", "failed")
         )
         self.state = root / "state"
+        self.heartbeat = self.state / "status.json"
         self.config = root / "hotfolder.toml"
         self.inbox.mkdir()
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -110,7 +111,7 @@ class Box:
 
     def status(self) -> dict[str, Any]:
         try:
-            state: dict[str, Any] = json.loads((self.state / "status.json").read_bytes())
+            state: dict[str, Any] = json.loads(self.heartbeat.read_bytes())
         except FileNotFoundError:
             return {}
         return state
@@ -124,8 +125,7 @@ class Box:
         if not path.exists():
             return []
         verify_chain(path)
-        with path.open(encoding="utf-8", errors="surrogatepass") as lines:
-            return [json.loads(line) for line in lines]
+        return list(FileLedger(path).newest_first())[::-1]
 
     def log(self) -> str:
         return (self.root / "log").read_text(errors="replace")

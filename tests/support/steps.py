@@ -43,8 +43,8 @@ class Step:
     """Kill at the n-th call of `function` ("module:Class.method") for which `counts` is true.
 
     `load` is what the inbox must hold to get there: "small" files, "large" ones (several parts), or
-    "restart" (a former process was killed between journal and ledger). `nth` is the first call that
-    is worth it. `command` is "run", or "once" for what a process does only at its end.
+    "restart" and "resume" (a former process was killed, see `FORMER`). `nth` is the first call that is
+    worth it. `command` is "run", or "once" for what a process does only at its end.
     """
 
     name: str
@@ -60,6 +60,7 @@ _FINISHING = "hotfolder.adapters.finishing"
 _JOURNAL = "hotfolder.adapters.state.journal:SqliteJournal"
 _LEDGER = "hotfolder.adapters.ledger:FileLedger"
 _RESTART = "hotfolder.restart:Restart"
+_UPLOADS = "hotfolder.adapters.state.uploads:SqliteUploads"
 _WIRE = "hotfolder.wire:Wire"
 B, A, HALF, IN = When.BEFORE, When.AFTER, When.HALFWAY, When.IN
 
@@ -70,13 +71,17 @@ STEPS = (
     Step("put about to be sent", f"{_WIRE}.put", B),
     Step("put on the wire", f"{_WIRE}.put", IN),
     Step("put answered", f"{_WIRE}.put", A),
+    Step("multipart intended", f"{_UPLOADS}.begin", A, "large"),
     Step("multipart about to be created", f"{_WIRE}.create_multipart", B, "large"),
     Step("multipart created", f"{_WIRE}.create_multipart", A, "large"),
+    Step("multipart named", f"{_UPLOADS}.name", A, "large"),
     Step("part on the wire", f"{_WIRE}.upload_part", IN, "large", 2),
     Step("part sent", f"{_WIRE}.upload_part", A, "large", 2),
+    Step("part noted", f"{_UPLOADS}.add", A, "large", 2),
     Step("all parts sent", f"{_WIRE}.complete", B, "large"),
     Step("completing", f"{_WIRE}.complete", IN, "large"),
     Step("completed by the store", f"{_WIRE}.complete", A, "large"),
+    Step("upload forgotten", f"{_UPLOADS}.forget", A, "large"),
     Step("proven", "hotfolder.recorder:Recorder.finish", B),
     Step("before the journal", f"{_JOURNAL}.commit", B, counts=_with_rows),
     Step("journaled", f"{_JOURNAL}.commit", A, counts=_with_rows),
@@ -93,6 +98,9 @@ STEPS = (
     Step("recorded", f"{_LEDGER}.append", A),
     Step("before the row is forgotten", f"{_JOURNAL}.commit", B, counts=_with_forgotten, command="once"),
     Step("row forgotten", f"{_JOURNAL}.commit", A, counts=_with_forgotten, command="once"),
+    Step("resume: parts listed", f"{_WIRE}.list_parts", A, "resume"),
+    Step("resume: part sent", f"{_WIRE}.upload_part", A, "resume"),
+    Step("resume: completed", f"{_WIRE}.complete", A, "resume"),
     Step("restart: rows read", f"{_JOURNAL}.rows", A, "restart"),
     Step("restart: looked for", f"{_FINISHING}:Finisher.find", A, "restart"),
     Step("restart: acted", f"{_RESTART}._act", A, "restart"),
@@ -101,6 +109,8 @@ STEPS = (
     Step("restart: recorded", f"{_LEDGER}.append", A, "restart"),
     Step("restart: forgotten", f"{_JOURNAL}.commit", A, "restart", counts=_with_forgotten),
 )
+#: What the inbox holds, and where a former process was killed, for the steps of what comes after a kill.
+FORMER = {"restart": ("small", "journaled"), "resume": ("large", "part noted")}
 BY_NAME = {step.name: step for step in STEPS}
 
 

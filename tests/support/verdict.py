@@ -12,7 +12,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,29 +56,38 @@ class Inspector:
         self._s3 = box.s3()
         self._hashes: dict[tuple[int, int, int], str] = {}
         self._restored: dict[tuple[str, str], str | None] = {}
+        self._proven: dict[str, str] = {}  # key -> SHA-256: nothing is ever overwritten
 
-    def wreck(self) -> Verdict:
-        """What must hold at any moment, whether the process lives or not: nothing unproven moved."""
+    def wreck(self, late: Collection[str] = ()) -> Verdict:
+        """What must hold at any moment, whether the process lives or not: nothing unproven moved.
+
+        `late` as in `final`.
+        """
         verdict = Verdict()
         lines = self._lines(verdict)
         promised = {line["operation_id"]: line for line in (*self._rows(), *lines)}
-        objects = {line["s3_object_key"] for line in promised.values() if line["s3_object_key"]}
-        proven = {self.restored_sha256(key) for key in objects}
+        for key in {line["s3_object_key"] for line in promised.values()} - {None} - self._proven.keys():
+            sha256 = self.restored_sha256(key)
+            if sha256 is not None:
+                self._proven[key] = sha256
+        proven = {*self._proven.values(), *late}
         for path in files_below(self._box.completed):
             if self.sha256(path) not in proven:
                 verdict.moved_unproven.append(str(path))
         return verdict
 
-    def final(self, dropped: Mapping[str, str] | Iterable[tuple[str, str]]) -> Verdict:
+    def final(self, dropped: Iterable[tuple[str, str]], late: Collection[str] = ()) -> Verdict:
         """What must hold once a daemon has come to rest.
 
-        `dropped`: path and SHA-256 of each file that must be somewhere; contents may repeat.
+        `dropped`: path and SHA-256 of each file that must be somewhere; contents may repeat. `late`:
+        SHA-256 of those into which their user wrote once more after they were moved, through a
+        descriptor opened before; nobody can keep him from it, and only their place is judged.
         """
-        named = list(dropped.items() if isinstance(dropped, Mapping) else dropped)
+        named = list(dropped)
         verdict = Verdict(files=len(named))
         lines = self._lines(verdict)
         self._judge_places(named, verdict)
-        self._judge_records(lines, verdict)
+        self._judge_records(lines, late, verdict)
         uploads = self._s3.list_multipart_uploads(Bucket=self._box.bucket).get("Uploads", [])
         verdict.open_uploads = [upload["Key"] for upload in uploads]
         verdict.broken += [f"the journal still has {row['target_path']}" for row in self._rows()]
@@ -102,7 +111,9 @@ class Inspector:
             found = verdict.in_two_places if known else verdict.broken
             found.append(names[sha256] if known else f"nobody dropped what is at {names[sha256]}")
 
-    def _judge_records(self, lines: list[dict[str, Any]], verdict: Verdict) -> None:
+    def _judge_records(
+        self, lines: list[dict[str, Any]], late: Collection[str], verdict: Verdict
+    ) -> None:
         ids = Counter(line["operation_id"] for line in lines)
         verdict.recorded_twice = [f"operation {each}" for each, count in ids.items() if count > 1]
         uploads = Counter(
@@ -121,7 +132,7 @@ class Inspector:
                 verdict.unrecorded.append(str(path))
             elif len(own) > 1:
                 verdict.recorded_twice.append(str(path))
-            for line in own:
+            for line in own if self.sha256(path) not in late else ():
                 self._judge_proof(path, line, verdict)
         verdict.lost += [f"{path} has a line and is not there" for path in delivered]
         failed = Counter(line["result_path"] for line in lines if line["status"] == "failed")

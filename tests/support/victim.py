@@ -7,20 +7,70 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.box import Box, files_below
-from tests.support.steps import Step
+from tests.support.box import HOTFOLDER, Box, files_below
+from tests.support.load import User
+from tests.support.steps import BY_NAME, FORMER, Step
 from tests.support.verdict import Inspector, Verdict
 
 ROOT = Path(__file__).parents[2]
 FAULTY = (sys.executable, "-m", "tests.support.faulty")
 _LARGE = 12_000_000  # bytes that do not compress: three parts of 5 MiB
+_LIFE = (0.4, 3.0)  # seconds that a daemon lives in a storm; it needs one to start
 _PATIENCE = 60.0  # seconds until a process that was to die is taken for one that never will
 
 
 class DidNotDieError(AssertionError):
     """The process ended otherwise than it should, or lived on: the check would have proven nothing."""
+
+
+@dataclass(slots=True)
+class Storm:
+    """What became of a box whose daemon was killed at random moments while its user was at work."""
+
+    kills: int
+    verdict: Verdict
+
+
+def storm(box: Box, *, seed: int, is_over: Callable[[int], bool], most_large: int) -> Storm:
+    """Start and kill daemons until `is_over` (asked with the number of kills), then let one finish.
+
+    Checks every wreck, and the end.
+    """
+    dice = random.Random(seed)
+    box.configure('settle = "100ms"', '[transfer]\npart_size = "5MiB"')
+    inspector, verdict, kills = Inspector(box), Verdict(), 0
+    user = User(box.inbox, seed=seed, most_large=most_large)
+    with user.at_work():
+        while not is_over(kills):
+            process = box.spawn(*HOTFOLDER, "run", "--config", str(box.config))
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(dice.uniform(*_LIFE))
+                raise DidNotDieError(
+                    f"it ended by itself with {code}; its log ends:\n{box.log()[-3000:]}"
+                )
+            process.kill()
+            process.wait()
+            kills += 1
+            with user.lock:
+                verdict.add(inspector.wreck(user.late))
+    settle_down(box)
+    verdict.add(inspector.final(user.dropped, user.late))
+    return Storm(kills, verdict)
+
+
+def settle_down(box: Box) -> None:
+    """Start a daemon as usual, let it come to rest, and stop it."""
+    box.start()
+    box.wait(lambda: not any(files_below(box.inbox)))
+    box.wait(lambda: box.phase() == "idle")
+    code = box.stop()
+    if code != 0:
+        raise DidNotDieError(f"the last daemon ended with {code}; its log ends:\n{box.log()[-3000:]}")
 
 
 class Victim:
@@ -42,6 +92,17 @@ class Victim:
         for name in ("a", "sub/b", "sub/deeper/c"):
             self._put(name, self._dice.randbytes(self._dice.randrange(1, 5000)))
 
+    def drop_random(self, name: str, size: int) -> None:
+        """A file of any size: made piece by piece, and hashed on the way."""
+        hashing, hidden = hashlib.sha256(), self.box.root / "being-written"
+        with hidden.open("wb") as file:
+            while size > 0:
+                piece = self._dice.randbytes(min(size, 1 << 20))
+                hashing.update(piece)
+                size -= file.write(piece)
+        hidden.rename(self.box.inbox / name)
+        self.dropped.append((name, hashing.hexdigest()))
+
     def _put(self, name: str, content: bytes) -> None:
         self._number += 1
         relpath = f"{os.path.dirname(name)}/{self._number}-{os.path.basename(name)}".lstrip("/")
@@ -51,6 +112,18 @@ class Victim:
         hidden.write_bytes(content)
         hidden.rename(path)
         self.dropped.append((relpath, hashlib.sha256(content).hexdigest()))
+
+    def round(self, step: Step) -> Verdict:
+        """Drop what the step needs, kill there, and let a usual daemon make up for it; what was found.
+
+        Raises `DidNotDieError`.
+        """
+        load, former = FORMER.get(step.load, (step.load, ""))
+        self.drop(load)
+        verdict = self.kill_at(BY_NAME[former]) if former else Verdict()
+        verdict.add(self.kill_at(step))
+        verdict.add(self.settle_down())
+        return verdict
 
     def kill_at(self, step: Step, *, nth: int | None = None) -> Verdict:
         """Run a daemon that dies at `step`; what its wreck shows. Raises `DidNotDieError`."""
@@ -74,12 +147,6 @@ class Victim:
         return self.inspector.wreck()
 
     def settle_down(self) -> Verdict:
-        """Start a daemon as usual, let it come to rest, stop it, and judge all that was ever dropped."""
-        self.box.start()
-        self.box.wait(lambda: not any(files_below(self.box.inbox)))
-        self.box.wait(lambda: self.box.phase() == "idle")
-        code = self.box.stop()
-        verdict = self.inspector.final(self.dropped)
-        if code != 0:
-            verdict.broken.append(f"the daemon ended with {code}")
-        return verdict
+        """Let a usual daemon come to rest, and judge all that was ever dropped."""
+        settle_down(self.box)
+        return self.inspector.final(self.dropped)

@@ -61,6 +61,7 @@ NAMES = {
     "adapters/finishing/renaming.py": "moves and removes originals: the only adapter that may",
     "adapters/finishing/copying.py": "removes its own unfinished copies",
     "adapters/finishing/finisher.py": "removes unfinished copies of killed runs",
+    "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",
 }

@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import BaseModel
 
 from hotfolder.config import Destination, Folder, FolderKeys, Log, Settings, StatusKeys, Transfer, load
+from hotfolder.config.settings import LedgerKeys
 from hotfolder.config.template import TEMPLATE
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.segments import MIB
@@ -258,6 +259,7 @@ def test_the_template_loads_and_shows_every_key_and_no_other(tmp_path: Path) -> 
         "defaults": FolderKeys,
         "transfer": Transfer,
         "status": StatusKeys,
+        "ledger": LedgerKeys,
         "log": Log,
     }
     assert {name: shown[name] for name in models} == {

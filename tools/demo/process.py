@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import gzip
 import json
 import os
 import select
@@ -120,12 +121,21 @@ class SandboxProcess:
 
     def recorded(self) -> int:
         """How many lines the ledger has."""
-        return self.ledger.read_bytes().count(b"\n") if self.ledger.exists() else 0
+        return sum(1 for _ in self._raw_lines())
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The ledger's lines; it stands still, or its last line may be torn."""
-        with self.ledger.open("rb") as ledger:
-            yield from map(json.loads, ledger)
+        yield from map(json.loads, self._raw_lines())
+
+    def _raw_lines(self) -> Iterator[bytes]:
+        """Of the full files, plain or packed, and of the one that is appended to."""
+        full = {path.name.removesuffix(".gz") for path in self.ledger.parent.glob("ledger-*.jsonl*")}
+        for path in [*(self.ledger.with_name(name) for name in sorted(full)), self.ledger]:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                yield from file
+                continue
+            with contextlib.suppress(FileNotFoundError), gzip.open(f"{path}.gz", "rb") as packed:
+                yield from packed
 
     def bucket(self) -> tuple[Any, str]:
         """A plain boto3 client for the sandbox's store, and the name of the bucket."""

@@ -31,7 +31,7 @@ Line = dict[str, Any]
 def check_ledger(sandbox: SandboxProcess, dropped: Mapping[str, Dropped]) -> dict[str, Line]:
     """Exactly one success line a file, true to it, in an unbroken chain; returns them by relpath."""
     try:
-        chained = verify_chain(sandbox.ledger)
+        chained = verify_chain(sandbox.ledger).lines
     except HotfolderError as error:
         raise DemoFailed(f"the ledger's chain is broken: {error}") from error
     lines: dict[str, Line] = {}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hotfolder import __version__
-from hotfolder.cli import checking, configuration, delivering, records, watching, whereabouts
+from hotfolder.cli import checking, configuration, delivering, ledger, records, watching, whereabouts
 from hotfolder.cli.output import say, say_error
 from hotfolder.core.errors import (
     AlreadyRunning,
@@ -50,6 +50,7 @@ watching.register(app)
 whereabouts.register(app)
 records.register(app)
 app.add_typer(configuration.app, name="config")
+app.add_typer(ledger.app, name="ledger")
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 69

@@ -64,6 +64,13 @@ class StatusKeys(Table):
     """What the heartbeat calls the groups: "reels" gives "reels" and "current_reel"."""
 
 
+class LedgerKeys(Table):
+    """The record of all operations."""
+
+    rotate: Annotated[ByteSize, values.at_least(64 * 1024, "64KiB")] = ByteSize(64 * MIB)
+    """A ledger file of this size is put away as `ledger-000001.jsonl`, later packed to `.gz`."""
+
+
 class Log(Table):
     """What is told on standard error."""
 
@@ -106,6 +113,9 @@ class Settings(BaseSettings):
 
     status: StatusKeys = StatusKeys()
     """The heartbeat."""
+
+    ledger: LedgerKeys = LedgerKeys()
+    """The record of all operations."""
 
     log: Log = Log()
     """What is told on standard error."""

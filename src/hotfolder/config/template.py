@@ -72,6 +72,9 @@ inbox = "inbox"
 # interval = "2s"
 # group_key = "groups"                 # "reels" calls the groups "reels" and "current_reel"
 
+[ledger]
+# rotate = "64MiB"                     # a ledger file of this size is put away, and packed later
+
 [log]
 # level = "info"                       # debug | info | warning | error
 # format = "auto"                      # auto (console on a terminal, else json) | console | json

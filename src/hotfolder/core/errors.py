@@ -59,6 +59,10 @@ class LocalError(HotfolderError):
     """The local disk or folder cannot serve now (full, gone, refused): costs no file an attempt."""
 
 
+class DiskFull(LocalError):
+    """A disk or a quota has no room: things go on by themselves once it has."""
+
+
 class SourceChanged(HotfolderError):
     """The original changed, vanished or is being written: back to settling, costs no attempt."""
 

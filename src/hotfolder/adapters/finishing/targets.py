@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hotfolder import durable
 from hotfolder.beneath import NOT_THERE, directory_at, parent_of
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.routing import clash_name, detours
 
@@ -66,6 +66,7 @@ def refused(row: JournalRow, target_root: str, error: OSError) -> LocalError:
         errno.EIO: "look into the kernel log and check the disk",
         errno.ENOENT: "make the folder again, or mount it",
     }.get(error.errno or 0, "let the user that runs hotfolder write there")
+    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else LocalError
     if row.disposition is Disposition.DELETE:
-        return LocalError(f"cannot remove {row.relpath}: {error.strerror}", hint=hint)
-    return LocalError(f"cannot move {row.relpath} to {target_root}: {error.strerror}", hint=hint)
+        return kind(f"cannot remove {row.relpath}: {error.strerror}", hint=hint)
+    return kind(f"cannot move {row.relpath} to {target_root}: {error.strerror}", hint=hint)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from hotfolder import durable
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import DiskFull, LocalError
 
 SCHEMA_VERSION = 3
 
@@ -76,6 +76,36 @@ _TABLES = (
         operation_id TEXT PRIMARY KEY,
         fingerprint  TEXT NOT NULL
     ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS ledger_lines (
+        sequence           INTEGER PRIMARY KEY,
+        operation_id       TEXT NOT NULL UNIQUE,
+        completed_at       ANY,
+        operation_type     ANY,
+        status             ANY,
+        folder             ANY,
+        "group"            ANY,
+        target_path        ANY,
+        target_name        ANY,
+        result_path        ANY,
+        s3_bucket          ANY,
+        s3_object_key      ANY,
+        completed_dir_path ANY,
+        checksum_original  ANY,
+        original_size      ANY,
+        file               INTEGER NOT NULL,
+        "offset"           INTEGER NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS ledger_mark (
+        only     INTEGER PRIMARY KEY CHECK (only = 1),
+        file     INTEGER NOT NULL,
+        "offset" INTEGER NOT NULL,
+        digest   TEXT NOT NULL,
+        lines    INTEGER NOT NULL
+    ) STRICT
     """,
 )
 
@@ -211,4 +241,5 @@ class StateDb:
     def _local_error(self, error: sqlite3.Error) -> LocalError:
         # The low byte is the primary code; the rest says which way it happened.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return LocalError(f"the state file {self.path} failed: {error}", hint=_HINTS.get(code, ""))
+        kind = DiskFull if code == sqlite3.SQLITE_FULL else LocalError
+        return kind(f"the state file {self.path} failed: {error}", hint=_HINTS.get(code, ""))

@@ -1,0 +1,118 @@
+"""The index of the ledger in `state.db`: what each line says in short, and where it stands."""
+
+import os
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hotfolder.adapters.state.database import StateDb
+from hotfolder.core.ledger_marks import Mark, PlacedLine, Stretch
+
+FIELDS = (
+    "completed_at",
+    "operation_type",
+    "status",
+    "folder",
+    "group",
+    "target_path",
+    "target_name",
+    "result_path",
+    "s3_bucket",
+    "s3_object_key",
+    "completed_dir_path",
+    "checksum_original",
+    "original_size",
+)
+_COLUMNS = ("operation_id", *FIELDS, "file", "offset")
+_NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
+# A line that came twice, by another hand, counts as its first.
+_ADD = (
+    f"INSERT OR IGNORE INTO ledger_lines ({_NAMES}) "  # noqa: S608 - names of ours
+    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+_MARK = 'INSERT OR REPLACE INTO ledger_mark (only, file, "offset", digest, lines) VALUES (1, ?, ?, ?, ?)'
+_AT_ONCE = 500  # parameters of one question
+
+
+class SqliteLedgerIndex:
+    """`core.ports.LedgerIndex` in the SQLite file `path`. One owner at a time, as `StateDb`.
+
+    A cache: it is written without fsync, and what it says holds only as far as its mark fits the ledger.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._db = StateDb(Path(path))
+
+    def mark(self) -> Mark | None:
+        with self._db.connection() as connection:
+            return _mark(connection)
+
+    def add(self, stretch: Stretch, *, after: Mark | None) -> bool:
+        """Add the lines read from `after` on. False if another owner read on or began anew meanwhile."""
+        rows = list(_rows(stretch.lines))
+        with self._db.transaction(durable=False) as connection:
+            is_next = _mark(connection) == after
+            if is_next:
+                connection.executemany(_ADD, rows)
+                mark = stretch.mark
+                connection.execute(_MARK, (mark.file, mark.offset, mark.digest, mark.lines))
+        return is_next
+
+    def recorded(self, wanted: Collection[str]) -> tuple[Mark | None, frozenset[str]]:
+        """How far the ledger was read, and which of the operation ids have a line up to there."""
+        found: set[str] = set()
+        ids = iter(wanted)
+        with self._db.connection() as connection:
+            connection.execute("BEGIN")  # one moment for both: another owner may begin anew
+            mark = _mark(connection)
+            while some := list(islice(ids, _AT_ONCE)):
+                asked = (
+                    "SELECT operation_id FROM ledger_lines "  # noqa: S608 - only question marks
+                    f"WHERE operation_id IN ({', '.join('?' * len(some))})"
+                )
+                found.update(operation_id for (operation_id,) in connection.execute(asked, some))
+            connection.execute("COMMIT")
+        return mark, frozenset(found)
+
+    def clear(self) -> None:
+        with self._db.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM ledger_lines")
+            connection.execute("DELETE FROM ledger_mark")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _mark(connection: Any) -> Mark | None:
+    row = connection.execute('SELECT file, "offset", digest, lines FROM ledger_mark').fetchone()
+    return None if row is None else Mark(*row)
+
+
+def _rows(lines: Collection[PlacedLine]) -> Iterator[tuple[object, ...]]:
+    for line in lines:
+        entry = line.entry or {}
+        operation_id = entry.get("operation_id")
+        if isinstance(operation_id, str) and operation_id.isprintable():
+            yield operation_id, *(_value(entry.get(name)) for name in FIELDS), line.file, line.offset
+
+
+def _value(value: object) -> object:
+    """As SQLite keeps it: text that is no UTF-8 as bytes, and nothing that no such field holds."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # undecodable bytes of a path
+            return value.encode(errors="surrogatepass")
+        return value
+    is_number = isinstance(value, int) and abs(value) < 1 << 63
+    return value if is_number else None

@@ -1,0 +1,69 @@
+"""What the daemon does beside its work: full files of the ledger are packed, its index is caught up."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from hotfolder.core.errors import LocalError
+from hotfolder.indexing import Indexer
+from hotfolder.threads import Threads
+
+log = structlog.get_logger()
+
+_PAUSE = 5.0  # seconds between two looks
+_LONG_PAUSE = 60.0  # after trouble
+
+
+class Upkeep:
+    """Works in small steps, in a thread of its own, from `begin` to `close`."""
+
+    def __init__(
+        self,
+        *,
+        indexer: Indexer,
+        pack: Callable[[Callable[[], bool]], int],
+        threads: Threads,
+        clock: Callable[[], float],
+    ) -> None:
+        """`pack` packs what is to be packed, as long as its argument says that it is wanted."""
+        self._indexer, self._pack, self._threads, self._clock = indexer, pack, threads, clock
+        self._begun = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._is_wanted = True
+        self._complained = False
+
+    def begin(self) -> None:
+        """From now on: the daemon is ready."""
+        self._begun.set()
+
+    def close(self) -> None:
+        """Let `run` end after the step that it is in."""
+        self._is_wanted = False
+        self._begun.set()
+        self._closing.set()
+
+    async def run(self) -> None:
+        await self._begun.wait()
+        while self._is_wanted:
+            try:
+                pause = await self._threads.run(self._step)
+                self._complained = False
+            except LocalError as error:
+                if not self._complained:
+                    log.warning("upkeep.failed", reason=str(error), hint=error.hint)
+                self._complained = True
+                pause = _LONG_PAUSE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._closing.wait()
+        await self._threads.run(self._indexer.close)
+
+    def _step(self) -> float:
+        """Do a little; returns for how many seconds to rest, at least as long as it took."""
+        began = self._clock()
+        if self._indexer.step():
+            return self._clock() - began
+        self._pack(lambda: self._is_wanted)
+        return _PAUSE

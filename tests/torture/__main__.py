@@ -1,0 +1,211 @@
+"""`make torture`: kill -9 at every step and at random moments, power cuts, and what is sent again.
+
+Bounded by the environment: TORTURE_ROUNDS (rounds a step, 3), TORTURE_MINUTES (of random kills, 3),
+TORTURE_SUBSETS (random subsets for each moment of a power cut, 12), TORTURE_GIB (size of the large
+upload, 2), TORTURE_SEED (else drawn, and printed). Exits with 1 if anything is wrong, and writes
+docs/torture.md otherwise.
+"""
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hotfolder.seaweed import SeaweedFS
+from tests.support import power_cuts
+from tests.support.box import Box
+from tests.support.resending import Resent, resent
+from tests.support.steps import STEPS, Step
+from tests.support.verdict import Verdict
+from tests.support.victim import Victim, storm
+
+PAGE = Path(__file__).parents[2] / "docs" / "torture.md"
+MIB = 1 << 20
+_AT_ONCE = max(2, os.cpu_count() or 2)
+console = Console(width=150)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is tried."""
+
+    rounds: int = int(os.environ.get("TORTURE_ROUNDS", "3"))
+    minutes: float = float(os.environ.get("TORTURE_MINUTES", "3"))
+    subsets: int = int(os.environ.get("TORTURE_SUBSETS", "12"))
+    gib: float = float(os.environ.get("TORTURE_GIB", "2"))
+    seed: int = int(os.environ.get("TORTURE_SEED", "0")) or secrets.randbits(32)
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the matrix."""
+
+    name: str
+    rounds: int = 0
+    verdict: Verdict = field(default_factory=Verdict)
+    error: str = ""
+
+    def cells(self) -> list[str]:
+        found = self.verdict
+        other = found.in_two_places + found.unrecorded + found.leftovers + found.broken
+        counts = (found.lost, found.recorded_twice, found.moved_unproven, found.open_uploads, other)
+        return [self.name, str(self.rounds), str(found.files), *(str(len(each)) for each in counts)]
+
+    def is_clean(self) -> bool:
+        return not self.error and not self.verdict.violations()
+
+
+COLUMNS = (
+    *("killed at", "rounds", "files", "lost", "recorded twice", "moved unproven"),
+    *("open uploads left", "other"),
+)
+
+
+class Stage:
+    """Boxes with a bucket each on one store."""
+
+    def __init__(self, root: Path, store: SeaweedFS) -> None:
+        self._root, self._store = root, store
+
+    @contextmanager
+    def box(self) -> Iterator[Box]:
+        root = self._root / secrets.token_hex(6)
+        root.mkdir()
+        box = Box(
+            root,
+            endpoint_url=self._store.endpoint_url,
+            access_key=self._store.access_key,
+            secret_key=self._store.secret_key,
+            bucket=f"box-{secrets.token_hex(6)}",
+        )
+        box.s3().create_bucket(Bucket=box.bucket)
+        with closing(box):
+            yield box
+        shutil.rmtree(root)
+
+
+def at_step(stage: Stage, plan: Plan, step: Step) -> Row:
+    row = Row(step.name)
+    with stage.box() as box:
+        victim = Victim(box, seed=plan.seed)
+        try:
+            for _ in range(plan.rounds):
+                found = victim.round(step)
+                row.rounds += 1
+                row.verdict.add(found)
+        except AssertionError as error:
+            row.error = str(error)
+        row.verdict.files = len(victim.dropped)
+    return row
+
+
+def at_random(stage: Stage, plan: Plan, number: int) -> Row:
+    until = time.monotonic() + 60 * plan.minutes
+    row = Row(f"random moments under load ({number + 1})")
+    with stage.box() as box:
+        try:
+            ended = storm(
+                box, seed=plan.seed + number, is_over=lambda _: time.monotonic() > until, most_large=40
+            )
+            row.rounds, row.verdict = ended.kills, ended.verdict
+        except AssertionError as error:
+            row.error = str(error)
+    return row
+
+
+def show(rows: Sequence[Row]) -> None:
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*row.cells(), style=None if row.is_clean() else "red")
+    console.print(table)
+    for row in rows:
+        for kind, what in row.verdict.violations().items():
+            console.print(f"{row.name}: {kind}: {what[:5]}", markup=False)
+        if row.error:
+            console.print(f"{row.name}: {row.error}", markup=False)
+
+
+def page(plan: Plan, rows: Sequence[Row], cuts: Sequence[power_cuts.Cuts], sent: Resent) -> str:
+    lines = [
+        "# Killed anywhere, nothing lost",
+        "",
+        "<!-- Written by `make torture`; change the program, not this file. -->",
+        "",
+        f"`make torture` with {plan.rounds} rounds a step, {plan.minutes:g} minutes of random kills",
+        f"on {_AT_ONCE} boxes at once, {plan.subsets} random subsets for a power cut, seed {plan.seed}.",
+        "Each round: a real daemon, killed with SIGKILL at the step; its wreck looked at; a usual one",
+        "started, left until it rests; then every file, ledger line and object compared by plain means.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"|---|{'---:|' * (len(COLUMNS) - 1)}",
+        *(f"| {' | '.join(row.cells())} |" for row in rows),
+        "",
+        "A power cut after every operation of a recorded delivery, with all, nothing, and random",
+        "subsets of what was not fsynced; restarted by the product's own code:",
+        "",
+        "| recording | operations | states | broken promises |",
+        "|---|---:|---:|---:|",
+        *(f"| {cut.name} | {cut.operations} | {cut.states} | {len(cut.violations)} |" for cut in cuts),
+        "",
+        f"kill -9 halfway through an upload of {mib(sent.size)} (parts of {mib(sent.part)}):",
+        f"{mib(sent.sent_before)} had been sent and {mib(sent.had)} were whole parts in the store; the",
+        f"restart sent {mib(sent.sent_after)}, {mib(sent.again)} more than the store still lacked",
+        "(headers and all).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def mib(size: int) -> str:
+    return f"{size / MIB:.2f} MiB"
+
+
+def main() -> int:
+    plan = Plan()
+    console.print(f"seed {plan.seed}", highlight=False)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="torture-") as place:
+        root = Path(place)
+        store = SeaweedFS(root / "store", access_key="TORTUREKEY", secret_key=secrets.token_urlsafe(24))
+        with store, ThreadPoolExecutor(_AT_ONCE) as several:
+            stage = Stage(root, store)
+            rows = list(_told(several.map(partial(at_step, stage, plan), STEPS)))
+            rows += _told(several.map(partial(at_random, stage, plan), range(_AT_ONCE)))
+            cuts = list(power_cuts.all_of(stage.box, seed=plan.seed, subsets=plan.subsets))
+            with stage.box() as box:
+                sent = resent(box, size=int(plan.gib * 1024 * MIB), seed=plan.seed)
+    show(rows)
+    for cut in cuts:
+        console.print(f"power cuts, {cut.name}: {cut.states} states, {len(cut.violations)} violations")
+        for violation in cut.violations[:5]:
+            console.print(f"  {violation}", markup=False)
+    text = page(plan, rows, cuts, sent)
+    console.print(text[text.index("kill -9 halfway") :], markup=False)
+    console.print(f"{(time.monotonic() - began) / 60:.1f} minutes")
+    fine = all(row.is_clean() for row in rows) and not any(cut.violations for cut in cuts)
+    if not fine or sent.verdict.violations():
+        console.print(f"something is wrong; seed {plan.seed}: {sent.verdict.violations()}", style="red")
+        return 1
+    PAGE.write_text(text)
+    return 0
+
+
+def _told(rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        console.print(f"{row.name}: {row.rounds} rounds, {'clean' if row.is_clean() else 'NOT CLEAN'}")
+        yield row
+
+
+if __name__ == "__main__":
+    sys.exit(main())
