@@ -22,6 +22,7 @@ class World:
     def __init__(self, inbox: Path) -> None:
         self.inbox, self.kept, self.threads = inbox, MemoryKept(), Threads("kept", 1)
         inbox.mkdir()
+        self._lines = 0
         self.keeping = Keeping(self.kept, self.threads, folder="media", inbox=str(inbox))
 
     def drop(self, *names: str) -> None:
@@ -36,7 +37,8 @@ class World:
         return [name for name, _ in self.kept.page("media", "", 10_000)]
 
     def line(self, name: str) -> dict[str, Any]:
-        made = entry(job_at(self.inbox, name))
+        self._lines += 1
+        made = entry(job_at(self.inbox, name, number=self._lines))
         return finished(made, completed_at=MOMENT, result_path=None, completed_dir_path=None)
 
 
