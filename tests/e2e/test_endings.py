@@ -216,9 +216,11 @@ def test_a_target_that_is_full_is_waited_for_over_a_restart_without_another_uplo
     wait_for_move(box)
     (key,) = box.keys()
     modified = box.s3().head_object(Bucket=box.bucket, Key=key)["LastModified"]
+    assert box.phase() == "disk-full"
     box.kill()
-    box.start()
-    box.wait(lambda: "recorder.held" in box.log())
+    box.start(wait=False)
+    box.wait(lambda: box.phase() == "disk-full" and box.status()["last_scan"] is not None)
+    assert box.status()["waiting"]["count"] == 0, "no scan takes it for a new one"
     assert box.ledger() == []
     assert below(box.inbox) == dropped
     (small_disk / "ballast").unlink()
