@@ -60,6 +60,8 @@ class InFlight:
     bytes_done: int = 0
 
     def stage(self, name: str) -> None:
+        if self.now_at == "staging":
+            self.bytes_done = 0  # what was packed into the spool is on its way only from here on
         self.now_at = name
         self.activity.progressed()
 

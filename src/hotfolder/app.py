@@ -80,7 +80,7 @@ def prepare_outputs(name: str, folder: Folder, *, for_upload: bool = False) -> N
     """
     if not folder.inbox.is_dir():
         return
-    moves = folder.on_complete == "move" or for_upload
+    moves = folder.on_complete == "move" or folder.keep_compressed or for_upload
     for place in (folder.completed, folder.failed) if moves else (folder.failed,):
         try:
             durable.make_directory(place)
@@ -96,6 +96,7 @@ async def run(settings: Settings, *, once: bool = False, display: Display | None
     prepare_state(settings)
     with StateLock(settings.state_dir / "lock"):
         async with engine(settings) as made, _shown(made.activity, display):
+            await made.recover_spool()
             with memory(made) as known:
                 return await _run(made, known, once=once)
 
@@ -218,9 +219,9 @@ def _parts(made: Engine, known: Memory, *, once: bool) -> Parts:
             new_operation_id=new_operation_id,
             batch=batch,
             patience=_ONCE_PATIENCE if once else None,
-            remembered=made.notebook.remembered,
+            remembered=made.remembered,
         )
-        keeping = known.keeping(name)
+        staying = known.staying(name)
         intake = Intake(
             plan,
             courier=made.courier(name),
@@ -228,8 +229,8 @@ def _parts(made: Engine, known: Memory, *, once: bool) -> Parts:
             threads=made.io,
             wake=wake.set,
             is_finishing=partial(made.recorder.is_finishing, name),
-            stays=keeping,
-            catch_up=known.catch_up(name, keeping, batch),
+            stays=staying,
+            catch_up=known.catch_up(name, staying, batch),
         )
         folders.append(
             Watched(

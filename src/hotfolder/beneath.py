@@ -67,6 +67,14 @@ def _enter(parent: int, name: str, *, make: bool) -> int:
     return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
 
 
+def device_of(root: str) -> int | None:
+    """The device of a folder that is there, else None."""
+    try:
+        return os.stat(root).st_dev
+    except OSError:
+        return None
+
+
 def look(root: str, relpath: str) -> Fingerprint | None:
     """What stands at `relpath` now; None if nothing does, or no regular file.
 
@@ -120,11 +128,3 @@ def is_open_for_writing(descriptor: int) -> bool:
         raise
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
-
-
-def device_of(path: str) -> int | None:
-    """The number of the device that `path` is on now; None where nothing can be said."""
-    try:
-        return os.stat(path).st_dev
-    except OSError:
-        return None

@@ -12,7 +12,7 @@ import structlog
 from hotfolder.core.ports import Chores, Ledger, Mover
 from hotfolder.core.records import PassedOver
 from hotfolder.core.routing import is_aside
-from hotfolder.keeping import Keeping
+from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.unrecorded import Unrecorded
 
@@ -25,7 +25,7 @@ _BATCH = 2_000
 class CatchUp:
     """One folder's. `chores_threads`: the one thread that owns `chores`.
 
-    `keeping` and `unrecorded` are None where originals do not stay, or do not go to completed/.
+    `staying` and `unrecorded` are None where originals do not stay, or do not go to completed/.
     """
 
     folder: str
@@ -35,18 +35,18 @@ class CatchUp:
     ledger: Ledger
     mover: Mover
     hidden: Callable[[], Iterator[str | PassedOver]]  # what stands in the inbox under our own names
-    keeping: Keeping | None
+    staying: Staying | None
     unrecorded: Unrecorded | None
 
     async def __call__(self) -> None:
         """Do what is due; a no-op where nothing is. Raises `LocalError`."""
         kept, lost = kept_chore(self.folder), lost_chore(self.folder)
-        stays_unknown = self.keeping is not None and not await self._state(kept)
+        stays_unknown = self.staying is not None and not await self._state(kept)
         is_lost = await self._state(lost) is False
         if stays_unknown or is_lost:  # nothing is built on what a killed run did not fsync
             await self.threads.run(self.ledger.repair)
-        if self.keeping is not None and stays_unknown:
-            await self.keeping.rebuild(self.ledger)
+        if self.staying is not None and stays_unknown:
+            await self.staying.rebuild(self.ledger)
             await self._finish(kept)
         if is_lost:
             await self._put_back()

@@ -21,7 +21,9 @@ class Step(Enum):
     COPYING = auto()
     COPIED = auto()
     MOVED = auto()  # or stays; what stands in the inbox too is still to be removed
-    DONE = auto()
+    DONE = auto()  # with the original
+    KEEPING = auto()  # its packed file
+    KEPT = auto()
     RECORDED = auto()
     REFUSED = auto()
 
@@ -30,6 +32,7 @@ WAITS = {
     Step.DECIDED: "proven, waiting to be journaled",
     Step.MOVED: "proven, waiting to be removed from the inbox",
     Step.DONE: "moved, waiting to be recorded",
+    Step.KEPT: "moved, waiting to be recorded",
 }
 
 
@@ -42,17 +45,26 @@ class Ending:
     on_wait: Callable[[str], None]
     step: Step = Step.DECIDED
     moved_to: str | None = None
+    kept_at: str | None = None
     entry: dict[str, Any] = field(default_factory=dict)
     error: HotfolderError | None = None
-    trouble: LocalError | None = None  # of this machine, when the copy was made
+    trouble: LocalError | None = None  # of this machine, when a copy was made
 
 
 class Commit:
     """Writes batches, one at a time. Owner of journal, moves and ledger lines of this process."""
 
     def __init__(
-        self, *, journal: Journal, ledger: Ledger, mover: Mover, clock: Callable[[], float]
+        self,
+        *,
+        journal: Journal,
+        ledger: Ledger,
+        mover: Mover,
+        clock: Callable[[], float],
+        keeps: bool,
     ) -> None:
+        """`keeps`: whether packed files are kept at all."""
+        self._keeps = keeps
         self._journal, self._ledger, self._mover, self._clock = journal, ledger, mover, clock
         self._forgettable: list[str] = []
 
@@ -69,7 +81,10 @@ class Commit:
                 if ending.step is Step.MOVED:
                     trouble = self._remove(ending) or trouble
             self._mover.sync()
-            self._write_ledger([e for e in batch if e.step is Step.DONE])
+            for ending in batch:
+                if ending.step is Step.DONE:
+                    trouble = self._look_to_packed(ending) or trouble
+            self._write_ledger([e for e in batch if e.step is Step.KEPT])
         except LocalError as error:
             return error
         return trouble
@@ -128,10 +143,18 @@ class Commit:
         self._give_up(ending, error)
         return None
 
+    def _look_to_packed(self, ending: Ending) -> LocalError | None:
+        """Whether the packed file is to be kept before the line is written; that may take its time."""
+        if ending.trouble is not None:
+            error, ending.trouble = ending.trouble, None
+            return error
+        ending.step = Step.KEEPING if self._keeps and ending.row.keeps_packed else Step.KEPT
+        return None
+
     def _write_ledger(self, done: list[Ending]) -> None:
         now = self._clock()
         for ending in done:
-            ending.entry = recorded(ending.row, ending.moved_to, now)
+            ending.entry = recorded(ending.row, ending.moved_to, now, kept_at=ending.kept_at)
         if done:
             self._ledger.append([e.entry for e in done])
         for ending in done:

@@ -60,9 +60,11 @@ class Courier:
         """
         flight = self._activity.begin(job)
         status: str | None = None
+        over = False
         try:
             ending = await self._attempt(job, flight, denial_is_its_own)
-            if isinstance(ending, Ended) or isinstance(ending.decision, Resettle):
+            over = isinstance(ending, Ended) or isinstance(ending.decision, Resettle)
+            if over:
                 await self._tools.sender.end(job.operation_id)
             match ending:
                 case Ended(entry):
@@ -74,6 +76,7 @@ class Courier:
             log.info("delivery.interrupted", file=job.path)
             raise
         finally:
+            await self._tools.packer.leave(job, over=over)
             self._activity.end(job, status)
 
     async def _attempt(self, job: Job, flight: InFlight, denial_is_its_own: bool) -> Ended | NotNow:

@@ -10,7 +10,7 @@ from hotfolder.core import routing
 from hotfolder.core.entries import StoredObject, upload_entry
 from hotfolder.core.objects import Label, Sent
 from hotfolder.core.records import Disposition, Job, JournalRow, Status, decimal_seconds
-from hotfolder.packing import Format, Packed, Packer
+from hotfolder.packing import Format, Packed, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.transfer import Sender
 
@@ -38,7 +38,7 @@ class Rules:
 class Tools:
     """What the files of one folder need on their way. Made by `engine`."""
 
-    packer: Packer
+    packer: Packs
     sender: Sender
     recorder: Recorder
     rules: Callable[[str], Rules]  # of a group
@@ -57,8 +57,7 @@ class Tools:
 async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
     """Carry one settled file to its end and return its ledger line. Raises `core.errors` only."""
     started, rules = tools.clock(), tools.rules(job.group)
-    flight.stage("opening")
-    async with await tools.packer.open(job, rules.form, flight.read) as packed:
+    async with await tools.packer.open(job, rules.form, flight.read, flight.stage) as packed:
         sent = await tools.sender.send(
             packed, partial(label, job, packed, rules), flight.stage, hash_first=rules.route.needs_sha256
         )
@@ -126,6 +125,7 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         ),
         verification=sent.verification,
         attempts=job.attempt,
+        compressed_file_path=packed.staged_at,  # where it is until the recorder has moved it
         command_args=tools.command_args,
         metadata={"requests": sent.receipt.attempts},
     )

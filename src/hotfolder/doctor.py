@@ -25,7 +25,7 @@ from hotfolder.core import checkup, limits_checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError
 from hotfolder.destinations import s3_settings
-from hotfolder.engine import MOST_FLIGHTS
+from hotfolder.engine import MOST_FLIGHTS, spool_folder
 
 _MOST_ENTRIES = 3_000_000  # counted in an inbox
 _LONGEST_COUNT = 30.0  # seconds
@@ -48,7 +48,7 @@ def examine(settings: Settings, file: Path) -> Iterator[Finding]:
     )
     counts = []
     for name, folder in settings.folders.items():
-        count = yield from _folder(f"folders.{name}", folder, user, measured)
+        count = yield from _folder(f"folders.{name}", folder, spool_folder(settings), user, measured)
         counts.append(count)
     yield from _limits(settings, counts, daemon=pid)
     destinations = list(_destinations(settings))
@@ -83,8 +83,10 @@ def _state(settings: Settings, user: str, measured: set[int]) -> Iterator[Findin
 
 
 def _folder(
-    name: str, folder: Folder, user: str, measured: set[int]
+    name: str, folder: Folder, spool: Path, user: str, measured: set[int]
 ) -> Generator[Finding, None, Census]:
+    if folder.spool == "disk":
+        yield _spool(f"{name}.spool", spool, kept=folder.keep_compressed)
     inbox = machine.place(str(folder.inbox))
     yield checkup.inbox_finding(f"{name}.inbox", inbox, user=user)
     roles = [("completed", str(folder.completed))] if folder.on_complete == "move" else []
@@ -115,6 +117,17 @@ def _folder(
         return Census(0, 1)  # the inbox's own line says that it cannot be read
     yield checkup.census_finding(f"{name}.waiting", inbox.path, count, user=user)
     return count
+
+
+def _spool(name: str, spool: Path, *, kept: bool) -> Finding:
+    """The spool is made with its first file, on the file system of the state folder."""
+    found = machine.place(str(spool))
+    try:
+        space = machine.space(found.path if found.is_there else found.maker)
+    except OSError as error:
+        what = f"the free space of the spool {spool} cannot be read: {error.strerror}"
+        return Finding(name, State.WARNING, what, "look into the kernel log; is the volume there?")
+    return checkup.spool_finding(name, str(spool), space, kept=kept)
 
 
 def _limits(settings: Settings, counts: list[Census], *, daemon: int | None) -> Iterator[Finding]:

@@ -146,6 +146,20 @@ def replace_file(path: Place, data: bytes, *, mode: int = 0o644, sync: bool = Tr
         sync_directory(directory)
 
 
+def put_in_place(descriptor: int, temporary: Place, path: Place) -> None:
+    """Give a file that is written to its end its name, in place of what stands there.
+
+    `descriptor` is the file's, `temporary` its name until now, in the folder of `path`. Raises
+    `LocalError`; the temporary name then may still be there.
+    """
+    try:
+        os.fsync(descriptor)  # before the rename: else a power cut can leave the name with an empty file
+        os.rename(temporary, path)
+    except OSError as error:
+        raise local_error("write", path, error) from error
+    sync_directory(os.path.dirname(os.fspath(path)) or os.curdir)
+
+
 def _replace(directory: str, name: str, data: bytes, *, mode: int, sync: bool) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=directory)
     try:

@@ -22,20 +22,23 @@ from hotfolder.activity import Activity
 from hotfolder.adapters import allocator, compression, heartbeat, lock, source
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.filters import include_filter
-from hotfolder.adapters.finishing import Finisher, Places
+from hotfolder.adapters.finishing import Finisher, Places, rename_without_clobbering
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.s3 import (
     S3Connection,
     S3Store,
 )
+from hotfolder.adapters.spool.files import SpoolFolder
+from hotfolder.adapters.spool.keeping import Keeper
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
+from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
 from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
-from hotfolder.core.records import Disposition, JournalRow
+from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
@@ -43,9 +46,12 @@ from hotfolder.delivery import Rules, Tools
 from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger, Indexer
-from hotfolder.packing import Format, Packer
+from hotfolder.keeping import Keeping
+from hotfolder.packing import Format, Packer, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
+from hotfolder.spool import Spool
+from hotfolder.staging import Stager
 from hotfolder.sweeping import Sweeper, Territory
 from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
@@ -111,6 +117,11 @@ def indexer(settings: Settings) -> Indexer:
     return Indexer(open_ledger(settings), _index(settings))
 
 
+def spool_folder(settings: Settings) -> Path:
+    """Where packed files stand until their proof (`spool = "disk"`)."""
+    return settings.state_dir / "spool"
+
+
 def open_ledger(settings: Settings) -> FileLedger:
     return FileLedger(settings.state_dir / "ledger.jsonl", rotate_at=settings.ledger.rotate)
 
@@ -128,6 +139,7 @@ class Line:
     requests: ThreadPoolExecutor
     wire: Wire
     resumer: Resumer
+    buffers: ByteBudget
     sender: Sender
     gate: Gate
 
@@ -141,6 +153,7 @@ class Engine:
         *,
         journal: SqliteJournal,
         uploads: SqliteUploads,
+        staged: SqliteStaged,
         is_the_daemon: bool = True,
     ) -> None:
         transfer = settings.transfer
@@ -150,7 +163,7 @@ class Engine:
         self.io = Threads("io", 4)
         self.packers = Threads("pack", transfer.workers)
         self.writer = Threads("record", 1)
-        self.keeper = Threads("keep", 1)
+        self.upkeepers = Threads("upkeep", 1)
         self.notes = Threads("notes", 1)
         self.notebook = Notebook(uploads, self.notes, time.time)
         self.copiers = Threads("copy", 2)
@@ -158,11 +171,24 @@ class Engine:
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
+        self._journal = journal
         self.ledger = IndexedLedger(open_ledger(settings), _index(settings))
+        self.spool = Spool(
+            SpoolFolder(spool_folder(settings)),
+            staged,
+            threads=self.io,
+            index_threads=self.notes,
+            wall=time.time,
+        )
+        keeper = Keeper(
+            {name: str(folder.completed) for name, folder in settings.folders.items()},
+            rename=rename_without_clobbering,
+        )
         self.mover = Finisher({name: _places(folder) for name, folder in settings.folders.items()})
         self.recorder = Recorder(
             journal=journal,
             ledger=self.ledger,
+            keeping=Keeping(keeper, self.copiers),
             mover=self.mover,
             threads=self.writer,
             clock=time.time,
@@ -190,10 +216,11 @@ class Engine:
         name = self._name_of(destination)
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self.notebook, bucket=name, asks=asks)
+        buffers = ByteBudget(memory)
         sender = Sender(
             wire,
             resumer,
-            buffers=ByteBudget(memory),
+            buffers=buffers,
             limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
         )
         gate = Gate(
@@ -205,7 +232,7 @@ class Engine:
             wall=time.time,
             jitter=random.random,
         )
-        return Line(connection, requests, wire, resumer, sender, gate)
+        return Line(connection, requests, wire, resumer, buffers, sender, gate)
 
     def _name_of(self, destination: Destination) -> str:
         """The bucket, and its store where two have buckets of one name."""
@@ -224,7 +251,8 @@ class Engine:
         """Carries files of the folder `name`."""
         settings, folder = self.settings, self.settings.folders[name]
         tools = Tools(
-            packer=self.packer,
+            # `upload` streams: the spool is the daemon's.
+            packer=self._packs(folder) if originals is Originals.AS_CONFIGURED else self.packer,
             sender=self.line(folder.destination).sender,
             recorder=self.recorder,
             rules=functools.lru_cache(maxsize=1000)(partial(rules_of, settings, name)),
@@ -246,6 +274,28 @@ class Engine:
             clock=time.monotonic,
             jitter=random.random,
         )
+
+    def _packs(self, folder: Folder) -> Packs:
+        if folder.spool == "stream":
+            return self.packer
+        return Stager(
+            self.packer,
+            self.spool,
+            buffers=self.line(folder.destination).buffers,
+            threads=self.packers,
+            keep=folder.keep_compressed,
+        )
+
+    async def recover_spool(self) -> None:
+        """Take up what a former run staged. Before the recorder recovers. Raises `LocalError`."""
+        await self.spool.recover(self._journal, self.ledger)
+
+    def remembered(
+        self, root: str, relpath: str, fingerprint: Fingerprint
+    ) -> UploadNote | Staged | None:
+        """What was begun of this very version of a file: its operation goes on."""
+        begun = self.notebook.remembered(root, relpath, fingerprint)
+        return begun or self.spool.remembered(root, relpath, fingerprint)
 
     def sweepers(self) -> list[Sweeper]:
         """One for each destination."""
@@ -276,12 +326,19 @@ class Engine:
         return Upkeep(
             indexer=indexer(self.settings),
             pack=open_ledger(self.settings).pack_rotated,
-            threads=self.keeper,
+            threads=self.upkeepers,
             clock=time.monotonic,
         )
 
     def close(self) -> None:
-        for threads in (self.io, self.packers, self.copiers, self.writer, self.notes):
+        for threads in (
+            self.io,
+            self.packers,
+            self.writer,
+            self.notes,
+            self.copiers,
+            self.upkeepers,
+        ):
             threads.close()
         for _, line in self.lines:
             line.requests.shutdown(wait=True, cancel_futures=True)
@@ -296,8 +353,8 @@ async def engine(settings: Settings, *, uploads: bool = False) -> AsyncIterator[
     allocator.share_one_heap()
     path = settings.state_dir / "state.db"
     is_new = not path.exists()
-    with SqliteJournal(path) as journal, SqliteUploads(path) as notes:
-        made = Engine(settings, journal=journal, uploads=notes, is_the_daemon=not uploads)
+    with SqliteJournal(path) as journal, SqliteUploads(path) as notes, SqliteStaged(path) as staged:
+        made = Engine(settings, journal=journal, uploads=notes, staged=staged, is_the_daemon=not uploads)
         try:
             await made.notebook.load(is_new=is_new)
             yield made

@@ -11,7 +11,7 @@ import structlog
 from hotfolder.activity import Waiting
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import Fingerprint, Job, UploadNote
+from hotfolder.core.records import Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search, Stays
@@ -26,8 +26,8 @@ class FolderPlan:
     """What the intake of one folder follows.
 
     `patience`: how often a file may change or be busy before it is left for good (`once`); None
-    waits without end. `remembered`: the upload that was begun of (inbox, path, fingerprint), whose
-    operation goes on.
+    waits without end. `remembered`: what was begun of (inbox, path, fingerprint), whose operation
+    goes on.
     """
 
     name: str
@@ -36,7 +36,7 @@ class FolderPlan:
     batch: str
     grouping: Grouping
     patience: int | None = None
-    remembered: Callable[[str, str, Fingerprint], UploadNote | None] = lambda *_: None
+    remembered: Callable[[str, str, Fingerprint], UploadNote | Staged | None] = lambda *_: None
 
 
 class Intake:

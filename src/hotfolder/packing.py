@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from hotfolder.core.ports import Archive, Body, Codec, Original, PackedSegment
 from hotfolder.core.records import Digests, Job
@@ -45,11 +45,43 @@ class _Sent:
     size: int = 0
 
 
-class Packed:
-    """An open original on its way through the packer. Use as an async context manager.
+class Packed(Protocol):
+    """A file on its way into the store: its packed stream, and what is known of its original.
 
-    `chunks()` may be called again to read the file anew; `digests` are those of the last full pass.
+    `window`: how many segments may be in the making at once. `chunks()` may be called again for the
+    same stream anew. `staged_at`: the packed file that is to be kept, or None. Use as an async context
+    manager.
     """
+
+    job: Job
+    form: Format
+    size: int
+    owner: int
+    mtime_ns: int
+    window: int
+    staged_at: str | None
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def final_digests(self) -> Digests:
+        """The digests of a stream that was read to its end."""
+        ...
+
+    async def hash_original(self) -> bytes:
+        """The original's SHA-256, before the packed stream is read."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[Body]:
+        """The packed stream in order. Raises `SourceChanged` unless one whole version was read."""
+        ...
+
+
+class Streamed:
+    """`Packed`, made of an open original while it is sent; `digests` are those of the last full pass."""
 
     def __init__(
         self,
@@ -67,6 +99,7 @@ class Packed:
         self.owner = original.owner
         self.mtime_ns = original.mtime_ns
         self.window = 1
+        self.staged_at: str | None = None
         self.digests: Digests | None = None
         self._original = original
         self._threads = threads
@@ -82,6 +115,10 @@ class Packed:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the original."""
         self._original.close()
 
     def final_digests(self) -> Digests:
@@ -91,7 +128,7 @@ class Packed:
         return self.digests
 
     async def hash_original(self) -> bytes:
-        """The original's SHA-256 from a pass of its own, for formats that cannot carry it inside."""
+        """A pass of its own, for formats that cannot carry it inside."""
         hashing = hashlib.sha256()
         offset = 0
         for span in spans(self.size, self._segment):
@@ -100,7 +137,6 @@ class Packed:
         return hashing.digest()
 
     async def chunks(self) -> AsyncGenerator[Body]:
-        """The packed stream in order. Raises `SourceChanged` unless one whole version was read."""
         self.digests = None
         if self.size <= self._segment:
             whole, self.digests = await self._threads.run(self._pack_whole)
@@ -186,15 +222,44 @@ class Packed:
         return [piece for piece in pieces if piece] or [b""]
 
 
+class Packs(Protocol):
+    """Opens originals for their way into the store, and hears when a flight is over."""
+
+    async def open(
+        self,
+        job: Job,
+        form: Format,
+        on_read: Callable[[int], None],
+        on_stage: Callable[[str], None],
+    ) -> Packed:
+        """Open `job`'s file. `on_read` hears of every run of original bytes taken in."""
+        ...
+
+    async def leave(self, job: Job, *, over: bool) -> None:
+        """The flight has ended. `over`: so has the operation, durably, and nothing of it is needed."""
+        ...
+
+
 class Packer:
-    """Opens originals for packing. `opener` is blocking and raises `core.errors`."""
+    """`Packs` without a temporary copy. `opener` is blocking and raises `core.errors`."""
 
     def __init__(self, *, opener: Callable[[Job], Original], threads: Threads, segment: int) -> None:
         self._opener = opener
         self._threads = threads
-        self._segment = segment
+        self.segment = segment
 
-    async def open(self, job: Job, form: Format, on_read: Callable[[int], None]) -> Packed:
-        """Open `job`'s file. `on_read` hears of every run of original bytes taken in."""
+    async def open(
+        self,
+        job: Job,
+        form: Format,
+        on_read: Callable[[int], None],
+        on_stage: Callable[[str], None] = lambda _: None,
+    ) -> Streamed:
+        on_stage("opening")
         original = await self._threads.run(self._opener, job)
-        return Packed(job, original, form, threads=self._threads, segment=self._segment, on_read=on_read)
+        return Streamed(
+            job, original, form, threads=self._threads, segment=self.segment, on_read=on_read
+        )
+
+    async def leave(self, job: Job, *, over: bool) -> None:
+        """Nothing stays behind a stream."""

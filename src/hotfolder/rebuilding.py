@@ -14,7 +14,7 @@ from hotfolder.catching_up import CatchUp, kept_chore, lost_chore
 from hotfolder.core.records import PassedOver
 from hotfolder.core.routing import is_aside
 from hotfolder.engine import Engine, Originals, grouping_of, new_operation_id
-from hotfolder.keeping import Keeping
+from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.unrecorded import Outputs, Unrecorded
 
@@ -25,14 +25,14 @@ class Memory:
     def __init__(self, made: Engine, kept: SqliteKept, chores: SqliteChores, threads: Threads) -> None:
         self._made, self._kept, self._chores, self._threads = made, kept, chores, threads
 
-    def keeping(self, name: str) -> Keeping | None:
+    def staying(self, name: str) -> Staying | None:
         """What stays in the inbox of the folder `name`; None where originals do not stay."""
         folder = self._made.settings.folders[name]
         if folder.on_complete != "leave":
             return None
-        return Keeping(self._kept, self._threads, folder=name, inbox=str(folder.inbox))
+        return Staying(self._kept, self._threads, folder=name, inbox=str(folder.inbox))
 
-    def catch_up(self, name: str, keeping: Keeping | None, batch: str) -> CatchUp:
+    def catch_up(self, name: str, staying: Staying | None, batch: str) -> CatchUp:
         """What has to be done for the folder `name` before its first file."""
         made, folder = self._made, self._made.settings.folders[name]
         return CatchUp(
@@ -43,7 +43,7 @@ class Memory:
             made.ledger,
             made.mover,
             partial(walk, str(folder.inbox), "", _is_not_aside),
-            keeping,
+            staying,
             self._unrecorded(name, batch) if folder.on_complete == "move" else None,
         )
 

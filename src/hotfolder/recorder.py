@@ -10,7 +10,7 @@ only once that is durable the original goes.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,8 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import Journal, Ledger, Mover
 from hotfolder.core.records import JournalRow
-from hotfolder.core.recovery import RemoveAndRecord
+from hotfolder.core.recovery import Record, RemoveAndRecord
+from hotfolder.keeping import Keeping
 from hotfolder.restart import Restart
 from hotfolder.threads import Threads
 
@@ -49,9 +50,16 @@ class Recorder:
         clock: Callable[[], float],
         mine: Callable[[JournalRow], bool] = lambda _: True,
         copiers: Threads | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
-        """`copiers`: threads that copy to other file systems, so that batches go on meanwhile."""
-        self._commit = Commit(journal=journal, ledger=ledger, mover=mover, clock=clock)
+        """`copiers`: threads that copy to other file systems, so that batches go on meanwhile.
+
+        `keeping`: where packed files may be kept.
+        """
+        self._commit = Commit(
+            journal=journal, ledger=ledger, mover=mover, clock=clock, keeps=keeping is not None
+        )
+        self._keeping = keeping
         self._threads = threads
         self._ready: list[Ending] = []
         self._arrived = asyncio.Event()
@@ -123,6 +131,8 @@ class Recorder:
         """Let `run` end once all that is ready is written."""
         self._closing = True
         self._carrier.stop()
+        if self._keeping is not None:
+            self._keeping.stop()
         self._arrived.set()
 
     def _settle(self, batch: Iterable[Ending]) -> list[Ending]:
@@ -138,9 +148,9 @@ class Recorder:
             elif ending.step is Step.DECIDED and ending.done.cancelled():
                 pass  # nobody waits and nothing was promised yet: the file is delivered anew
             elif ending.step is Step.COPYING:
-                copy = asyncio.create_task(self._copy(ending))
-                self._copies.add(copy)
-                copy.add_done_callback(self._copies.discard)
+                self._begin(self._copy(ending))
+            elif ending.step is Step.KEEPING and self._keeping is not None:
+                self._begin(self._keep_packed(ending, self._keeping))
             else:
                 waiting.append(ending)
         return waiting
@@ -162,6 +172,26 @@ class Recorder:
             self._doubtful.discard(ending)
         self._ready.append(ending)
         self._arrived.set()
+
+    async def _keep_packed(self, ending: Ending, keeping: Keeping) -> None:
+        """Keep the packed file, and hand the operation back to the batches."""
+        try:
+            ending.kept_at = await keeping.keep(ending.row, ending.moved_to, ending.on_wait)
+        except Stopped:
+            return  # the row is in the journal: the next start goes on
+        except LocalError as error:
+            ending.step, ending.trouble = Step.DONE, error
+            self._doubtful.add(ending)
+        else:
+            ending.step = Step.KEPT
+            self._doubtful.discard(ending)
+        self._ready.append(ending)
+        self._arrived.set()
+
+    def _begin(self, copy: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(copy)
+        self._copies.add(task)
+        task.add_done_callback(self._copies.discard)
 
     def _report(self, trouble: LocalError, waiting: list[Ending]) -> None:
         if self.trouble is None:
@@ -189,6 +219,8 @@ class Recorder:
             ending = Ending(step.row, done, lambda _: None, step=Step.JOURNALED)
             if isinstance(step, RemoveAndRecord):
                 ending.step, ending.moved_to = Step.MOVED, step.moved_to
+            elif isinstance(step, Record):
+                ending.step, ending.moved_to = Step.DONE, step.moved_to
             self._ready.append(ending)
             self._arrived.set()
         return finished.rows

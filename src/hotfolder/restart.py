@@ -1,7 +1,7 @@
 """What a former run decided and did not finish: `core.recovery` plans it, this acts it out."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,10 @@ class Finished:
     unfinished: list[Step]
 
 
+class _TakesTime(Exception):
+    """A copy is to be made: `Recorder.run` does it."""
+
+
 class Restart:
     """Finishes journal rows. What cannot be told yet (its volume is not mounted) is in `put_off`."""
 
@@ -70,7 +74,7 @@ class Restart:
         # its lines and moves before they are. (`find` told the mover what to sync.) And a line behind a
         # page that a power cut took must not count as recorded: the next append cuts it.
         self._ledger.repair()
-        recorded_ids = self._recorded_ids({row.operation_id for row, _ in facts})
+        recorded_ids = recorded_operations(self._ledger, {row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
         unfinished: list[Step] = []
         steps = plan(facts, recorded_ids)
@@ -80,8 +84,8 @@ class Restart:
             for step in some:
                 try:
                     entry = self._act(step)
-                except AnotherFileSystem:
-                    unfinished.append(step)  # a copy takes its time: `Recorder.run` makes it
+                except (_TakesTime, AnotherFileSystem):
+                    unfinished.append(_worded(step))
                 except LocalError as error:
                     log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
                     unfinished.append(step)
@@ -116,14 +120,15 @@ class Restart:
                 return None
             case Record(row, moved_to, lost):
                 self._clear(row)
-                entry = recorded(row, moved_to, self._clock())
-                if lost and entry["error_message"] is None:
-                    entry["error_message"] = _LOST
-                return entry
-            case MoveAndRecord(row) if row.copy is not None:
-                raise AnotherFileSystem("its copy is to be moved, and then the original removed")
+                if row.keeps_packed:
+                    raise _TakesTime
+                return recorded(_told(row) if lost else row, moved_to, self._clock())
+            case MoveAndRecord(row) if row.copy is not None or row.keeps_packed:
+                raise _TakesTime
             case MoveAndRecord(row):
                 return self._unless_changed(row, self._mover.move)
+            case RemoveAndRecord(row) if row.keeps_packed:
+                raise _TakesTime
             case RemoveAndRecord(row, moved_to):
                 return self._unless_changed(row, partial(self._remove, moved_to))
 
@@ -153,13 +158,25 @@ class Restart:
             log.info("recovery.forgotten", file=row.relpath, reason=str(error))
             return None
 
-    def _recorded_ids(self, wanted: set[str]) -> frozenset[str]:
-        """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.
 
-        Well before, because the clock may have been set back since the ids were made.
-        """
-        begun = _begun(min(wanted)) - _CLOCK_SET_BACK
-        return self._ledger.recorded(wanted, since=timestamp(max(0.0, begun)))
+def _worded(step: Step) -> Step:
+    """The step with a row that tells all that its line has to."""
+    return replace(step, row=_told(step.row)) if isinstance(step, Record) and step.lost else step
+
+
+def _told(row: JournalRow) -> JournalRow:
+    """`row` with a line that says that its original was taken away."""
+    message = row.entry["error_message"] or _LOST
+    return replace(row, entry={**row.entry, "error_message": message})
+
+
+def recorded_operations(ledger: Ledger, wanted: set[str]) -> frozenset[str]:
+    """Which of the ids have a ledger line. UUIDv7: a line from well before them ends the search.
+
+    Well before, because the clock may have been set back since the ids were made.
+    """
+    begun = _begun(min(wanted)) - _CLOCK_SET_BACK
+    return ledger.recorded(wanted, since=timestamp(max(0.0, begun)))
 
 
 def _begun(operation_id: str) -> float:

@@ -10,14 +10,14 @@ import pytest
 
 from hotfolder.core import jsonline
 from tests.support.box import Box
-from tests.support.steps import BY_NAME, STEPS, Step, found
+from tests.support.steps import BY_NAME, SPOOL_STEPS, STEPS, Step, found
 from tests.support.victim import DidNotDieError, Victim, storm
 
 #: What every run tries; `make torture` kills at all of them, several times.
 SHORT = ("part noted", "journaled", "renamed", "ledger torn", "row forgotten")
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+@pytest.mark.parametrize("step", [*STEPS, *SPOOL_STEPS], ids=lambda step: step.name)
 def test_every_step_names_a_function_of_the_product(step: Step) -> None:
     assert callable(found(step)[2])
     assert BY_NAME[step.name] is step

@@ -556,7 +556,7 @@ async def test_a_file_whose_parts_are_too_large_for_the_memory_is_rejected_with_
     sender = works.tools(memory=enough).sender
     packer = works.tools().packer
     async with await packer.open(
-        job_at(works.folders.inbox, "huge.bin"), form("tar.gz"), lambda _: None
+        job_at(works.folders.inbox, "huge.bin"), form("tar.gz"), lambda _: None, lambda _: None
     ) as packed:
         sender._plan(packed)  # what the hint says is true
 

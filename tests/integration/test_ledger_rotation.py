@@ -108,6 +108,8 @@ def test_the_first_line_behind_a_packed_file_goes_on_with_its_chain(
     with pytest.raises(LocalError, match="cannot unpack") as caught:
         FileLedger(path).append([entry(6)])
     assert "from a copy" in caught.value.hint
+    with pytest.raises(LocalError, match="cannot unpack"):
+        FileLedger(path).repair()
 
 
 # -- crashes -------------------------------------------------------------------------------------

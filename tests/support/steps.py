@@ -38,6 +38,10 @@ def _with_forgotten(_: Any, __: Any, *, forget: Any = ()) -> bool:
     return bool(forget)
 
 
+def _with_ids(_: Any, operation_ids: Any) -> bool:
+    return bool(operation_ids)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """Kill at the n-th call of `function` ("module:Class.method") for which `counts` is true.
@@ -61,13 +65,14 @@ _JOURNAL = "hotfolder.adapters.state.journal:SqliteJournal"
 _LEDGER = "hotfolder.adapters.ledger:FileLedger"
 _RESTART = "hotfolder.restart:Restart"
 _UPLOADS = "hotfolder.adapters.state.uploads:SqliteUploads"
+_SPOOL = "hotfolder.adapters.spool"
 _WIRE = "hotfolder.wire:Wire"
 B, A, HALF, IN = When.BEFORE, When.AFTER, When.HALFWAY, When.IN
 
 STEPS = (
     Step("found", "hotfolder.intake:Intake._job", A),
     Step("opened", "hotfolder.packing:Packer.open", A),
-    Step("packed", "hotfolder.packing:Packed._pack_whole", A),
+    Step("packed", "hotfolder.packing:Streamed._pack_whole", A),
     Step("put about to be sent", f"{_WIRE}.put", B),
     Step("put on the wire", f"{_WIRE}.put", IN),
     Step("put answered", f"{_WIRE}.put", A),
@@ -111,7 +116,18 @@ STEPS = (
 )
 #: What the inbox holds, and where a former process was killed, for the steps of what comes after a kill.
 FORMER = {"restart": ("small", "journaled"), "resume": ("large", "part noted")}
-BY_NAME = {step.name: step for step in STEPS}
+#: With `spool = "disk"`; the last two with `keep_compressed` as well.
+SPOOL_STEPS = (
+    Step("spool: room reserved", f"{_SPOOL}.files:MakingFile._reserve", A),
+    Step("spool: written", f"{_SPOOL}.files:MakingFile.write", A),
+    Step("spool: named", "hotfolder.durable:put_in_place", A),
+    Step("spool: noted", "hotfolder.adapters.state.staged:SqliteStaged.note", A),
+    Step("spool: before it is cleared", f"{_SPOOL}.files:SpoolFolder.discard", B, counts=_with_ids),
+    Step("spool: cleared", f"{_SPOOL}.files:SpoolFolder.discard", A, counts=_with_ids),
+    Step("spool: before it is kept", f"{_SPOOL}.keeping:Keeper.keep", B),
+    Step("spool: kept", f"{_SPOOL}.keeping:Keeper.keep", A),
+)
+BY_NAME = {step.name: step for step in (*STEPS, *SPOOL_STEPS)}
 
 
 def found(step: Step) -> tuple[Any, str, Callable[..., Any]]:

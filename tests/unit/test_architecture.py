@@ -62,6 +62,8 @@ NAMES = {
     "adapters/finishing/copying.py": "removes its own unfinished copies",
     "adapters/finishing/finisher.py": "removes unfinished copies of killed runs",
     "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",
+    "adapters/spool/files.py": "clears packed files, which can be made again",
+    "adapters/spool/keeping.py": "moves packed files out of the spool",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",
 }

@@ -20,6 +20,7 @@ from hotfolder.core.checkup import (
     inbox_finding,
     output_finding,
     space_finding,
+    spool_finding,
     state_finding,
     verdict,
 )
@@ -30,6 +31,7 @@ from hotfolder.core.limits_checkup import (
     queue_finding,
     watches_finding,
 )
+from hotfolder.core.room import RESERVE
 
 INBOX = Place("/srv/in box", True, readable=True, writable=True, device=1, mount=7)
 DONE = Place("/srv/completed", True, readable=True, writable=True, device=1, mount=7)
@@ -114,6 +116,18 @@ def test_instances_queue_and_open_files() -> None:
 )
 def test_free_space(space: Space, expected: State) -> None:
     assert space_finding("state_dir.space", "/var", space).state is expected
+
+
+def test_the_spool_tells_its_place_and_what_fits() -> None:
+    plenty = spool_finding("folders.box.spool", "/state/spool", Space(10**12, 10**11), kept=False)
+    assert plenty.state is State.OK
+    assert "/state/spool" in plenty.what
+    assert plenty.numbers["room_bytes"] == 10**11 - RESERVE
+    scarce = spool_finding("folders.box.spool", "/state/spool", Space(10**12, 10**6), kept=False)
+    assert (scarce.state, scarce.numbers["room_bytes"]) == (State.WARNING, 0)
+    assert "are compressed while they are sent" in scarce.fix
+    kept = spool_finding("folders.box.spool", "/state/spool", Space(10**12, 10**6), kept=True)
+    assert kept.fix.endswith("larger files wait")
 
 
 def test_an_inbox_must_be_there_readable_and_writable() -> None:

@@ -328,3 +328,9 @@ def test_a_folder_may_have_a_destination_of_its_own(tmp_path: Path) -> None:
 
 def test_a_missing_bucket_is_told_once(tmp_path: Path) -> None:
     assert complaint(tmp_path, MINIMAL.replace("bucket = 'b'", "")).count("is missing") == 1
+
+
+def test_what_is_kept_must_be_on_disk_first(tmp_path: Path) -> None:
+    assert 'set spool = "disk"' in complaint(tmp_path, MINIMAL + "keep_compressed = true\n")
+    text = MINIMAL + "spool = 'disk'\n[defaults]\nkeep_compressed = true\n"
+    assert loaded(tmp_path, text).folders["media"].keep_compressed

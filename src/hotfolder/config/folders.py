@@ -78,6 +78,11 @@ class FolderKeys(RouteKeys):
     """How completed/ is laid out: tree (as the inbox), flat (names only), dated (tree below a date)."""
     file_attempts: Annotated[int, Field(ge=1)] = 5
     """Tries for a file that fails by its own fault, before it goes to failed/."""
+    spool: Literal["stream", "disk"] = "stream"
+    """stream: compressed while it is sent. disk: compressed once into the state folder and sent from
+    there, so that no retry compresses again; for slow links and high levels. Not for `none`."""
+    keep_compressed: bool = False
+    """With spool = "disk": the compressed file goes to completed/ beside its original at the end."""
 
 
 class Folder(FolderKeys):
@@ -101,6 +106,12 @@ class Folder(FolderKeys):
                 raise ValueError(f"{name} ({path}) and inbox ({self.inbox}) must not lie in each other")
         if self.completed == self.failed:
             raise ValueError(f"completed and failed are both {self.completed}; give each its own folder")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_is_spooled(self) -> Self:
+        if self.keep_compressed and self.spool != "disk":
+            raise ValueError('keep_compressed needs the compressed file on disk: set spool = "disk"')
         return self
 
     @model_validator(mode="after")

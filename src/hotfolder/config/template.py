@@ -45,6 +45,8 @@ bucket = "my-bucket"                   # must exist
 # tags = { keep = "10y" }              # else as in [destination]
 # on_complete = "move"                # move | delete | leave the original in the inbox
 # completed_layout = "tree"            # tree | flat | dated
+# spool = "stream"                     # disk: compress once into the state folder, for slow links
+# keep_compressed = false              # with spool = "disk": keep it in completed/, beside the original
 # file_attempts = 5                    # tries for a file that fails by its own fault
 
 [folders.media]                        # one table for each watched folder

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hotfolder.core.room import RESERVE
+
 _FULL, _SCARCE, _SCARCE_SHARE = 100_000_000, 1_000_000_000, 0.05  # bytes, and of the whole
 _FEWEST_INODES = 1000
 #: Reasons that no permission cures, in the words of the system.
@@ -163,6 +165,18 @@ def space_finding(name: str, path: str, space: Space) -> Finding:
         fix = "free space before it runs out; completed/ grows with every file"
         return Finding(name, State.WARNING, f"only {left}", fix, command, numbers)
     return Finding(name, State.OK, left, numbers=numbers)
+
+
+def spool_finding(name: str, path: str, space: Space, *, kept: bool) -> Finding:
+    """How large a file may be that is packed into the spool `path`. `kept`: packed files are kept."""
+    room = max(0, space.free - RESERVE)
+    what = f"compressed files stand in {path} until they are proven; {as_size(room)} are free for them"
+    numbers: dict[str, float | None] = {"free_bytes": space.free, "room_bytes": room}
+    if room < _SCARCE:
+        larger = "wait" if kept else "are compressed while they are sent"
+        fix = f"free space on the file system of the state folder: larger files {larger}"
+        return Finding(name, State.WARNING, what, fix, (f"df -h {shlex.quote(path)}",), numbers)
+    return Finding(name, State.OK, what, numbers=numbers)
 
 
 # -- a folder --------------------------------------------------------------------------------------

@@ -143,18 +143,25 @@ def finished(
     return done
 
 
-def recorded(row: JournalRow, moved_to: str | None, now: float) -> dict[str, Any]:
-    """The ledger line of an operation whose original now is at `moved_to` (None: left, or gone)."""
+def recorded(
+    row: JournalRow, moved_to: str | None, now: float, *, kept_at: str | None = None
+) -> dict[str, Any]:
+    """The ledger line of an operation whose original now is at `moved_to` (None: left, or gone).
+
+    `kept_at`: where its packed file is now, if one is kept.
+    """
     entry = row.entry
     failed = row.disposition is Disposition.FAILED
     key = entry["s3_object_key"]
     stored = f"s3://{entry['s3_bucket']}/{key}" if key and not failed else None
-    return finished(
+    done = finished(
         entry,
         completed_at=now,
         result_path=moved_to if failed else stored,
         completed_dir_path=None if failed else moved_to,
     )
+    done["compressed_file_path"] = kept_at
+    return done
 
 
 def _checksum(sha256: bytes | None) -> str | None:

@@ -15,9 +15,11 @@ from hotfolder.core.records import (
     PartReceipt,
     Receipt,
     SentPart,
+    Staged,
     UploadNote,
 )
 from hotfolder.core.recovery import Found
+from hotfolder.core.room import Disk
 
 Body = bytes | memoryview
 
@@ -331,6 +333,87 @@ class Chores(Protocol):
 
     def finish(self, name: str) -> None:
         """It is done, durably."""
+        ...
+
+
+class StagedIndex(Protocol):
+    """Which packed files stand in the spool. Blocking; one owner at a time."""
+
+    def all(self) -> list[Staged]: ...
+
+    def note(self, staged: Staged) -> None:
+        """Durable when it returns. A row of a known operation id is replaced."""
+        ...
+
+    def forget(self, operation_ids: Iterable[str]) -> None:
+        """A power cut may bring them back. Unknown ids are fine."""
+        ...
+
+
+class Making(Protocol):
+    """A packed file in the making. Blocking; used by one thread at a time. Errors are `LocalError`.
+
+    `is_reserved`: the file system has set aside the bytes that were asked for.
+    """
+
+    is_reserved: bool
+
+    def write(self, chunk: Body) -> None: ...
+
+    def finish(self) -> None:
+        """Whole and under its name, durable when it returns."""
+        ...
+
+    def abandon(self) -> None:
+        """Close it and take away what is not finished. Raises nothing."""
+        ...
+
+
+class Reading(Protocol):
+    """A staged file, open. Blocking; used by one thread at a time."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes; raises `VerificationFailed` if the disk does not give them."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SpoolFiles(Protocol):
+    """The files of the spool, named by operation. Blocking. Errors are `LocalError`."""
+
+    def disk(self) -> Disk: ...
+
+    def make(self, operation_id: str, size: int) -> Making:
+        """Begin a file of at most `size` bytes, in place of what stands under its name."""
+        ...
+
+    def open(self, operation_id: str, size: int) -> Reading | None:
+        """The finished file, or None where there is none of exactly `size` bytes."""
+        ...
+
+    def discard(self, operation_ids: Iterable[str]) -> None:
+        """Take files away, unfinished ones too; absent ones are fine."""
+        ...
+
+    def operation_ids(self) -> set[str]:
+        """Whose files there are, unfinished ones too. Names that are not ours are passed over."""
+        ...
+
+    def place(self, operation_id: str) -> str:
+        """The absolute path of a finished file."""
+        ...
+
+
+class Keeper(Protocol):
+    """Moves packed files that are kept to completed/. Blocking and safe in any thread."""
+
+    def keep(self, row: JournalRow, moved_to: str | None, progress: Callable[[int], None]) -> str | None:
+        """See to it that the row's packed file stands beside its original, which is at `moved_to` now.
+
+        Durable when it returns where it is; None where it is lost. May be called again after a crash.
+        `progress` hears of bytes that are copied, and may raise to end that. Raises `LocalError`.
+        """
         ...
 
 

@@ -190,6 +190,24 @@ class SentPart:
     receipt: PartReceipt
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A packed file that stands whole in the spool: of which original it was made, and how.
+
+    `relpath` is relative to `root`. `recipe` names all that its bytes depend on beside the original.
+    `made_at` is the job's, in seconds since the epoch.
+    """
+
+    operation_id: str
+    folder: str
+    root: str
+    relpath: str
+    fingerprint: Fingerprint
+    made_at: float
+    recipe: str
+    digests: Digests
+
+
 class Verification(StrEnum):
     """Which proof shows that the store holds our bytes, strongest first."""
 
@@ -256,3 +274,8 @@ class JournalRow:
     def removes_source(self) -> bool:
         """Whether the original has to be removed from the inbox, as no rename takes it away."""
         return self.copy is not None or self.disposition is Disposition.DELETE
+
+    @property
+    def keeps_packed(self) -> bool:
+        """Whether its packed file, which stands in the spool, is to be kept."""
+        return self.entry.get("compressed_file_path") is not None

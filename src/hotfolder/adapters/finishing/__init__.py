@@ -5,6 +5,6 @@
 """
 
 from hotfolder.adapters.finishing.finisher import Finisher, Places
-from hotfolder.adapters.finishing.renaming import rehearse
+from hotfolder.adapters.finishing.renaming import rehearse, rename_without_clobbering
 
-__all__ = ["Finisher", "Places", "rehearse"]
+__all__ = ["Finisher", "Places", "rehearse", "rename_without_clobbering"]

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -80,14 +81,9 @@ class FileLedger:
         bodies = [(entry.get("operation_id"), _body(entry)) for entry in entries]
         if not bodies:
             return
-        try:
+        with self._told_as("append to"):
             while not self._try_append(bodies):
                 pass  # it was full: there is a new one now
-        except (gzip.BadGzipFile, *UNPACKING) as error:
-            message = f"cannot unpack the file before {self.path}: {error}"
-            raise LocalError(message, hint=_HINT) from error
-        except OSError as error:
-            raise durable.local_error("append to the ledger", self.path, error) from error
         self._look_back.in_doubt = False
 
     def repair(self) -> None:
@@ -96,7 +92,7 @@ class FileLedger:
         What was rotated is durable: it was fsynced before its rename. An absent file is fine. Raises
         `LocalError`.
         """
-        try:
+        with self._told_as("repair"):
             if self.path.exists():
                 descriptor = self._open_locked()
                 try:
@@ -104,8 +100,6 @@ class FileLedger:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-        except OSError as error:
-            raise durable.local_error("repair the ledger", self.path, error) from error
         durable.sync_directory(self.path.parent)
 
     def newest_first(self, holding: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
@@ -176,6 +170,16 @@ class FileLedger:
         except OSError as error:
             raise durable.local_error("pack the ledger", self.path, error) from error
         return count
+
+    @contextmanager
+    def _told_as(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (gzip.BadGzipFile, *UNPACKING) as error:
+            message = f"cannot unpack the file before {self.path}: {error}"
+            raise LocalError(message, hint=_HINT) from error
+        except OSError as error:
+            raise durable.local_error(f"{doing} the ledger", self.path, error) from error
 
     # -- appending -------------------------------------------------------------------------------
 

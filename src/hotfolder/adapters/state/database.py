@@ -107,6 +107,21 @@ _TABLES = (
         lines    INTEGER NOT NULL
     ) STRICT
     """,
+    """
+    CREATE TABLE IF NOT EXISTS staged (
+        operation_id    TEXT PRIMARY KEY,
+        folder          TEXT NOT NULL,
+        root            BLOB NOT NULL,
+        relpath         BLOB NOT NULL,
+        fingerprint     TEXT NOT NULL,
+        made_at         REAL NOT NULL,
+        recipe          TEXT NOT NULL,
+        original_size   INTEGER NOT NULL,
+        original_sha256 BLOB NOT NULL,
+        packed_size     INTEGER NOT NULL,
+        packed_sha256   BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 DELETING_IS_SAFE = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hotfolder import keeping
+from hotfolder import staying
 from hotfolder.core.entries import finished
-from hotfolder.keeping import Keeping
+from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from tests.support.memory_kept import MemoryKept
 from tests.support.memory_ledger import MemoryLedger
@@ -23,7 +23,7 @@ class World:
         self.inbox, self.kept, self.threads = inbox, MemoryKept(), Threads("kept", 1)
         inbox.mkdir()
         self._lines = 0
-        self.keeping = Keeping(self.kept, self.threads, folder="media", inbox=str(inbox))
+        self.staying = Staying(self.kept, self.threads, folder="media", inbox=str(inbox))
 
     def drop(self, *names: str) -> None:
         for name in names:
@@ -52,19 +52,19 @@ def world(tmp_path: Path) -> Iterator[World]:
 async def test_what_is_gone_is_forgotten_some_at_a_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "_BATCH", 2)
-    monkeypatch.setattr(keeping, "_LOOKED_AT", 4)
+    monkeypatch.setattr(staying, "_BATCH", 2)
+    monkeypatch.setattr(staying, "_LOOKED_AT", 4)
     names = [f"reels/{number}" for number in range(6)]
     world.drop(*names)
     world.keep(*names)
     for name in ("reels/0", "reels/3", "reels/5"):
         (world.inbox / name).unlink()
-    await world.keeping.tidy()
+    await world.staying.tidy()
     assert world.names() == ["reels/1", "reels/2", "reels/4", "reels/5"]
-    await world.keeping.tidy()
+    await world.staying.tidy()
     assert world.names() == ["reels/1", "reels/2", "reels/4"]
     (world.inbox / "reels/1").unlink()
-    await world.keeping.tidy()
+    await world.staying.tidy()
     assert world.names() == ["reels/2", "reels/4"]
 
 
@@ -73,17 +73,17 @@ async def test_an_inbox_without_its_volume_makes_nobody_forget(world: World) -> 
     world.keep("a")
     world.inbox.rename(world.inbox.with_name("volume"))
     world.inbox.symlink_to("/proc")  # another device
-    await world.keeping.tidy()
+    await world.staying.tidy()
     assert world.names() == ["a"]
     world.inbox.unlink()
-    await world.keeping.tidy()
+    await world.staying.tidy()
     assert world.names() == ["a"]
 
 
 async def test_what_stands_as_it_was_delivered_is_known_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "_BATCH", 2)
+    monkeypatch.setattr(staying, "_BATCH", 2)
     names = ["same", "touched", "grown", "gone", "failed", "reels/\udcff", "twice"]
     world.drop(*names)
     ledger = MemoryLedger()
@@ -95,7 +95,7 @@ async def test_what_stands_as_it_was_delivered_is_known_again(
     os.utime(world.inbox / "touched", ns=(5, 5))
     (world.inbox / "grown").write_bytes(b"data and more")
     (world.inbox / "gone").unlink()
-    await world.keeping.rebuild(ledger)
+    await world.staying.rebuild(ledger)
     assert world.names() == ["reels/\udcff", "same", "twice"]
     seen = [(name, fingerprint_at(world.inbox / name)) for name in world.names()]
-    assert await world.keeping.delivered(seen) == set(world.names())
+    assert await world.staying.delivered(seen) == set(world.names())

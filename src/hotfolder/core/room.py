@@ -1,0 +1,40 @@
+"""Whether a packed file of a certain size fits into the spool. Pure: numbers in, a verdict out."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+#: Bytes that the spool leaves to the ledger, the journal and everybody else on its file system.
+RESERVE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system: bytes that this user may still write, and bytes in all."""
+
+    free: int
+    size: int
+
+
+class Room(Enum):
+    """GRANTED: it fits beside all that was granted before. WAIT: not now, but others will make room.
+
+    NONE: not now, and nobody that is on its way would make room. NEVER: the disk is too small.
+    """
+
+    GRANTED = auto()
+    WAIT = auto()
+    NONE = auto()
+    NEVER = auto()
+
+
+def room_for(size: int, disk: Disk, *, promised: int, others: bool, reserve: int = RESERVE) -> Room:
+    """Whether `size` bytes fit.
+
+    `promised`: bytes that were granted and are not yet taken from `disk.free`. `others`: some file in
+    flight holds bytes of the spool, and gives them back when it has landed.
+    """
+    if size + reserve > disk.size:
+        return Room.NEVER
+    if size + promised + reserve <= disk.free:
+        return Room.GRANTED
+    return Room.WAIT if others else Room.NONE
