@@ -141,6 +141,7 @@ class Activity:
         self.hold: str | None = None
         self.paused: Paused | None = None
         self.last_scan: float | None = None
+        self.kept = 0  # delivered files that stay in their inboxes
         self.phase = "starting"
         self.last_progress = time.monotonic()
         self._pace = Pace(self.last_progress)
@@ -273,6 +274,7 @@ class Activity:
                 "count": len(left),
                 "first": [{"path": path, "why": why} for path, why in islice(left.items(), _MOST_LEFT)],
             },
+            "kept": self.kept,
             "put_off": {
                 "count": len(put_off),
                 "first": [asdict(put) for put in put_off[:_MOST_LEFT]],

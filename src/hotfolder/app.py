@@ -64,14 +64,16 @@ def prepare_state(settings: Settings) -> None:
     mounts.require_local(settings.state_dir)
 
 
-def prepare_outputs(name: str, folder: Folder) -> None:
+def prepare_outputs(name: str, folder: Folder, *, for_upload: bool = False) -> None:
     """Make completed/ and failed/ where missing. Raises `ConfigError`.
 
     Only beside an inbox that is there: all three may stand on a volume that is yet to be mounted.
+    `for_upload`: of `upload --move`, which moves whatever `on_complete` says.
     """
     if not folder.inbox.is_dir():
         return
-    for place in (folder.completed, folder.failed):
+    moves = folder.on_complete == "move" or folder.keep_compressed or for_upload
+    for place in (folder.completed, folder.failed) if moves else (folder.failed,):
         try:
             durable.make_directory(place)
         except OSError as error:
@@ -79,11 +81,6 @@ def prepare_outputs(name: str, folder: Folder) -> None:
                 f"folder {name!r}: cannot make {place}: {error.strerror}",
                 hint="make it by hand, or let the user that runs hotfolder write there",
             ) from error
-        if folder.inbox.stat().st_dev != place.stat().st_dev:
-            raise ConfigError(
-                f"folder {name!r}: {place} is on another file system than {folder.inbox}",
-                hint="put both on one file system: moving between two is not supported yet",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,7 @@ async def upload(
         )
     folder = settings.folders[name]
     if request.move:
-        prepare_outputs(name, folder)
+        prepare_outputs(name, folder, for_upload=True)
     ignored = ignore_filter((*folder.ignore, *request.exclude), request.include or folder.include)
     task = asyncio.current_task()
     if task is not None:  # as Ctrl-C does: requests are cut; the same command goes on with large files
@@ -140,10 +137,11 @@ async def upload(
             threads=made.io,
             most_flights=MOST_FLIGHTS,
             wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
-            device=os.stat(folder.completed).st_dev if request.move else None,
         )
         try:
-            trouble = await shot.deliver(
+            await made.recorder.recovered()  # or the same file could be delivered beside itself
+            trouble: HotfolderError | None = made.recorder.trouble
+            trouble = trouble or await shot.deliver(
                 _files_of(request.paths, ignored, _own_places(settings, request))
             )
         finally:

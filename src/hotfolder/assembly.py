@@ -18,12 +18,18 @@ from hotfolder.finding import Search
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.intake import FolderPlan, Intake
+from hotfolder.rebuilding import Memory
 
 _ONCE_PATIENCE = 3
 
 
 def parts_of(
-    made: Engine, called_off: Mapping[str, CallOffs], *, once: bool, notifier: Notifier
+    made: Engine,
+    known: Memory,
+    called_off: Mapping[str, CallOffs],
+    *,
+    once: bool,
+    notifier: Notifier,
 ) -> Parts:
     """`called_off`: of each folder, what somebody asked not to deliver."""
     settings = made.settings
@@ -52,12 +58,16 @@ def parts_of(
             remembered=made.remembered,
             called_off=called_off[name],
         )
+        staying = known.staying(name)
         intake = Intake(
             plan,
             courier=made.courier(name),
             gate=made.line(folder.destination).gate,
             threads=made.io,
             wake=wake.set,
+            is_finishing=partial(made.recorder.is_finishing, name),
+            stays=staying,
+            catch_up=known.catch_up(name, staying, batch),
         )
         folders.append(
             Watched(

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -108,3 +109,22 @@ def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerpri
                 raise error from error.__cause__
             looks.append((relpath, error))
     return looks
+
+
+def is_open_for_writing(descriptor: int) -> bool:
+    """Whether any program has this file, open for reading here, open for writing.
+
+    A read lease is refused as long as a writer exists, and is given back at once. False where leases
+    do not work: other owners without CAP_LEASE, network mounts. Raises OSError. SIGIO, which a
+    conflicting open would send, is ignored by `engine`.
+    """
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            return True
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}:
+            return False
+        raise
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False

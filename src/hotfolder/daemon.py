@@ -101,6 +101,7 @@ class Daemon:
         while not self._stop.is_set():
             if parts.clock() >= self._next_visit:
                 await self._visit_inboxes()
+            self._pass_freed()
             most = parts.most_flights // len(parts.inboxes.folders) or 1
             for folder in parts.inboxes.present():
                 folder.pass_hints()
@@ -121,9 +122,18 @@ class Daemon:
         """`once` ends when all is done, or when nothing can be done (the caller sees why)."""
         if self.parts.recorder.trouble is not None:
             return True
+        if self.parts.recorder.is_busy:
+            return False
         if not all(sweeper.is_idle() for sweeper in self.parts.sweepers):
             return False
         return all(folder.intake.is_at_its_end() for folder in self.parts.inboxes.present())
+
+    def _pass_freed(self) -> None:
+        """What a former run proved and somebody changed since is delivered anew."""
+        for name, relpath in self.parts.recorder.take_freed():
+            for folder in self.parts.inboxes.folders:
+                if folder.intake.plan.name == name:
+                    folder.intake.hint(relpath, is_directory=False)
 
     async def _rest(self) -> None:
         """Sleep until something happens, or may."""

@@ -89,7 +89,8 @@ def _folder(
         yield _spool(f"{name}.spool", spool, kept=folder.keep_compressed)
     inbox = machine.place(str(folder.inbox))
     yield checkup.inbox_finding(f"{name}.inbox", inbox, user=user)
-    for role, path in (("completed", str(folder.completed)), ("failed", str(folder.failed))):
+    roles = [("completed", str(folder.completed))] if folder.on_complete == "move" else []
+    for role, path in (*roles, ("failed", str(folder.failed))):
         found = machine.place(path)
         can_try = found.is_there and found.writable
         trouble = _trouble(partial(rehearse, path)) if can_try else ""

@@ -64,11 +64,32 @@ MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them fu
 
 
 class Originals(Enum):
-    """What becomes of originals: the daemon moves them, `upload` leaves them or moves what is proven."""
+    """What becomes of originals.
 
-    MOVE = auto()
+    The daemon does as the folder says, `upload` leaves them or moves what is proven. What stands in
+    completed/ already is recorded in place.
+    """
+
+    AS_CONFIGURED = auto()
     MOVE_PROVEN = auto()
     STAY = auto()
+    IN_PLACE = auto()
+
+
+_ON_COMPLETE = {
+    "move": Disposition.COMPLETED,
+    "delete": Disposition.DELETE,
+    "leave": Disposition.KEEP,
+}
+_ON_SUCCESS = {
+    Originals.MOVE_PROVEN: Disposition.COMPLETED,
+    Originals.STAY: Disposition.LEAVE,
+    Originals.IN_PLACE: Disposition.IN_PLACE,
+}
+_ON_FAILURE = {
+    Originals.AS_CONFIGURED: Disposition.FAILED,
+    Originals.IN_PLACE: Disposition.IN_PLACE,
+}
 
 
 def new_operation_id() -> str:
@@ -154,15 +175,15 @@ class Engine:
         self.writer = Threads("record", 1)
         self.upkeepers = Threads("upkeep", 1)
         self.notes = Threads("notes", 1)
-        self.copiers = Threads("copy", 2)
         self.notebook = Notebook(uploads, self.notes, time.time)
         self._call_offs = call_offs
+        self.copiers = Threads("copy", 2)
         self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
         self._journal = journal
-        self._ledger = IndexedLedger(open_ledger(settings), _index(settings))
+        self.ledger = IndexedLedger(open_ledger(settings), _index(settings))
         self.spool = Spool(
             SpoolFolder(spool_folder(settings)),
             staged,
@@ -174,13 +195,15 @@ class Engine:
             {name: str(folder.completed) for name, folder in settings.folders.items()},
             rename=rename_without_clobbering,
         )
+        self.mover = Finisher({name: _places(folder) for name, folder in settings.folders.items()})
         self.recorder = Recorder(
             journal=journal,
-            ledger=self._ledger,
+            ledger=self.ledger,
             keeping=Keeping(keeper, self.copiers),
-            mover=Finisher({name: _places(folder) for name, folder in settings.folders.items()}),
+            mover=self.mover,
             threads=self.writer,
             clock=time.time,
+            copiers=self.copiers,
             mine=partial(_is_the_daemons if is_the_daemon else _is_an_uploads, upload_lock(settings)),
         )
 
@@ -230,14 +253,17 @@ class Engine:
         return f"{destination.bucket} at {destination.endpoint_url or destination.region}"
 
     def courier(
-        self, name: str, *, originals: Originals = Originals.MOVE, command: tuple[str, ...] | None = None
+        self,
+        name: str,
+        *,
+        originals: Originals = Originals.AS_CONFIGURED,
+        command: tuple[str, ...] | None = None,
     ) -> Courier:
         """Carries files of the folder `name`."""
         settings, folder = self.settings, self.settings.folders[name]
-        stays = originals is Originals.STAY
         tools = Tools(
             # `upload` streams: the spool is the daemon's.
-            packer=self._packs(folder) if originals is Originals.MOVE else self.packer,
+            packer=self._packs(folder) if originals is Originals.AS_CONFIGURED else self.packer,
             sender=self.line(folder.destination).sender,
             recorder=self.recorder,
             rules=functools.lru_cache(maxsize=1000)(partial(rules_of, settings, name)),
@@ -248,8 +274,8 @@ class Engine:
             host=self.host,
             clock=time.time,
             user_name=source.user_name,
-            on_success=Disposition.LEAVE if stays else Disposition.COMPLETED,
-            on_failure=Disposition.LEAVE if originals is not Originals.MOVE else Disposition.FAILED,
+            on_success=_ON_SUCCESS.get(originals, _ON_COMPLETE[folder.on_complete]),
+            on_failure=_ON_FAILURE.get(originals, Disposition.LEAVE),
             command_args=command,
         )
         return Courier(
@@ -273,7 +299,7 @@ class Engine:
 
     async def recover_spool(self) -> None:
         """Take up what a former run staged. Before the recorder recovers. Raises `LocalError`."""
-        await self.spool.recover(self._journal, self._ledger)
+        await self.spool.recover(self._journal, self.ledger)
 
     def remembered(
         self, root: str, relpath: str, fingerprint: Fingerprint

@@ -6,9 +6,10 @@ that mark. Whatever a hint or a crash loses, the next scan finds.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import structlog
 
@@ -42,6 +43,15 @@ class Search:
     wall: Callable[[], float]  # since the epoch
 
 
+class Stays(Protocol):
+    """Knows delivered files that stay in the inbox; `count` of them."""
+
+    count: int
+
+    async def delivered(self, seen: Sequence[tuple[str, Fingerprint]]) -> set[str]: ...
+    async def tidy(self) -> None: ...
+
+
 class Finder:
     """Knows the files that are not whole yet. Owned by the event loop.
 
@@ -58,8 +68,11 @@ class Finder:
         news: Callable[[str, Fingerprint | None], bool],
         has_room: Callable[[], bool],
         wake: Callable[[], None],
+        stays: Stays | None = None,
     ) -> None:
+        """`stays` knows the files that were delivered and stay in the inbox."""
         self._search = search
+        self._stays = stays
         self._threads = threads
         self._claimed, self._news, self._has_room, self._wake = claimed, news, has_room, wake
         self.tracker = SettleTracker(search.settle)
@@ -141,6 +154,10 @@ class Finder:
             moments.append(self._walks[0][0])
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
+    def kept(self) -> int:
+        """How many delivered files stay, as of the last walk."""
+        return self._stays.count if self._stays is not None else 0
+
     def is_empty(self) -> bool:
         """Whether nothing is left to look at, and no walk is due."""
         looking = self._hinted or self._resting or len(self.tracker)
@@ -167,6 +184,8 @@ class Finder:
                     self._room.clear()
                     await self._room.wait()
             self._forget_gone(start, passed_over)
+            if self._stays is not None and not start:
+                await self._stays.tidy()
         except (OSError, LocalError) as error:
             # The folder itself: the daemon sees that it is gone and says so; the next walk tries again.
             log.warning("scan.failed", path=f"{search.inbox}/{start}", reason=str(error))
@@ -219,8 +238,11 @@ class Finder:
         if not paths:
             return
         begun = self._search.clock()
+        # A file that ends its flight while we ask may be kept just behind our question.
+        busy = set(filter(self._claimed, paths)) if self._stays is not None else set()
         try:
             looks = await self._threads.run(look_at_all, self._search.inbox, paths)
+            stays = await self._delivered(looks)
         except LocalError:
             self._hinted.update(paths)  # what was due would never be due again
             raise
@@ -231,5 +253,12 @@ class Finder:
         for path, seen in looks:
             if isinstance(seen, LocalError):
                 self.tracker.observe(path, None, begun)  # the next scan looks again
-            elif not self._claimed(path) or self._news(path, seen):
+            elif path in stays:
+                self.tracker.observe(path, None, begun)
+            elif not (path in busy or self._claimed(path)) or self._news(path, seen):
                 self.tracker.observe(path, seen, begun, ended)
+
+    async def _delivered(self, looks: list[tuple[str, Fingerprint | LocalError | None]]) -> set[str]:
+        """Which of these were delivered as they are, and stay."""
+        seen = [(path, there) for path, there in looks if isinstance(there, Fingerprint)]
+        return await self._stays.delivered(seen) if self._stays is not None and seen else set()

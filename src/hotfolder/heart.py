@@ -78,6 +78,7 @@ class Heart:
         activity.phase = self._phase()
         walks = [folder.intake.finder.last_walk for folder in self._inboxes.folders]
         activity.last_scan = max((walk for walk in walks if walk is not None), default=None)
+        activity.kept = sum(folder.intake.finder.kept() for folder in self._inboxes.folders)
         return self._told()
 
     def left(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
-from hotfolder.finding import WINDOW, Finder, Search
+from hotfolder.finding import WINDOW, Finder, Search, Stays
 from hotfolder.gate import Gate
 from hotfolder.threads import Threads
 
@@ -60,8 +60,16 @@ class Intake:
         gate: Gate,
         threads: Threads,
         wake: Callable[[], None],
+        is_finishing: Callable[[str], bool] = lambda _: False,
+        stays: Stays | None = None,
+        catch_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`is_finishing(path)`: a former run proved the file and it is about to leave the inbox.
+
+        `catch_up` comes before the first turn. Raises `LocalError`, which holds the folder.
+        """
         self.plan = plan
+        self._is_finishing = is_finishing
         self.inbox = plan.search.inbox
         self._courier, self._gate, self._wake, self._threads = courier, gate, wake, threads
         self._clock, self._wall = plan.search.clock, plan.search.wall
@@ -72,7 +80,10 @@ class Intake:
             news=self._is_news,
             has_room=self._has_room,
             wake=wake,
+            stays=stays,
         )
+        self._catch_up = catch_up
+        self._catching_up: asyncio.Task[None] | None = None
         self._ready: OrderedDict[str, Job] = OrderedDict()
         self._deferred: dict[str, tuple[Job, Deferred]] = {}
         self._flying: dict[str, _Flight] = {}
@@ -105,6 +116,8 @@ class Intake:
         if self.hold is not None:
             log.info("folder.resumed", folder=self.plan.name)
             self.hold = None
+        if not self._is_caught_up(now):
+            return
         try:
             settled = await self.finder.turn()
             await self._review()
@@ -123,8 +136,28 @@ class Intake:
             job = self._ready.pop(first)
             self._flying[first] = _Flight(job, asyncio.create_task(self._carry(job)))
 
+    def _is_caught_up(self, now: float) -> bool:
+        """Whether what comes before the first turn is done; begins it."""
+        if self._catch_up is None:
+            return True
+        if self._catching_up is None:
+            self._catching_up = asyncio.ensure_future(self._catch_up())
+            self._catching_up.add_done_callback(lambda _: self._wake())
+        if not self._catching_up.done():
+            return False
+        task, self._catching_up = self._catching_up, None
+        try:
+            task.result()
+        except LocalError as error:
+            self._hold_folder(error, now + 1.0)
+            return False
+        self._catch_up = None
+        return True
+
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
+        if self._catching_up is not None and not self._catching_up.done():
+            return math.inf
         put_off = min((d.until for _, d in self._deferred.values()), default=float("inf"))
         return max(self._held_until, min(put_off, self.finder.next_turn()))
 
@@ -174,6 +207,9 @@ class Intake:
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
         await self.finder.stop()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            await asyncio.gather(self._catching_up, return_exceptions=True)
         flights = {flight.task for flight in self._flying.values()}
         if not flights:
             return
@@ -262,6 +298,7 @@ class Intake:
             or relpath in self._deferred
             or relpath in self.left
             or relpath in self.called_off
+            or self._is_finishing(relpath)
         )
 
     def _is_news(self, relpath: str, seen: Fingerprint | None) -> bool:

@@ -21,7 +21,7 @@ _RESTLESS_WAIT = 1.0  # seconds
 class OneShot:
     """Carries a stream of files, `most_flights` at a time. `left`: path -> why it was not delivered.
 
-    `wall` fixes {timestamp} and {date}. `device`: where originals that are moved must lie.
+    `wall` fixes {timestamp} and {date}.
     """
 
     def __init__(
@@ -35,7 +35,6 @@ class OneShot:
         threads: Threads,
         most_flights: int,
         wall: Callable[[], float],
-        device: int | None = None,
     ) -> None:
         self._courier = courier
         self._folder, self._grouping, self._batch = grouping.folder, grouping, batch
@@ -43,7 +42,6 @@ class OneShot:
         self._remembered = remembered
         self._threads = threads
         self._wall = wall
-        self._device = device
         self._free = asyncio.Semaphore(most_flights)
         self._trouble: HotfolderError | None = None
         self.left: dict[str, str] = {}
@@ -95,12 +93,6 @@ class OneShot:
             if job is None:
                 self.left[path] = (
                     "there is no such file, or it is a link or a device: name a regular file"
-                )
-                return
-            if self._device not in {None, job.fingerprint.device}:
-                self.left[path] = (
-                    "it is on another file system than completed/: moving between two is not "
-                    "supported yet; upload it without --move"
                 )
                 return
             ending = await self._courier.carry(replace(job, attempt=attempt))

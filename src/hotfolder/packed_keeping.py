@@ -8,16 +8,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hotfolder.core.errors import HotfolderError
+from hotfolder.carrier import Stopped
 from hotfolder.core.ports import Keeper
 from hotfolder.core.records import JournalRow
 from hotfolder.threads import Threads
 
 _TELL_EVERY = 1.0  # seconds
-
-
-class Stopped(HotfolderError):
-    """The daemon ends: the next start does it."""
 
 
 @dataclass(slots=True)

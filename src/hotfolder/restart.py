@@ -1,16 +1,25 @@
 """What a former run decided and did not finish: `core.recovery` plans it, this acts it out."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
 
 from hotfolder.core.entries import recorded, timestamp
-from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.ports import Journal, Ledger, Mover
 from hotfolder.core.records import JournalRow
-from hotfolder.core.recovery import Forget, Found, MoveAndRecord, Record, plan
+from hotfolder.core.recovery import (
+    Forget,
+    Found,
+    MoveAndRecord,
+    Record,
+    RemoveAndRecord,
+    Step,
+    plan,
+)
 
 log = structlog.get_logger()
 
@@ -24,14 +33,14 @@ _LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How many journal rows there were, and those that `Recorder.run` goes on with.
-
-    `unmoved`: their target refuses. `unkept`: moved, but to copy their packed files may take long.
-    """
+    """How many journal rows there were, and the steps that take their time, or are refused for now."""
 
     rows: int
-    unmoved: list[JournalRow]
-    unkept: list[Record] = field(default_factory=list)
+    unfinished: list[Step]
+
+
+class _TakesTime(Exception):
+    """A copy is to be made: `Recorder.run` does it."""
 
 
 class Restart:
@@ -67,32 +76,28 @@ class Restart:
         self._ledger.repair()
         recorded_ids = recorded_operations(self._ledger, {row.operation_id for row, _ in facts})
         entries: list[dict[str, Any]] = []
-        unmoved: list[JournalRow] = []
-        unkept: list[Record] = []
-        for step in plan(facts, recorded_ids):
-            if isinstance(step, Record) and step.row.keeps_packed:
-                row = _told(step.row) if step.lost else step.row
-                unkept.append(replace(step, row=row))
-                continue
-            if isinstance(step, MoveAndRecord) and step.row.keeps_packed:
-                unmoved.append(step.row)
-                continue
-            try:
-                entry = self._act(step)
-            except LocalError as error:
-                log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
-                unmoved.append(step.row)
-                continue
-            if entry is not None:
-                entries.append(entry)
-        self._mover.sync()
+        unfinished: list[Step] = []
+        steps = plan(facts, recorded_ids)
+        # What was moved must be durable before the original's other name goes.
+        removals = [step for step in steps if isinstance(step, RemoveAndRecord)]
+        for some in ([step for step in steps if step not in removals], removals):
+            for step in some:
+                try:
+                    entry = self._act(step)
+                except (_TakesTime, AnotherFileSystem):
+                    unfinished.append(_worded(step))
+                except LocalError as error:
+                    log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
+                    unfinished.append(step)
+                else:
+                    entries += [entry] if entry is not None else []
+            self._mover.sync()
         if entries:
             self._ledger.append(entries)
-        waiting = [*unmoved, *(step.row for step in unkept)]
-        done = {row.operation_id for row, _ in facts} - {row.operation_id for row in waiting}
+        done = {row.operation_id for row, _ in facts} - {step.row.operation_id for step in unfinished}
         self._journal.commit([], forget=done)
         log.info("recovery.done", rows=len(rows), recorded=len(entries))
-        return Finished(len(rows), unmoved, unkept)
+        return Finished(len(rows), unfinished)
 
     def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
         """What stands on disk for each row of which that can be told; the others are put off."""
@@ -107,19 +112,56 @@ class Restart:
         self.put_off = frozenset(put_off)
         return facts
 
-    def _act(self, step: Forget | Record | MoveAndRecord) -> dict[str, Any] | None:
+    def _act(self, step: Step) -> dict[str, Any] | None:
         match step:
             case Forget(row, reason):
+                self._clear(row)
                 log.info("recovery.forgotten", file=row.relpath, reason=reason)
                 return None
             case Record(row, moved_to, lost):
+                self._clear(row)
+                if row.keeps_packed:
+                    raise _TakesTime
                 return recorded(_told(row) if lost else row, moved_to, self._clock())
+            case MoveAndRecord(row) if row.copy is not None or row.keeps_packed:
+                raise _TakesTime
             case MoveAndRecord(row):
-                try:
-                    return recorded(row, self._mover.move(row), self._clock())
-                except SourceChanged as error:
-                    log.info("recovery.forgotten", file=row.relpath, reason=str(error))
-                    return None
+                return self._unless_changed(row, self._mover.move)
+            case RemoveAndRecord(row) if row.keeps_packed:
+                raise _TakesTime
+            case RemoveAndRecord(row, moved_to):
+                return self._unless_changed(row, partial(self._remove, moved_to))
+
+    def _clear(self, row: JournalRow) -> None:
+        """Remove what a copy left; that it cannot be is no reason to leave the row unfinished."""
+        try:
+            self._mover.clear(row)
+        except LocalError as error:
+            log.warning("recovery.leftover", file=row.relpath, reason=error.sentence)
+
+    def _remove(self, moved_to: str | None, row: JournalRow) -> str | None:
+        try:
+            self._mover.remove(row)
+        except SourceChanged:
+            if moved_to is None:
+                raise
+            # What was proven stands in its place; what came since is delivered anew.
+        return moved_to
+
+    def _unless_changed(
+        self, row: JournalRow, act: Callable[[JournalRow], str | None]
+    ) -> dict[str, Any] | None:
+        try:
+            return recorded(row, act(row), self._clock())
+        except SourceChanged as error:
+            self._clear(row)
+            log.info("recovery.forgotten", file=row.relpath, reason=str(error))
+            return None
+
+
+def _worded(step: Step) -> Step:
+    """The step with a row that tells all that its line has to."""
+    return replace(step, row=_told(step.row)) if isinstance(step, Record) and step.lost else step
 
 
 def _told(row: JournalRow) -> JournalRow:

@@ -15,7 +15,7 @@ import structlog
 
 from hotfolder.adapters import source
 from hotfolder.adapters.control import ControlServer
-from hotfolder.adapters.finishing import put_back
+from hotfolder.adapters.finishing import hand_back
 from hotfolder.adapters.lock import StateLock
 from hotfolder.adapters.s3 import S3Connection
 from hotfolder.adapters.systemd import Notifier
@@ -32,6 +32,7 @@ from hotfolder.engine import (
     new_activity,
     open_ledger,
 )
+from hotfolder.rebuilding import memory
 from hotfolder.retrying import Retried, Retrying, Roots
 
 log = structlog.get_logger()
@@ -170,10 +171,12 @@ class Service:
 
     async def _one_life(self) -> RunSummary:
         settings = self._settings
-        async with engine(settings, activity=self._activity) as made:
+        async with AsyncExitStack() as stack:
+            made = await stack.enter_async_context(engine(settings, activity=self._activity))
             await made.recover_spool()
+            known = stack.enter_context(memory(made))
             called_off = await made.called_off()
-            parts = parts_of(made, called_off, once=self._once, notifier=self._notifier)
+            parts = parts_of(made, known, called_off, once=self._once, notifier=self._notifier)
             daemon = self._daemon = Daemon(parts, once=self._once, on_ready=self._is_ready)
             if self._stopping:
                 daemon.stop()
@@ -259,7 +262,7 @@ def retry(settings: Settings, request: Request) -> list[Retried]:
     roots = {
         name: Roots(str(folder.inbox), str(folder.failed)) for name, folder in settings.folders.items()
     }
-    return Retrying(open_ledger(settings).newest_first, put_back, roots).run(request)
+    return Retrying(open_ledger(settings).newest_first, hand_back, roots).run(request)
 
 
 def _heard(done: "asyncio.Future[Mapping[str, Any]]") -> None:

@@ -1,7 +1,5 @@
 """Moving originals: nothing is clobbered, and only what was read is moved."""
 
-import ctypes
-import errno
 import os
 import resource
 import shutil
@@ -11,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters import finishing
 from hotfolder.beneath import fingerprint_of
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition
 from hotfolder.core.routing import clash_name
-from tests.support.folders import Folders, MeddledFinisher
+from tests.support.folders import Folders, MeddledFinisher, old_file_system
 from tests.support.samples import fingerprint_at
-
-OTHER_DISK = Path("/dev/shm")  # noqa: S108 - the one second file system that Linux always has
 
 
 @pytest.fixture
@@ -112,25 +107,14 @@ def test_where_even_the_clash_name_is_taken_the_file_stays(folders: Folders) -> 
     assert (folders.inbox / "clip.mp4").read_bytes() == b"data"
 
 
-def test_without_renameat2_a_hard_link_does_not_clobber_either(folders: Folders, tmp_path: Path) -> None:
-    class OldFileSystem:
-        """As the kernel answers where a file system knows no RENAME_NOREPLACE."""
-
-        def renameat2(self, *_: object) -> int:
-            ctypes.set_errno(errno.EINVAL)
-            return -1
-
+def test_without_renameat2_a_hard_link_does_not_clobber_either(folders: Folders) -> None:
     (folders.completed / "clip.mp4").write_bytes(b"of yesterday")
     folders.drop("clip.mp4", b"of today")
     folders.drop("free.mp4", b"free")
     row = folders.proven("clip.mp4")
-    real = finishing._libc
-    finishing._libc = OldFileSystem()  # type: ignore[assignment]
-    try:
+    with old_file_system():
         folders.finisher().move(folders.proven("free.mp4"))
         moved_to = folders.finisher().move(row)
-    finally:
-        finishing._libc = real
     assert folders.files() == {
         "completed/clip.mp4": b"of yesterday",
         "completed/free.mp4": b"free",
@@ -312,23 +296,6 @@ def test_a_place_that_is_blocked_twice_is_trouble_of_the_disk(folders: Folders) 
     with pytest.raises(LocalError):
         folders.finisher().move(folders.proven("reels/clip.mp4"))
     assert (folders.inbox / "reels/clip.mp4").exists()
-
-
-@pytest.mark.skipif(not OTHER_DISK.is_dir(), reason="needs a second file system")
-def test_a_target_on_another_file_system_is_refused_and_named(folders: Folders) -> None:
-    elsewhere = OTHER_DISK / f"hotfolder-test-{os.getpid()}"
-    elsewhere.mkdir()
-    try:
-        if elsewhere.stat().st_dev == folders.inbox.stat().st_dev:
-            pytest.skip("it is the same file system")
-        folders.drop("clip.mp4")
-        places = replace(folders.places, completed=str(elsewhere))
-        with pytest.raises(LocalError, match="cannot move") as caught:
-            finishing.Finisher({"media": places}).move(folders.proven("clip.mp4"))
-        assert "file system of the inbox" in caught.value.hint
-        assert folders.files() == {"inbox/clip.mp4": b"data"}
-    finally:
-        shutil.rmtree(elsewhere)
 
 
 @pytest.mark.parametrize("side", ["inbox", "completed"])

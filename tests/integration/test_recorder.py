@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+import hashlib
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,11 +20,11 @@ from hotfolder.adapters.ledger import FileLedger, verify_chain
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.entries import recorded
 from hotfolder.core.errors import DiskFull, LocalError, SourceChanged
-from hotfolder.core.records import Disposition, JournalRow
+from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.routing import clash_name
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
-from tests.support.folders import Folders, MeddledFinisher
+from tests.support.folders import Folders, MeddledFinisher, other_file_system
 from tests.support.samples import MOMENT, job, operation_id, row
 from tests.support.small_disk import small_disk
 
@@ -80,11 +82,11 @@ class SeenFinisher(Finisher):
 class Desk:
     """A recorder with all it writes to, below one folder. `steps` is what reached the disk, in order."""
 
-    def __init__(self, root: Path) -> None:
-        self.folders = Folders(root)
+    def __init__(self, root: Path, outputs: Path | None = None) -> None:
+        self.folders = Folders(root, outputs)
         self.steps: list[tuple[str, int]] = []
         self.now = MOMENT + 60.0
-        self.threads = Threads("test-record", 1)
+        self.threads, self.copiers = Threads("test-record", 1), Threads("test-copy", 1)
         self.ledger_path = root / "ledger.jsonl"
         self.journal = SeenJournal(root / "state.db", self.steps)
         self.ledger = SeenLedger(self.ledger_path, self.steps)
@@ -100,6 +102,7 @@ class Desk:
             mover=self.finisher,
             threads=self.threads,
             clock=lambda: self.now,
+            copiers=self.copiers,
         )
 
     @asynccontextmanager
@@ -119,6 +122,7 @@ class Desk:
 
     def close(self) -> None:
         self.threads.close()
+        self.copiers.close()
         self.journal.close()
 
 
@@ -648,3 +652,178 @@ async def test_without_a_journal_files_are_still_where_they_were(desk: Desk) -> 
     assert (desk.folders.inbox / "clip.mp4").exists()
     shutil.rmtree(desk.folders.inbox)
     assert operation_id(1) not in [line["operation_id"] for line in desk.lines()]
+
+
+# -- another file system, and removals ---------------------------------------------------------
+
+
+@pytest.fixture
+async def across(tmp_path: Path) -> AsyncIterator[Desk]:
+    with other_file_system(tmp_path) as elsewhere:
+        made = Desk(tmp_path, elsewhere)
+        yield made
+        made.close()
+
+
+def proven(desk: Desk, relpath: str, *, number: int = 1) -> JournalRow:
+    """A row with the checksum that the file really has."""
+    made = desk.folders.proven(relpath, number=number)
+    digest = hashlib.sha256((desk.folders.inbox / relpath).read_bytes()).hexdigest()
+    return replace(made, entry={**made.entry, "checksum_original": f"sha256:{digest}"})
+
+
+async def test_a_copy_is_journaled_before_it_gets_its_name_and_named_before_the_original_goes(
+    across: Desk,
+) -> None:
+    across.folders.drop("reels/clip.mp4")
+    async with across.at_work() as recorder:
+        line = await recorder.finish(proven(across, "reels/clip.mp4"), across.waits.append)
+    names = [name for name, _ in across.steps]
+    assert names == ["journal", "journal", "move", "sync", "sync", "ledger", "forget"]
+    assert across.waits[0] == "moving to another file system: 0%"
+    assert line["completed_dir_path"] == str(across.folders.completed / "reels/clip.mp4")
+    assert (across.folders.completed / "reels/clip.mp4").read_bytes() == b"data"
+    assert not (across.folders.inbox / "reels/clip.mp4").exists()
+
+
+async def test_a_long_copy_does_not_hold_the_batches_of_others(across: Desk) -> None:
+    across.folders.drop("slow")
+    across.folders.drop("left")
+    go_on = threading.Event()
+
+    class Slow(Finisher):
+        def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+            go_on.wait()
+            return super().copy(row, progress)
+
+    across.finisher = Slow({"media": across.folders.places})
+    async with across.at_work() as recorder:
+        slow = asyncio.create_task(recorder.finish(proven(across, "slow"), across.waits.append))
+        await until(lambda: across.waits)
+        row = replace(across.folders.proven("left", number=2), disposition=Disposition.LEAVE)
+        await recorder.finish(row, across.waits.append)
+        assert not slow.done()
+        go_on.set()
+        await slow
+    assert [line["target_name"] for line in across.lines()] == ["left", "slow"]
+
+
+async def test_a_copy_is_stopped_with_the_daemon_and_made_by_the_next(across: Desk) -> None:
+    across.folders.drop("clip.mp4")
+    row = proven(across, "clip.mp4")
+
+    class Endless(Finisher):
+        def copy(self, _: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+            while True:
+                progress(0)
+
+    across.finisher = Endless({"media": across.folders.places})
+    async with across.at_work() as recorder:
+        ending = asyncio.create_task(recorder.finish(row, across.waits.append))
+        await until(lambda: across.waits)
+    ending.cancel()
+    assert across.lines() == []
+    across.finisher = across.folders.finisher()
+    async with across.at_work() as recorder:
+        await recorder.recover()
+        assert recorder.is_finishing("media", "clip.mp4"), "no scan may take it for a new one"
+        await recorder.recovered()
+    assert [line["operation_id"] for line in across.lines()] == [row.operation_id]
+    assert (across.folders.completed / "clip.mp4").read_bytes() == b"data"
+
+
+async def test_a_copy_that_fails_again_and_again_is_one_trouble(
+    across: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    across.folders.drop("clip.mp4")
+
+    class Full(Finisher):
+        tries = 0
+
+        def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+            self.tries += 1
+            if self.tries < 4:
+                raise LocalError("full")
+            return super().copy(row, progress)
+
+    across.finisher = Full({"media": across.folders.places})
+    with capture_logs() as logs:
+        async with across.at_work() as recorder:
+            await recorder.finish(proven(across, "clip.mp4"), across.waits.append)
+            await until(lambda: recorder.trouble is None)
+    assert "proven, waiting to move" in across.waits
+    assert [entry["event"] for entry in logs] == ["recorder.held", "recorder.resumed"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_removal_that_is_refused_goes_on_as_a_removal_even_after_a_restart(
+    across: Desk, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    across.folders.drop("clip.mp4")
+
+    class Stuck(Finisher):
+        is_stuck = True
+
+        def remove(self, row: JournalRow) -> None:
+            if self.is_stuck:
+                raise LocalError("read-only")
+            super().remove(row)
+
+    stuck = across.finisher = Stuck({"media": across.folders.places})
+    async with across.at_work() as recorder:
+        ending = asyncio.create_task(recorder.finish(proven(across, "clip.mp4"), across.waits.append))
+        await until(lambda: "proven, waiting to be removed from the inbox" in across.waits)
+        if not again:
+            stuck.is_stuck = False
+            await ending
+    ending.cancel()
+    if again:
+        assert across.lines() == []
+        async with across.at_work() as recorder:
+            await recorder.recover()
+            await until(lambda: recorder.trouble is not None)
+            stuck.is_stuck = False
+            await until(lambda: not recorder.is_busy)
+    (line,) = across.lines()
+    assert line["completed_dir_path"] == str(across.folders.completed / "clip.mp4")
+    assert os.listdir(across.folders.completed) == ["clip.mp4"]
+    assert os.listdir(across.folders.inbox) == []
+
+
+async def test_what_changed_while_a_former_runs_copy_was_made_is_free_to_be_delivered(
+    across: Desk,
+) -> None:
+    path = across.folders.drop("clip.mp4")
+    across.journal.commit([proven(across, "clip.mp4")])
+
+    class Meddled(Finisher):
+        def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+            path.write_bytes(b"a new version")
+            return super().copy(row, progress)
+
+    across.finisher = Meddled({"media": across.folders.places})
+    async with across.at_work() as recorder:
+        await recorder.recover()
+        await recorder.recovered()
+        assert recorder.take_freed() == [("media", "clip.mp4")]
+        assert recorder.take_freed() == []
+    assert across.lines() == []
+    assert path.read_bytes() == b"a new version"
+    assert os.listdir(across.folders.completed) == []
+
+
+@pytest.mark.parametrize("disposition", [Disposition.DELETE, Disposition.KEEP, Disposition.IN_PLACE])
+async def test_what_does_not_move_is_recorded_where_it_is(desk: Desk, disposition: Disposition) -> None:
+    desk.folders.drop("clip.mp4")
+    row = replace(desk.folders.proven("clip.mp4"), disposition=disposition)
+    if disposition is Disposition.IN_PLACE:
+        row = replace(row, root=str(desk.folders.inbox))
+    async with desk.at_work() as recorder:
+        line = await recorder.finish(row, desk.waits.append)
+    in_place = disposition is Disposition.IN_PLACE
+    assert line["completed_dir_path"] == (str(desk.folders.inbox / "clip.mp4") if in_place else None)
+    assert line["result_path"].startswith("s3://")
+    assert os.listdir(desk.folders.inbox) == ([] if disposition is Disposition.DELETE else ["clip.mp4"])
+    assert desk.journal.rows() == []

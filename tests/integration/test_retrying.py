@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from hotfolder import durable
-from hotfolder.adapters import finishing
-from hotfolder.adapters.finishing import put_back
+from hotfolder.adapters.finishing import hand_back, returning
 from hotfolder.core.control import Command, Request
 from hotfolder.core.errors import LocalError
 from hotfolder.retrying import Retrying, Roots
@@ -53,7 +52,7 @@ class Failed:
     def retry(self, wanted: str = "", group: str = "", *, everything: bool = False) -> dict[str, str]:
         """Path -> "" or the beginning of why it was not put back."""
         roots = {"box": Roots(str(self.folders.inbox), str(self.folders.failed))}
-        retrying = Retrying(self.newest_first, put_back, roots)
+        retrying = Retrying(self.newest_first, hand_back, roots)
         done = retrying.run(Request(Command.RETRY, wanted, group, everything))
         return {Path(file.path).name: file.why or "" for file in done}
 
@@ -128,14 +127,14 @@ def test_no_link_leads_out_of_the_inbox(failed: Failed, tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
     (failed.folders.failed / "link").symlink_to(outside)
     with pytest.raises(LocalError, match="not the file"):
-        put_back(str(failed.folders.failed), "link", str(failed.folders.inbox), "l", size=0, mtime_ns=0)
+        hand_back(str(failed.folders.failed), "link", str(failed.folders.inbox), "l", size=0, mtime_ns=0)
 
 
 def test_both_folders_are_durable_before_it_counts(
     failed: Failed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    rename, sync = finishing.rename_without_clobbering, durable.sync_directory
+    rename, sync = returning.rename_without_clobbering, durable.sync_directory
 
     def noted_rename(*args: Any) -> None:
         rename(*args)
@@ -146,7 +145,7 @@ def test_both_folders_are_durable_before_it_counts(
         done.append(Path(named).name)
 
     failed.fail("a")
-    monkeypatch.setattr(finishing, "rename_without_clobbering", noted_rename)
+    monkeypatch.setattr(returning, "rename_without_clobbering", noted_rename)
     monkeypatch.setattr(durable, "sync_directory", noted_sync)
     assert failed.retry("a") == {"a": ""}
     assert done == ["rename", "inbox", "failed"]
@@ -157,6 +156,6 @@ def test_a_disk_that_refuses_is_named(failed: Failed, monkeypatch: pytest.Monkey
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     failed.fail("a")
-    monkeypatch.setattr(finishing, "rename_without_clobbering", refuse)
+    monkeypatch.setattr(returning, "rename_without_clobbering", refuse)
     assert "read-only" in failed.retry("a")["a"].lower()
     assert failed.folders.files() == {"failed/a": b"data"}

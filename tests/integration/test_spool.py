@@ -264,7 +264,7 @@ async def test_a_decided_file_is_finished_and_its_staged_file_cleared(world: Spo
     job = world.drop(SMALL)
     killed = _Killed()
     async with SpoolRun(world) as run:
-        run.recorder._ledger = killed
+        run.recorder._commit._ledger = killed
         carrying = asyncio.create_task(run.carry(job))
         await _until(lambda: killed.asked)
         carrying.cancel()

@@ -1,21 +1,62 @@
 """One watched folder on a real disk: an inbox with its outputs, and rows that end its files."""
 
-from collections.abc import Callable
+import contextlib
+import ctypes
+import errno
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hotfolder.adapters.finishing import Finisher, Places
+import pytest
+
+from hotfolder.adapters.finishing import Finisher, Places, renaming
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from tests.support.samples import job_at, row
 
+OTHER_DISK = Path("/dev/shm")  # noqa: S108 - the one second file system that Linux always has
+
+
+@contextlib.contextmanager
+def other_file_system(root: Path) -> Iterator[Path]:
+    """A new folder on another file system than `root`; skips the test where there is none."""
+    place = OTHER_DISK / f"hotfolder-test-{secrets.token_hex(8)}"
+    try:
+        place.mkdir()
+    except OSError as error:
+        pytest.skip(f"needs a second file system: {error}")
+    try:
+        if place.stat().st_dev == root.stat().st_dev:
+            pytest.skip("needs a second file system: it is the same one")
+        yield place
+    finally:
+        shutil.rmtree(place)
+
+
+class _Old:
+    def renameat2(self, *_: object) -> int:
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+
+@contextlib.contextmanager
+def old_file_system() -> Iterator[None]:
+    """As the kernel answers where a file system knows no RENAME_NOREPLACE."""
+    real = renaming._libc
+    renaming._libc = _Old()  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        renaming._libc = real
+
 
 class Folders:
-    """`inbox`, `completed` and `failed` below one root."""
+    """`inbox`, `completed` and `failed` below one root; or the last two below `outputs`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, outputs: Path | None = None) -> None:
         self.root = root
-        self.inbox, self.completed, self.failed = (
-            root / name for name in ("inbox", "completed", "failed")
-        )
+        self.inbox = root / "inbox"
+        self.completed, self.failed = ((outputs or root) / name for name in ("completed", "failed"))
         for place in (self.inbox, self.completed, self.failed):
             place.mkdir(exist_ok=True)
         self.places = Places(str(self.inbox), str(self.completed), str(self.failed))
@@ -49,9 +90,11 @@ class Folders:
 
     def files(self) -> dict[str, bytes]:
         """Everything that is a regular file, relative to the root, with its content."""
+        roots = {self.root, self.completed.parent}
         return {
-            path.relative_to(self.root).as_posix(): path.read_bytes()
-            for path in sorted(self.root.rglob("*"))
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for root in roots
+            for path in sorted(root.rglob("*"))
             if path.is_file() and not path.is_symlink()
         }
 

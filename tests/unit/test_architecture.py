@@ -26,6 +26,7 @@ NOT_PIPELINE = {
     "engine.py": "the composition root of one delivery",
     "doctor.py": "the composition root of `check`",
     "durable.py": "below the adapters",
+    "rebuilding.py": "the composition root of what outlives a lost state.db",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
     "service.py": "the composition root of the daemon",
@@ -60,7 +61,9 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 #: Who takes names away or gives new ones, and why.
 NAMES = {
     "adapters/control.py": "takes the socket of a killed daemon away, and its own",
-    "adapters/finishing.py": "moves originals: the only one that may",
+    "adapters/finishing/renaming.py": "moves and removes originals: the only adapter that may",
+    "adapters/finishing/copying.py": "removes its own unfinished copies",
+    "adapters/finishing/finisher.py": "removes unfinished copies of killed runs",
     "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",
     "adapters/spool/files.py": "clears packed files, which can be made again",
     "adapters/spool/keeping.py": "moves packed files out of the spool",
@@ -196,8 +199,8 @@ def test_only_finishing_gives_and_takes_the_names_of_files(module: str) -> None:
         return
     if module == "budget.py":
         doing.discard("remove")  # of a waiter from its queue: no file is in sight
-    if module in {"recorder.py", "restart.py"}:
-        doing.discard("move")  # the port's: asks finishing to do it
+    if module in {"commit.py", "restart.py"}:
+        doing -= {"move", "remove"}  # the port's: asks finishing to do it
     assert not doing
 
 

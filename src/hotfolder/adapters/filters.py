@@ -25,6 +25,7 @@ JUNK = (
     ".stfolder",
     ".nfs*",
     ".smbdelete*",
+    ".hotfolder-*",  # our own, for a moment: `core.routing` makes them
 )
 #: rsync writes to .NAME.XXXXXX and renames. One digit or capital at least, so that no hidden file
 #: with a six-letter word for a suffix is taken for one.

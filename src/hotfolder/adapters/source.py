@@ -1,13 +1,12 @@
 """Originals on the local file system: found by descriptor, opened without following anything."""
 
 import errno
-import fcntl
 import functools
 import os
 import pwd
 import stat
 
-from hotfolder.beneath import NOT_THERE, fingerprint_of, parent_of
+from hotfolder.beneath import NOT_THERE, fingerprint_of, is_open_for_writing, parent_of
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Job
 
@@ -114,19 +113,14 @@ def _unreadable(job: Job, doing: str, error: OSError) -> LocalError | SourceUnre
 def refuse_open_writer(descriptor: int, path: str) -> None:
     """Raise `SourceChanged` while any program has the file open for writing.
 
-    A read lease is refused as long as a writer exists, and is given back at once. Where leases do
-    not work (other owners without CAP_LEASE, network mounts) the quiet time alone decides. SIGIO,
-    which a conflicting open would send, is ignored by `app`.
+    Where leases do not work the quiet time alone decides.
     """
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        is_written = is_open_for_writing(descriptor)
     except OSError as error:
-        if error.errno == errno.EAGAIN:
-            raise SourceChanged(f"a program has {path} open for writing") from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}:
-            return
         raise LocalError(f"cannot ask for a lease on {path}: {error.strerror}") from error
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    if is_written:
+        raise SourceChanged(f"a program has {path} open for writing")
 
 
 @functools.lru_cache(maxsize=256)

@@ -96,6 +96,8 @@ def _waiting(view: View) -> Iterable[tuple[str, Text]]:
         name = nearer(waiting["oldest"], view.inboxes)
         yield "  oldest", Text(f"{name}, {ago(waiting['since'])}")
         yield "", Text(shown(waiting["why"]))
+    if kept := view.state.get("kept"):
+        yield "kept", Text(f"{kept} delivered, and stay in the inbox as on_complete says")
     if put_off["count"]:
         first = put_off["first"][0]
         again = f"attempt {first['attempt']} {ahead(first['until'])}"

@@ -4,7 +4,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -55,6 +55,8 @@ _MOST_OPERATIONS = 1_000  # that one name may have in the ledger; the newest are
 _MOST_LISTED = 20
 _LABEL = 11  # columns
 
+_STAYS = "delivered; stays in the inbox as on_complete says"
+
 Facts = list[tuple[str, str]]
 
 
@@ -94,8 +96,9 @@ def show(
     exists = None if state is None else process_exists(state)
     living = state is not None and is_living(state, now, settings.status.interval, exists=exists)
     flights = list(_in_flight(state, wanted)) if state is not None and living else []
-    waiting = list(_waiting(settings, state, wanted, living=living))
     operations = list(_recorded(settings, wanted))
+    delivered = {each.path for each in operations if _is_kept(each.as_json)}
+    waiting = list(_waiting(settings, state, wanted, delivered, living=living))
     if as_json:
         found = {"in_flight": flights, "waiting": waiting, "operations": operations}
         named = {kind: [each.as_json for each in sightings] for kind, sightings in found.items()}
@@ -141,8 +144,14 @@ def _in_flight(state: Mapping[str, Any], wanted: str) -> Iterator[Sighting]:
 
 
 def _waiting(
-    settings: Settings, state: Mapping[str, Any] | None, wanted: str, *, living: bool
+    settings: Settings,
+    state: Mapping[str, Any] | None,
+    wanted: str,
+    delivered: Collection[str],
+    *,
+    living: bool,
 ) -> Iterator[Sighting]:
+    """`delivered`: files that stand where they were dropped, just as they were delivered."""
     for folder in settings.folders.values():
         for path, odd in _in_inbox(folder, wanted):
             try:
@@ -161,6 +170,8 @@ def _waiting(
             waits = why_waiting(file, state, time.time(), living=living)
             if odd:
                 waits = Waits(odd, for_good=True)
+            elif folder.on_complete == "leave" and path in delivered:
+                waits = Waits(_STAYS, for_good=True)
             if waits is not None:
                 yield _waiting_sighting(file, waits)
 
@@ -240,6 +251,15 @@ def _original(entry: Mapping[str, Any]) -> str | None:
     if entry["status"] == "failed":
         return entry["result_path"] or str(entry["target_path"])
     return entry["completed_dir_path"] or str(entry["target_path"])
+
+
+def _is_kept(told: Mapping[str, Any]) -> bool:
+    """Whether an operation, told with `original_is`, delivered what stands where it was dropped."""
+    return (
+        told["status"] in {"success", "skipped"}
+        and told["original_at"] == told["target_path"]
+        and told["original_is"] == "there"
+    )
 
 
 def is_there(place: str, entry: Mapping[str, Any]) -> str:

@@ -71,6 +71,9 @@ class FolderKeys(RouteKeys):
     """Patterns as in .gitignore; if there are any, what matches none of them is left alone."""
     group_by: GroupBy = "top-directory"
     """What makes a group: the top directory of a file, or the folder (then its groups' extensions)."""
+    on_complete: Literal["move", "delete", "leave"] = "move"
+    """What becomes of a delivered original: move (to completed/), delete, or leave (it stays in the
+    inbox, and is delivered again only if it changes)."""
     completed_layout: Layout = "tree"
     """How completed/ is laid out: tree (as the inbox), flat (names only), dated (tree below a date)."""
     file_attempts: Annotated[int, Field(ge=1)] = 5

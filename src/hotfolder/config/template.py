@@ -43,6 +43,7 @@ bucket = "my-bucket"                   # must exist
 # level = "fast"                       # fast | balanced | small | a number
 # storage_class = "STANDARD"           # else as in [destination]
 # tags = { keep = "10y" }              # else as in [destination]
+# on_complete = "move"                # move | delete | leave the original in the inbox
 # completed_layout = "tree"            # tree | flat | dated
 # spool = "stream"                     # disk: compress once into the state folder, for slow links
 # keep_compressed = false              # with spool = "disk": keep it in completed/, beside the original

@@ -215,21 +215,7 @@ def inbox_finding(name: str, place: Place, *, user: str) -> Finding:
 
 def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user: str) -> Finding:
     """Whether originals can be moved from `inbox` to `place`. `trouble`: why a probe was not moved."""
-    path, role = place.path, name.rpartition(".")[2]
-    if inbox.is_there and place.device != inbox.device and not place.trouble:
-        return Finding(
-            name,
-            State.ERROR,
-            f"{path} is on another file system than {inbox.path}",
-            f"set `{role}` to a folder on the inbox's file system: files are moved by renaming",
-        )
-    if inbox.is_there and None not in {place.mount, inbox.mount} and place.mount != inbox.mount:
-        return Finding(
-            name,
-            State.ERROR,
-            f"{path} and {inbox.path} are one file system, mounted twice: renaming between is refused",
-            "mount their common parent (in a systemd unit: one ReadWritePaths for both)",
-        )
+    path = place.path
     why = place.trouble or trouble
     if not why and not (place.writable and (place.readable or not place.is_there)):
         why = f"the user {user} may not write in {place.maker or path}"
@@ -244,9 +230,29 @@ def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user:
             f"let the user {user} make and rename files there",
             _let_write(place, user),
         )
+    across = _why_across(place, inbox)
+    if across:
+        return Finding(
+            name,
+            State.WARNING,
+            f"{across}: every file is copied there, read back, and then removed from the inbox",
+            "put both on one file system and below one mount, where a rename does: it takes no time, "
+            "no second space and no wear",
+        )
     if not place.is_there:
         return Finding(name, State.OK, f"{path} is not there yet and will be made")
     return Finding(name, State.OK, f"files can be moved to {path}")
+
+
+def _why_across(place: Place, inbox: Place) -> str:
+    """Why no rename leads from the inbox to the place; empty if one does."""
+    if not inbox.is_there:
+        return ""
+    if place.device != inbox.device:
+        return f"{place.path} is on another file system than {inbox.path}"
+    if None not in {place.mount, inbox.mount} and place.mount != inbox.mount:
+        return f"{place.path} and {inbox.path} are one file system, mounted twice"
+    return ""
 
 
 def _let_write(place: Place, user: str) -> tuple[str, ...]:

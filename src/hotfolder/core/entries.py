@@ -81,7 +81,7 @@ def upload_entry(
         "operation_id": job.operation_id,
         "operation_type": "upload",
         "batch": job.batch,
-        "target_path": job.path,
+        "target_path": job.origin or job.path,
         "target_name": job.name,
         "started_at": timestamp(started_at),
         "completed_at": None,

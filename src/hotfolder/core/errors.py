@@ -67,6 +67,10 @@ class SourceChanged(HotfolderError):
     """The original changed, vanished or is being written: back to settling, costs no attempt."""
 
 
+class AnotherFileSystem(HotfolderError):
+    """No rename leads from the inbox to the target: the original has to be copied."""
+
+
 class SourceUnreadable(HotfolderError):
     """The disk does not give this one original now: try again, bounded."""
 

@@ -8,6 +8,7 @@ from hotfolder.core.answers import Answer
 from hotfolder.core.ledger_marks import Mark, Stretch
 from hotfolder.core.records import (
     CalledOff,
+    Fingerprint,
     JournalRow,
     ObjectDraft,
     ObjectInfo,
@@ -310,6 +311,48 @@ class PutEngine(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """Delivered files that stay in their inboxes. Blocking; one owner at a time.
+
+    The journal adds a file in one transaction with its row; a file is known as long as its fingerprint
+    is the same, whatever number its device has.
+    """
+
+    def known(self, folder: str, seen: Sequence[tuple[str, Fingerprint]]) -> set[str]:
+        """Which of these (path below the inbox, what stands there) were delivered as they are."""
+        ...
+
+    def add(self, folder: str, seen: Sequence[tuple[str, Fingerprint]]) -> None:
+        """Keep these, durably; those that are kept already stay as they are."""
+        ...
+
+    def page(self, folder: str, after: str, count: int) -> list[tuple[str, Fingerprint]]:
+        """The next `count` in the order of their paths, behind the path `after`."""
+        ...
+
+    def drop(self, folder: str, relpaths: Sequence[str]) -> None:
+        """Forget these."""
+        ...
+
+    def count(self, folder: str) -> int: ...
+
+
+class Chores(Protocol):
+    """What is to be done once for a new `state.db`. Blocking; one owner at a time."""
+
+    def begin(self, names: Sequence[str]) -> None:
+        """If nothing was ever begun, `names` are to be done."""
+        ...
+
+    def state(self, name: str) -> bool | None:
+        """True: done; False: to be done; None: never heard of."""
+        ...
+
+    def finish(self, name: str) -> None:
+        """It is done, durably."""
+        ...
+
+
 class StagedIndex(Protocol):
     """Which packed files stand in the spool. Blocking; one owner at a time."""
 
@@ -392,10 +435,38 @@ class Keeper(Protocol):
 
 
 class Mover(Protocol):
-    """Moves originals, and finds what it moved. Blocking; used by one thread at a time."""
+    """Moves and removes originals, and finds what it moved. Blocking; used by one thread at a time.
 
-    def move(self, row: JournalRow) -> str: ...
-    def sync(self) -> None: ...
+    Only `copy` may run in any thread, and beside the others. Raises `SourceChanged` and `LocalError`.
+    """
+
+    def move(self, row: JournalRow) -> str:
+        """Move the original (or its finished copy) to its target; raises `AnotherFileSystem`."""
+        ...
+
+    def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+        """Make a proven, durable copy beside the target; `progress` is told bytes and may raise.
+
+        Raises `SourceUnreadable`, too.
+        """
+        ...
+
+    def remove(self, row: JournalRow) -> None:
+        """Take the original out of the inbox."""
+        ...
+
+    def sync(self) -> None:
+        """Make all moves and removals durable."""
+        ...
+
     def find(self, row: JournalRow) -> Found:
         """What stands where; `sync` makes a move that is found durable as if it were one of ours."""
+        ...
+
+    def clear(self, row: JournalRow) -> None:
+        """Remove an unfinished copy."""
+        ...
+
+    def restore(self, folder: str, relpath: str) -> None:
+        """Give a file of the inbox that a killed run put aside its name back."""
         ...

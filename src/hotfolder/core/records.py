@@ -1,7 +1,7 @@
 """The values that travel through hotfolder. All frozen: a change makes a new value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,10 @@ class Fingerprint:
     size: int
     mtime_ns: int
     ctime_ns: int
+
+    def is_still(self, seen: "Fingerprint") -> bool:
+        """Whether `seen` is this file whatever number its device has now; rename may touch ctime."""
+        return self.survived_move(replace(seen, device=self.device))
 
     def survived_move(self, moved: "Fingerprint") -> bool:
         """Whether `moved` is this file after a rename: rename may touch ctime, and nothing else."""
@@ -56,6 +60,7 @@ class Job:
     fingerprint: Fingerprint
     made_at: float  # fixes {date} and {timestamp}; `upload --timestamp` sets it
     attempt: int = 1
+    origin: str = ""  # where it was dropped, if it stands elsewhere by now; the ledger names it
 
     @property
     def path(self) -> str:
@@ -212,11 +217,27 @@ class Verification(StrEnum):
 
 
 class Disposition(StrEnum):
-    """Where an original goes when its operation ends."""
+    """Where an original goes when its operation ends.
+
+    LEAVE: nowhere, and nothing is remembered (`upload`). KEEP: nowhere, and it is never delivered again
+    unless it changes. IN_PLACE: nowhere, as it stands in completed/ already.
+    """
 
     COMPLETED = "completed"
     FAILED = "failed"
+    DELETE = "delete"
+    KEEP = "keep"
     LEAVE = "leave"
+    IN_PLACE = "in-place"
+
+    @property
+    def moves(self) -> bool:
+        return self in {Disposition.COMPLETED, Disposition.FAILED}
+
+    @property
+    def needs_journal(self) -> bool:
+        """Whether there is anything to be made up for after a crash."""
+        return self not in {Disposition.LEAVE, Disposition.IN_PLACE}
 
 
 class Status(StrEnum):
@@ -245,7 +266,8 @@ class JournalRow:
 
     `entry` is the ledger line to be; the recorder adds where the original went and when.
     `target` is the folder-relative place in completed/ or failed/ that the move aims at. `root` is
-    what `relpath` is relative to, where that is not the folder's inbox.
+    what `relpath` is relative to, where that is not the folder's inbox. `copy` is the finished copy on
+    the target's file system, where that is not the inbox's: from then on, it is what moves.
     """
 
     operation_id: str
@@ -256,6 +278,12 @@ class JournalRow:
     target: str
     entry: Mapping[str, Any]
     root: str = ""
+    copy: Fingerprint | None = None
+
+    @property
+    def removes_source(self) -> bool:
+        """Whether the original has to be removed from the inbox, as no rename takes it away."""
+        return self.copy is not None or self.disposition is Disposition.DELETE
 
     @property
     def keeps_packed(self) -> bool:

@@ -276,3 +276,49 @@ def clash_name(name: str, operation_id: str) -> str:
     if room < 1:
         raw, tail, room = name.encode("utf-8", "surrogateescape"), "", 255 - len(tag)
     return raw[:room].decode("utf-8", "surrogateescape") + tag + tail
+
+
+_HIDDEN = ".hotfolder-"  # begins every name that we give for a moment; `adapters.filters` ignores it
+_ASIDE = re.compile(rf"{re.escape(_HIDDEN)}aside-([0-9a-f-]{{36}})-(.+)", re.DOTALL)
+
+
+def copy_name(operation_id: str) -> str:
+    """The name of a copy in its target folder until it is proven and complete."""
+    return f"{_HIDDEN}copy-{operation_id}"
+
+
+def aside_name(name: str, operation_id: str) -> str:
+    """The name in the inbox of an original that is about to be removed.
+
+    It holds the file's own name (its beginning, where 255 bytes are too few), so that a file can be
+    put back by whoever finds it.
+    """
+    raw = f"{_HIDDEN}aside-{operation_id}-{name}".encode("utf-8", "surrogateescape")
+    return raw[:255].decode("utf-8", "surrogateescape")
+
+
+def is_aside(name: str) -> bool:
+    """Whether `aside_name` made it."""
+    return _ASIDE.fullmatch(name) is not None
+
+
+def parts_of_aside(aside: str) -> tuple[str, str]:
+    """The name that a file had before it was put aside, and the operation that did it."""
+    found = _ASIDE.fullmatch(aside)
+    if found is None:
+        raise ValueError(f"{aside!r} is not put aside")
+    return found[2], found[1]
+
+
+_DATED = re.compile(r"(\d{4}/\d\d/\d\d)/(.+)", re.DOTALL)
+
+
+def origin_of(relpath: str, layout: Layout) -> tuple[str, str | None]:
+    """The inverse of `completed_place`: (what stands above it in completed/, its path in the inbox).
+
+    None where a flat layout has forgotten it.
+    """
+    if layout == "flat":
+        return "", None
+    dated = _DATED.fullmatch(relpath) if layout == "dated" else None
+    return (dated[1], dated[2]) if dated else ("", relpath)

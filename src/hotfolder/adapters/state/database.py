@@ -58,6 +58,26 @@ _TABLES = (
     ) STRICT, WITHOUT ROWID
     """,
     """
+    CREATE TABLE IF NOT EXISTS kept (
+        folder      TEXT NOT NULL,
+        relpath     BLOB NOT NULL,
+        fingerprint TEXT NOT NULL,
+        PRIMARY KEY (folder, relpath)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS chores (
+        name TEXT PRIMARY KEY,
+        done INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS copies (
+        operation_id TEXT PRIMARY KEY,
+        fingerprint  TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
     CREATE TABLE IF NOT EXISTS ledger_lines (
         sequence           INTEGER PRIMARY KEY,
         operation_id       TEXT NOT NULL UNIQUE,

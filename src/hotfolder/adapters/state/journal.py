@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from types import TracebackType
@@ -22,9 +23,12 @@ ON CONFLICT (operation_id) DO UPDATE SET
 """
 
 _ROWS = """
-SELECT operation_id, folder, relpath, fingerprint, disposition, target, entry, root
-FROM operations ORDER BY sequence
+SELECT operation_id, folder, relpath, operations.fingerprint, disposition, target, entry, root,
+    copies.fingerprint
+FROM operations LEFT JOIN copies USING (operation_id) ORDER BY sequence
 """
+
+_COPY = "INSERT OR REPLACE INTO copies (operation_id, fingerprint) VALUES (?, ?)"
 
 _FINGERPRINT = fields(Fingerprint)
 
@@ -43,13 +47,17 @@ class SqliteJournal:
         a power cut brings forgotten rows back, and their ledger lines tell that they are done.
         """
         values = [_values(row) for row in rows]
+        copies = [(row.operation_id, fingerprint_text(row.copy)) for row in rows if row.copy]
         kept = {row.operation_id for row in rows}
         forgotten = [(operation_id,) for operation_id in forget if operation_id not in kept]
         if not values and not forgotten:
             return
         with self._db.transaction(durable=bool(values)) as connection:
             connection.executemany("DELETE FROM operations WHERE operation_id = ?", forgotten)
+            connection.executemany("DELETE FROM copies WHERE operation_id = ?", forgotten)
             connection.executemany(_COMMIT, values)
+            connection.executemany(_COPY, copies)
+            _keep(connection, [row for row in rows if row.disposition is Disposition.KEEP])
 
     def rows(self) -> list[JournalRow]:
         """What a former run decided and did not finish, oldest first."""
@@ -74,6 +82,12 @@ class SqliteJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _keep(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
+    """Remember the files that stay: with the row, so that no crash leaves one without the other."""
+    values = [(row.folder, os.fsencode(row.relpath), fingerprint_text(row.fingerprint)) for row in rows]
+    connection.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", values)
 
 
 def _values(row: JournalRow) -> tuple[object, ...]:
@@ -109,6 +123,7 @@ def _row(
     target: bytes,
     entry: str,
     root: bytes,
+    copy: str | None,
 ) -> JournalRow:
     decoded: dict[str, Any] = json.loads(entry)
     return JournalRow(
@@ -120,4 +135,5 @@ def _row(
         target=os.fsdecode(target),
         entry=decoded,
         root=os.fsdecode(root),
+        copy=None if copy is None else fingerprint_from(copy),
     )

@@ -1,0 +1,374 @@
+"""Journal rows acted out: rename without clobbering, then check what moved; copy where none can.
+
+Rename comes first and the check after, because only the other way round leaves a moment in which a
+different file could be moved unseen. What should not have moved is put back, without clobbering.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from hotfolder import durable
+from hotfolder.adapters.finishing.copying import copy_proven
+from hotfolder.adapters.finishing.renaming import (
+    put_back,
+    remove_aside,
+    rename_without_clobbering,
+    set_aside,
+)
+from hotfolder.adapters.finishing.targets import candidates, refused, sync_names, target_directory
+from hotfolder.beneath import (
+    NOT_THERE,
+    device_of,
+    directory_at,
+    fingerprint_of,
+    is_open_for_writing,
+    look,
+    parent_of,
+)
+from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
+from hotfolder.core.records import Disposition, Fingerprint, JournalRow
+from hotfolder.core.recovery import Found
+from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
+
+_MOST_SURE = 10_000  # directories that are kept in mind
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The three roots of one folder, absolute."""
+
+    inbox: str
+    completed: str
+    failed: str
+
+
+class Finisher:
+    """`core.ports.Mover`. Blocking; used by one thread at a time, but for `copy`."""
+
+    def __init__(self, places: Mapping[str, Places]) -> None:
+        self._places = places
+        # (root, directory below it) whose names changed and are not synced yet
+        self._touched: set[tuple[str, str]] = set()
+        # Those that a power cut cannot take away
+        self._sure: set[tuple[str, str]] = set()
+        self._was_mounted: dict[str, bool] = {}
+
+    # -- the steps of an ending ------------------------------------------------------------------
+
+    def move(self, row: JournalRow) -> str:
+        """Move the row's original, or its copy, to its target and return where it is now.
+
+        Raises `SourceChanged` if what stands in the inbox is not what was proven (it stays, or is
+        put back), `LocalError` if the target refuses, and `AnotherFileSystem` where `copy` has to come
+        first. Durable only after `sync`; then the original of a copy is still to be removed.
+        """
+        inbox, target_root = self._roots(row)
+        with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
+            self._check_source(row, _stat(source, name))
+            if row.copy is not None:
+                _refuse_writer(source, name)
+            self._require_volume(target_root)
+            moved_as, above = (
+                self._rename_original(row, source, name, target_root)
+                if row.copy is None
+                else self._rename_copy(row, inbox, target_root)
+            )
+        self._touched |= {(inbox, os.path.dirname(row.relpath)), (target_root, above)}
+        return os.path.join(target_root, above, moved_as)
+
+    def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+        """Copy the row's original into its target folder, under a hidden name, and prove the copy.
+
+        Returns the copy's fingerprint; its bytes are durable then. `progress` is told bytes and may
+        raise to end it. May run in any thread. Raises as `move` does; nothing is left behind then.
+        """
+        inbox, target_root = self._roots(row)
+        with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
+            self._check_source(row, _stat(source, name))
+            self._require_volume(target_root)
+            original = _open(source, name)
+            try:
+                with target_directory(target_root, row.target) as (target, _, above):
+                    self._make_sure(target_root, above)
+                    return copy_proven(row, original, target, progress)
+            finally:
+                os.close(original)
+
+    def remove(self, row: JournalRow) -> None:
+        """Take the original out of the inbox: its copy is in place and durable, or it is to be deleted.
+
+        One that is gone is fine. Raises `SourceChanged` if it is not what was proven (it stays), and
+        `LocalError`. Durable only after `sync`.
+        """
+        inbox, _ = self._roots(row)
+        with self._refusals(row):
+            if not row.root and not os.path.isdir(inbox):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), inbox)
+            with contextlib.suppress(FileNotFoundError), parent_of(inbox, row.relpath) as place:
+                directory, name = place
+                aside = aside_name(name, row.operation_id)
+                if not _is_name(directory, aside):  # else a killed run came so far
+                    seen = _stat(directory, name)
+                    # A copy's owner or mode may change meanwhile; of what is deleted nothing may.
+                    if row.disposition is Disposition.DELETE or not row.fingerprint.survived_move(
+                        replace(seen, device=row.fingerprint.device)
+                    ):
+                        self._check_source(row, seen)
+                    set_aside(directory, name, aside)
+                proven = replace(row.fingerprint, device=os.fstat(directory).st_dev)
+                remove_aside(directory, aside, proven, name, clash_name(name, row.operation_id))
+        self._touched.add((inbox, os.path.dirname(row.relpath)))
+
+    def sync(self) -> None:
+        """Make every move and removal since the last call durable. Raises `LocalError`."""
+        for root, relpath in sorted(self._touched):
+            sync_names(root, relpath)
+            self._touched.discard((root, relpath))
+
+    # -- after a crash -----------------------------------------------------------------------------
+
+    def find(self, row: JournalRow) -> Found:
+        """What stands at the row's source, and where its very inode, or its copy, moved to.
+
+        A move that is found is owed to `sync`: who made it may have been killed before. A source
+        that was set aside for no reason that still holds is put back. Device numbers may
+        change with every mount; on one device the inode tells. Raises `LocalError` where nothing can
+        be said: the volume is not there, or the folder is no longer configured.
+        """
+        inbox, target_root = self._roots(row)
+        try:
+            device = os.stat(inbox).st_dev
+        except OSError as error:
+            if not row.root:
+                raise LocalError(
+                    f"cannot look into {inbox}: {error.strerror}", hint="make it, or mount it"
+                ) from error
+            device = row.fingerprint.device  # the folder of an `upload` that is not there any more
+        moved_to = self._find_moved(row, inbox, target_root, device) if row.disposition.moves else None
+        aside = self._find_aside(row, inbox, device, may_go=moved_to is not None)
+        source = aside or _as_then(row, look(inbox, row.relpath), device)
+        if source is None:  # as above: who removed it may have been killed before
+            self._touched.add((inbox, os.path.dirname(row.relpath)))
+        if source is None and moved_to is None:
+            self._require_same_volumes(row, inbox, target_root, device)
+        return Found(source, moved_to, aside is not None)
+
+    def clear(self, row: JournalRow) -> None:
+        """Remove the unfinished copy that a killed run may have left. Raises `LocalError`."""
+        _, target_root = self._roots(row)
+        above, _ = os.path.split(row.target)
+        with self._refusals(row):
+            for place in detours(above):
+                with (
+                    contextlib.suppress(FileNotFoundError, NotADirectoryError),
+                    directory_at(target_root, place) as directory,
+                ):
+                    os.unlink(copy_name(row.operation_id), dir_fd=directory)
+
+    def restore(self, folder: str, relpath: str) -> None:
+        """Give a file of the inbox that a killed run put aside its name back. Raises `LocalError`."""
+        inbox = self._places[folder].inbox
+        try:
+            with parent_of(inbox, relpath) as (directory, aside):
+                name, operation_id = parts_of_aside(aside)
+                put_back(directory, aside, name, otherwise=clash_name(name, operation_id))
+        except OSError as error:
+            raise durable.local_error("put back", f"{inbox}/{relpath}", error) from error
+
+    # -- how -----------------------------------------------------------------------------------------
+
+    def _roots(self, row: JournalRow) -> tuple[str, str]:
+        places = self._places.get(row.folder)
+        if places is None:
+            raise LocalError(
+                f"the folder {row.folder!r} of {row.relpath} is not configured any more",
+                hint="configure it under its old name until its files are recorded",
+            )
+        failed = row.disposition is Disposition.FAILED
+        return row.root or places.inbox, places.failed if failed else places.completed
+
+    @contextlib.contextmanager
+    def _refusals(self, row: JournalRow) -> Iterator[None]:
+        """An OSError in the words of what it means for the row."""
+        inbox, target_root = self._roots(row)
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise AnotherFileSystem(f"{target_root} is on another file system") from error
+            # A missing inbox may be a volume to come; the folder of an `upload` is gone with its file.
+            is_gone = bool(row.root) or os.path.isdir(inbox)
+            is_gone = is_gone and not os.path.lexists(f"{inbox}/{row.relpath}")
+            if error.errno in NOT_THERE and is_gone:
+                raise SourceChanged(f"{inbox}/{row.relpath} is gone") from error
+            raise refused(row, target_root, error) from error
+
+    def _make_sure(self, root: str, relpath: str) -> None:
+        """Make the names on the way to a directory durable, at its first use, before a file goes there.
+
+        A killed run may have made them and not lived to sync them. Raises `LocalError`.
+        """
+        if len(self._sure) > _MOST_SURE:
+            self._sure.clear()
+        while relpath and (root, relpath) not in self._sure:
+            above = os.path.dirname(relpath)
+            sync_names(root, above)
+            self._sure.add((root, relpath))
+            relpath = above
+
+    def _require_volume(self, root: str) -> None:
+        """Refuse a mount point without its volume: what is moved there is hidden by the next mount."""
+        mounted = os.stat(root).st_dev != os.stat(f"{root}/..").st_dev
+        if self._was_mounted.setdefault(root, mounted) and not mounted:
+            raise OSError(errno.ENOENT, "its volume is not mounted any more", root)
+
+    @staticmethod
+    def _check_source(row: JournalRow, seen: Fingerprint) -> None:
+        if seen != row.fingerprint:
+            raise SourceChanged(f"{row.relpath} changed after it was read; it is delivered anew")
+
+    def _rename_original(
+        self, row: JournalRow, source: int, name: str, target_root: str
+    ) -> tuple[str, str]:
+        with target_directory(target_root, row.target) as (target, wanted, above):
+            self._make_sure(target_root, above)
+            moved_as = self._rename(row, source, name, target, wanted)
+            self._check_moved(row, source, name, target, moved_as)
+            return moved_as, above
+
+    def _rename_copy(self, row: JournalRow, inbox: str, target_root: str) -> tuple[str, str]:
+        """Give the finished copy its name. Raises `AnotherFileSystem` where it is not there any more."""
+        above, wanted = os.path.split(row.target)
+        copy = copy_name(row.operation_id)
+        for place in detours(above):
+            there = look(target_root, os.path.join(place, copy))
+            if there is None or row.copy is None or not row.copy.is_still(there):
+                continue
+            with directory_at(target_root, place) as target:
+                return self._rename(row, target, copy, target, wanted), place
+        moved_to = self._find_moved(row, inbox, target_root, row.fingerprint.device)
+        if moved_to is not None:
+            above, name = os.path.split(os.path.relpath(moved_to, target_root))
+            return name, above
+        raise AnotherFileSystem(f"the copy of {row.relpath} in {target_root} is gone")
+
+    @staticmethod
+    def _rename(row: JournalRow, source: int, name: str, target: int, wanted: str) -> str:
+        aside = aside_name(name, row.operation_id)
+        for candidate in (wanted, clash_name(wanted, row.operation_id)):
+            try:
+                rename_without_clobbering(source, name, target, candidate, aside=aside)
+            except FileExistsError:
+                continue
+            return candidate
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), wanted)
+
+    @staticmethod
+    def _check_moved(row: JournalRow, source: int, name: str, target: int, moved_as: str) -> None:
+        try:
+            status = os.stat(moved_as, dir_fd=target, follow_symlinks=False)
+        except FileNotFoundError:
+            return  # somebody waits for files in completed/ and took it at once: it did move
+        if stat.S_ISREG(status.st_mode) and row.fingerprint.survived_move(fingerprint_of(status)):
+            return
+        try:
+            rename_without_clobbering(target, moved_as, source, name)
+        except FileExistsError:  # yet another file took the name: both stay in the inbox
+            rename_without_clobbering(target, moved_as, source, clash_name(name, row.operation_id))
+        raise SourceChanged(f"{row.relpath} was replaced while it moved; it was put back")
+
+    def _find_moved(self, row: JournalRow, inbox: str, target_root: str, device: int) -> str | None:
+        moved_to = None
+        for candidate in candidates(row):
+            there = look(target_root, candidate)
+            if there is None:
+                continue
+            then = _as_then(row, there, device)
+            is_ours = (
+                row.copy.is_still(there)
+                if row.copy is not None
+                else then is not None and row.fingerprint.survived_move(then)
+            )
+            if is_ours:
+                moved_to = os.path.join(target_root, candidate)
+                # Who moved it may have been killed before it was durable.
+                self._touched.add((target_root, os.path.dirname(candidate)))
+                self._touched.add((inbox, os.path.dirname(row.relpath)))
+        return moved_to
+
+    def _find_aside(
+        self, row: JournalRow, inbox: str, device: int, *, may_go: bool
+    ) -> Fingerprint | None:
+        """The original under its hidden name, if it may be removed; else it is put back."""
+        above, name = os.path.split(row.relpath)
+        aside = aside_name(name, row.operation_id)
+        there = _as_then(row, look(inbox, os.path.join(above, aside)), device)
+        if there is None:
+            return None
+        may_go = may_go or row.disposition is Disposition.DELETE
+        if may_go and row.fingerprint.survived_move(there):
+            return there
+        with self._refusals(row), directory_at(inbox, above) as directory:
+            put_back(directory, aside, name, otherwise=clash_name(name, row.operation_id))
+            self._touched.add((inbox, above))
+        return None
+
+    @staticmethod
+    def _require_same_volumes(row: JournalRow, inbox: str, target_root: str, device: int) -> None:
+        """Raise `LocalError` where nothing was found because the volume that holds it is not there."""
+        hint = "mount that one"
+        if row.copy is not None and device_of(target_root) != row.copy.device:
+            raise LocalError(
+                f"{target_root} is another volume than the one that holds {row.target}", hint=hint
+            )
+        if row.copy is None and device != row.fingerprint.device:
+            raise LocalError(
+                f"{inbox} is another volume than the one that held {row.relpath}", hint=hint
+            )
+
+
+def _as_then(row: JournalRow, there: Fingerprint | None, device: int) -> Fingerprint | None:
+    """`there` as the row would have seen it: the inbox's device now stands for its device then."""
+    if there is None or there.device != device:
+        return there
+    return replace(there, device=row.fingerprint.device)
+
+
+def _stat(directory: int, name: str) -> Fingerprint:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceChanged(f"{name} is no longer a regular file")
+    return fingerprint_of(status)
+
+
+def _open(directory: int, name: str) -> int:
+    """A descriptor to copy from. Raises `SourceUnreadable` where this user may rename but not read."""
+    try:
+        return os.open(name, _OPEN, dir_fd=directory)
+    except PermissionError as error:
+        raise SourceUnreadable(
+            f"{name} may not be read, and so not be copied to another file system",
+            hint="let the user that runs hotfolder read it",
+        ) from error
+
+
+def _refuse_writer(directory: int, name: str) -> None:
+    descriptor = _open(directory, name)
+    try:
+        if is_open_for_writing(descriptor):
+            raise SourceChanged(f"a program has {name} open for writing; it is delivered anew")
+    finally:
+        os.close(descriptor)
+
+
+def _is_name(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

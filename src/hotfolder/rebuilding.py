@@ -1,0 +1,92 @@
+"""The composition of what outlives a lost `state.db`: files that stay, and files nobody recorded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from hotfolder.adapters.filters import ignore_filter
+from hotfolder.adapters.scan import walk
+from hotfolder.adapters.state.chores import SqliteChores
+from hotfolder.adapters.state.kept import SqliteKept
+from hotfolder.adapters.state.names import NameSet
+from hotfolder.catching_up import CatchUp, kept_chore, lost_chore
+from hotfolder.core.records import PassedOver
+from hotfolder.core.routing import is_aside
+from hotfolder.engine import Engine, Originals, grouping_of, new_operation_id
+from hotfolder.staying import Staying
+from hotfolder.threads import Threads
+from hotfolder.unrecorded import Outputs, Unrecorded
+
+
+class Memory:
+    """What is remembered of delivered files in `state.db`. Make it with `memory`."""
+
+    def __init__(self, made: Engine, kept: SqliteKept, chores: SqliteChores, threads: Threads) -> None:
+        self._made, self._kept, self._chores, self._threads = made, kept, chores, threads
+
+    def staying(self, name: str) -> Staying | None:
+        """What stays in the inbox of the folder `name`; None where originals do not stay."""
+        folder = self._made.settings.folders[name]
+        if folder.on_complete != "leave":
+            return None
+        return Staying(self._kept, self._threads, folder=name, inbox=str(folder.inbox))
+
+    def catch_up(self, name: str, staying: Staying | None, batch: str) -> CatchUp:
+        """What has to be done for the folder `name` before its first file."""
+        made, folder = self._made, self._made.settings.folders[name]
+        return CatchUp(
+            name,
+            self._chores,
+            self._threads,
+            made.io,
+            made.ledger,
+            made.mover,
+            partial(walk, str(folder.inbox), "", _is_not_aside),
+            staying,
+            self._unrecorded(name, batch) if folder.on_complete == "move" else None,
+        )
+
+    def _unrecorded(self, name: str, batch: str) -> Unrecorded:
+        made, folder = self._made, self._made.settings.folders[name]
+        return Unrecorded(
+            Outputs(
+                str(folder.inbox),
+                str(folder.completed),
+                folder.completed_layout,
+                grouping_of(name, folder),
+                ignore_filter(folder.ignore, folder.include),
+                partial(_walk_outputs, folder.completed),
+            ),
+            ledger=made.ledger,
+            names=NameSet,
+            courier=made.courier(name, originals=Originals.IN_PLACE),
+            gate=made.line(folder.destination).gate,
+            threads=made.io,
+            new_operation_id=new_operation_id,
+            batch=batch,
+            before=made.activity.started_at,
+        )
+
+
+@contextmanager
+def memory(made: Engine) -> Iterator[Memory]:
+    """Opened, and begun where `state.db` is new. Raises `LocalError`."""
+    path = made.settings.state_dir / "state.db"
+    threads = Threads("kept", 1)
+    with SqliteKept(path) as kept, SqliteChores(path) as chores:
+        try:
+            folders = made.settings.folders
+            chores.begin([chore(name) for name in folders for chore in (kept_chore, lost_chore)])
+            yield Memory(made, kept, chores, threads)
+        finally:
+            threads.close()
+
+
+def _is_not_aside(relpath: str) -> bool:
+    return not relpath.endswith("/") and not is_aside(relpath.rpartition("/")[2])
+
+
+def _walk_outputs(completed: Path) -> Iterator[str | PassedOver]:
+    if completed.is_dir():
+        yield from walk(str(completed), "", ignore_filter(()))
