@@ -1,6 +1,6 @@
 """`make torture`: kill -9 at every step and at random moments, power cuts, and what is sent again.
 
-Bounded by the environment: TORTURE_ROUNDS (rounds a step, 3), TORTURE_MINUTES (of random kills, 3),
+Bounded by the environment: TORTURE_ROUNDS (rounds a step, 2), TORTURE_MINUTES (of random kills, 3),
 TORTURE_SUBSETS (random subsets for each moment of a power cut, 12), TORTURE_GIB (size of the large
 upload, 2), TORTURE_SEED (else drawn, and printed). Exits with 1 if anything is wrong, and writes
 docs/torture.md otherwise.
@@ -40,7 +40,7 @@ console = Console(width=150)
 class Plan:
     """How much is tried."""
 
-    rounds: int = int(os.environ.get("TORTURE_ROUNDS", "3"))
+    rounds: int = int(os.environ.get("TORTURE_ROUNDS", "2"))
     minutes: float = float(os.environ.get("TORTURE_MINUTES", "3"))
     subsets: int = int(os.environ.get("TORTURE_SUBSETS", "12"))
     gib: float = float(os.environ.get("TORTURE_GIB", "2"))
@@ -191,7 +191,7 @@ def main() -> int:
         for violation in cut.violations[:5]:
             console.print(f"  {violation}", markup=False)
     text = page(plan, rows, cuts, sent)
-    console.print(text[text.index("kill -9 halfway") :], markup=False)
+    console.print(text[text.index("kill -9 halfway") :], markup=False, highlight=False)
     console.print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     fine = all(row.is_clean() for row in rows) and not any(cut.violations for cut in cuts)
     if not fine or sent.verdict.violations():
