@@ -26,12 +26,15 @@ from hotfolder.seaweed import SeaweedFS
 from tests.support import power_cuts
 from tests.support.box import Box
 from tests.support.resending import Resent, resent
-from tests.support.steps import STEPS, Step
+from tests.support.steps import SPOOL_STEPS, STEPS, Step
 from tests.support.verdict import Verdict
 from tests.support.victim import Victim, storm
 
 PAGE = Path(__file__).parents[2] / "docs" / "torture.md"
 MIB = 1 << 20
+_SPOOLED = 'settle = "100ms"\nspool = "disk"'
+#: What `keep_compressed` leaves in completed/ was dropped by nobody: tests/e2e/test_spool.py judges it.
+_SPOOL_STEPS = tuple(step for step in SPOOL_STEPS if "kept" not in step.name)
 _AT_ONCE = max(2, os.cpu_count() or 2)
 console = Console(width=150)
 
@@ -98,7 +101,8 @@ class Stage:
 def at_step(stage: Stage, plan: Plan, step: Step) -> Row:
     row = Row(step.name)
     with stage.box() as box:
-        victim = Victim(box, seed=plan.seed)
+        spools = step in _SPOOL_STEPS
+        victim = Victim(box, seed=plan.seed, folder=_SPOOLED if spools else 'settle = "100ms"')
         try:
             for _ in range(plan.rounds):
                 found = victim.round(step)
@@ -180,7 +184,7 @@ def main() -> int:
         store = SeaweedFS(root / "store", access_key="TORTUREKEY", secret_key=secrets.token_urlsafe(24))
         with store, ThreadPoolExecutor(_AT_ONCE) as several:
             stage = Stage(root, store)
-            rows = list(_told(several.map(partial(at_step, stage, plan), STEPS)))
+            rows = list(_told(several.map(partial(at_step, stage, plan), (*STEPS, *_SPOOL_STEPS))))
             rows += _told(several.map(partial(at_random, stage, plan), range(_AT_ONCE)))
             cuts = list(power_cuts.all_of(stage.box, seed=plan.seed, subsets=plan.subsets))
             with stage.box() as box:
