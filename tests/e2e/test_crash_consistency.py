@@ -1,5 +1,7 @@
 """A power cut at any moment: every prefix of what a real daemon wrote, in all that it may leave."""
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -22,6 +24,13 @@ from tests.support.power_cuts import ROOTS, cut, cut_restarts, delivery
 from tests.support.recording import Recording
 
 SEED = 20
+
+
+@pytest.fixture(autouse=True)
+def has_strace() -> None:
+    if shutil.which("strace") is None:
+        assert "REQUIRE_STRACE" not in os.environ, "strace is missing here"
+        pytest.skip("strace is missing: apt-get install strace")
 
 
 @pytest.mark.parametrize(("requests", "files"), [(1, 4), (16, 9)], ids=["one by one", "in a batch"])

@@ -827,3 +827,16 @@ async def test_what_does_not_move_is_recorded_where_it_is(desk: Desk, dispositio
     assert line["result_path"].startswith("s3://")
     assert os.listdir(desk.folders.inbox) == ([] if disposition is Disposition.DELETE else ["clip.mp4"])
     assert desk.journal.rows() == []
+
+
+async def test_killed_after_the_rename_of_a_file_that_changed_at_the_last_moment(desk: Desk) -> None:
+    """Nobody had looked yet at what moved: it is another version than the one that was proven."""
+    path = desk.folders.drop("clip.mp4", b"proven")
+    row = desk.folders.proven("clip.mp4")
+    desk.journal.commit([row])
+    path.write_bytes(b"another version")
+    os.rename(path, desk.folders.completed / "clip.mp4")
+    await desk.recorder().recover()
+    assert desk.folders.files()["inbox/clip.mp4"] == b"another version"
+    assert desk.lines() == []
+    assert desk.journal.rows() == []

@@ -134,7 +134,7 @@ def test_both_folders_are_durable_before_it_counts(
     failed: Failed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    rename, sync = returning.rename_without_clobbering, durable.sync_directory
+    rename, sync = rename_without_clobbering, durable.sync_directory
 
     def noted_rename(*args: Any) -> None:
         rename(*args)

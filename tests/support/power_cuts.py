@@ -1,7 +1,6 @@
 """Recorded deliveries, and every power cut in them: for `make test` and, at more length, for torture."""
 
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +46,6 @@ def memory() -> Iterator[Path]:
 
 def delivery(box: Box, *, requests: int, files: int) -> Delivery:
     """Let a daemon deliver `files` files below folders, one whose name is taken, and one it rejects."""
-    assert shutil.which("strace"), "strace is missing: apt-get install strace"
     box.configure('settle = "100ms"', f"[transfer]\nrequests = {requests}")
     for number in range(files):
         path = box.inbox / ("sub/" * (number % 3)) / f"file{number}"

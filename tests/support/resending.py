@@ -41,8 +41,8 @@ def resent(box: Box, *, size: int, seed: int = 1, part_size: str = "auto") -> Re
         while proxy.sent < size // 2:
             time.sleep(0.001)
         box.kill()
+        had, part = _at_rest(box, proxy)
         before = proxy.sent
-        had, part = _in_store(box)
         verdict = victim.inspector.wreck()
         verdict.add(victim.settle_down())
         (line,) = box.ledger()
@@ -54,6 +54,17 @@ def resent(box: Box, *, size: int, seed: int = 1, part_size: str = "auto") -> Re
             part=part,
             verdict=verdict,
         )
+
+
+def _at_rest(box: Box, proxy: CountingProxy) -> tuple[int, int]:
+    """`_in_store` once what was on the way has arrived: the same for a second."""
+    seen = (proxy.sent, _in_store(box))
+    while True:
+        time.sleep(1)
+        now = (proxy.sent, _in_store(box))
+        if now == seen:
+            return now[1]
+        seen = now
 
 
 def _in_store(box: Box) -> tuple[int, int]:

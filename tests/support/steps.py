@@ -81,7 +81,7 @@ STEPS = (
     Step("multipart created", f"{_WIRE}.create_multipart", A, "large"),
     Step("multipart named", f"{_UPLOADS}.name", A, "large"),
     Step("part on the wire", f"{_WIRE}.upload_part", IN, "large", 2),
-    Step("part sent", f"{_WIRE}.upload_part", A, "large", 2),
+    Step("part sent", f"{_WIRE}.upload_part", A, "large"),
     Step("part noted", f"{_UPLOADS}.add", A, "large", 2),
     Step("all parts sent", f"{_WIRE}.complete", B, "large"),
     Step("completing", f"{_WIRE}.complete", IN, "large"),
@@ -115,7 +115,7 @@ STEPS = (
     Step("restart: forgotten", f"{_JOURNAL}.commit", A, "restart", counts=_with_forgotten),
 )
 #: What the inbox holds, and where a former process was killed, for the steps of what comes after a kill.
-FORMER = {"restart": ("small", "journaled"), "resume": ("large", "part noted")}
+FORMER = {"restart": ("small", "journaled"), "resume": ("large", "part sent")}
 #: With `spool = "disk"`; the last two with `keep_compressed` as well.
 SPOOL_STEPS = (
     Step("spool: room reserved", f"{_SPOOL}.files:MakingFile._reserve", A),

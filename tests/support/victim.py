@@ -82,7 +82,8 @@ class Victim:
         self.inspector = Inspector(box)
         self._dice = random.Random(seed)
         self._number = 0
-        box.configure(folder, '[transfer]\npart_size = "5MiB"')
+        # Two requests at once: a large file still has parts to send when its first one is answered.
+        box.configure(folder, '[transfer]\npart_size = "5MiB"\nrequests = 2')
 
     def drop(self, load: str) -> None:
         """Put files into the inbox as a careful user does: each whole at once."""

@@ -1,6 +1,6 @@
 """`make torture`: kill -9 at every step and at random moments, power cuts, and what is sent again.
 
-Bounded by the environment: TORTURE_ROUNDS (rounds a step, 3), TORTURE_MINUTES (of random kills, 3),
+Bounded by the environment: TORTURE_ROUNDS (rounds a step, 2), TORTURE_MINUTES (of random kills, 3),
 TORTURE_SUBSETS (random subsets for each moment of a power cut, 12), TORTURE_GIB (size of the large
 upload, 2), TORTURE_SEED (else drawn, and printed). Exits with 1 if anything is wrong, and writes
 docs/torture.md otherwise.
@@ -26,12 +26,15 @@ from hotfolder.seaweed import SeaweedFS
 from tests.support import power_cuts
 from tests.support.box import Box
 from tests.support.resending import Resent, resent
-from tests.support.steps import STEPS, Step
+from tests.support.steps import SPOOL_STEPS, STEPS, Step
 from tests.support.verdict import Verdict
 from tests.support.victim import Victim, storm
 
 PAGE = Path(__file__).parents[2] / "docs" / "torture.md"
 MIB = 1 << 20
+_SPOOLED = 'settle = "100ms"\nspool = "disk"'
+#: What `keep_compressed` leaves in completed/ was dropped by nobody: tests/e2e/test_spool.py judges it.
+_SPOOL_STEPS = tuple(step for step in SPOOL_STEPS if "kept" not in step.name)
 _AT_ONCE = max(2, os.cpu_count() or 2)
 console = Console(width=150)
 
@@ -40,7 +43,7 @@ console = Console(width=150)
 class Plan:
     """How much is tried."""
 
-    rounds: int = int(os.environ.get("TORTURE_ROUNDS", "3"))
+    rounds: int = int(os.environ.get("TORTURE_ROUNDS", "2"))
     minutes: float = float(os.environ.get("TORTURE_MINUTES", "3"))
     subsets: int = int(os.environ.get("TORTURE_SUBSETS", "12"))
     gib: float = float(os.environ.get("TORTURE_GIB", "2"))
@@ -98,7 +101,8 @@ class Stage:
 def at_step(stage: Stage, plan: Plan, step: Step) -> Row:
     row = Row(step.name)
     with stage.box() as box:
-        victim = Victim(box, seed=plan.seed)
+        spools = step in _SPOOL_STEPS
+        victim = Victim(box, seed=plan.seed, folder=_SPOOLED if spools else 'settle = "100ms"')
         try:
             for _ in range(plan.rounds):
                 found = victim.round(step)
@@ -180,7 +184,7 @@ def main() -> int:
         store = SeaweedFS(root / "store", access_key="TORTUREKEY", secret_key=secrets.token_urlsafe(24))
         with store, ThreadPoolExecutor(_AT_ONCE) as several:
             stage = Stage(root, store)
-            rows = list(_told(several.map(partial(at_step, stage, plan), STEPS)))
+            rows = list(_told(several.map(partial(at_step, stage, plan), (*STEPS, *_SPOOL_STEPS))))
             rows += _told(several.map(partial(at_random, stage, plan), range(_AT_ONCE)))
             cuts = list(power_cuts.all_of(stage.box, seed=plan.seed, subsets=plan.subsets))
             with stage.box() as box:
@@ -191,7 +195,7 @@ def main() -> int:
         for violation in cut.violations[:5]:
             console.print(f"  {violation}", markup=False)
     text = page(plan, rows, cuts, sent)
-    console.print(text[text.index("kill -9 halfway") :], markup=False)
+    console.print(text[text.index("kill -9 halfway") :], markup=False, highlight=False)
     console.print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     fine = all(row.is_clean() for row in rows) and not any(cut.violations for cut in cuts)
     if not fine or sent.verdict.violations():

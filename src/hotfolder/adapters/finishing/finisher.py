@@ -136,7 +136,8 @@ class Finisher:
         """What stands at the row's source, and where its very inode, or its copy, moved to.
 
         A move that is found is owed to `sync`: who made it may have been killed before. A source
-        that was set aside for no reason that still holds is put back. Device numbers may
+        that was set aside for no reason that still holds is put back, and so is one that changed at
+        the last moment, whose mover was killed before it looked. Device numbers may
         change with every mount; on one device the inode tells. Raises `LocalError` where nothing can
         be said: the volume is not there, or the folder is no longer configured.
         """
@@ -152,6 +153,9 @@ class Finisher:
         moved_to = self._find_moved(row, inbox, target_root, device) if row.disposition.moves else None
         aside = self._find_aside(row, inbox, device, may_go=moved_to is not None)
         source = aside or _as_then(row, look(inbox, row.relpath), device)
+        if source is None and moved_to is None and row.disposition.moves and row.copy is None:
+            self._put_back_changed(row, inbox, target_root, device)
+            source = _as_then(row, look(inbox, row.relpath), device)
         if source is None:  # as above: who removed it may have been killed before
             self._touched.add((inbox, os.path.dirname(row.relpath)))
         if source is None and moved_to is None:
@@ -300,6 +304,25 @@ class Finisher:
                 self._touched.add((target_root, os.path.dirname(candidate)))
                 self._touched.add((inbox, os.path.dirname(row.relpath)))
         return moved_to
+
+    def _put_back_changed(self, row: JournalRow, inbox: str, target_root: str, device: int) -> None:
+        """Undo the move of the very inode of the row that is another version now: nobody proved it."""
+        for candidate in candidates(row):
+            there = _as_then(row, look(target_root, candidate), device)
+            if there is None or (there.device, there.inode) != (
+                row.fingerprint.device,
+                row.fingerprint.inode,
+            ):
+                continue
+            with (
+                self._refusals(row),
+                parent_of(target_root, candidate) as (target, moved_as),
+                parent_of(inbox, row.relpath, make=True) as (source, name),
+            ):
+                rename_without_clobbering(target, moved_as, source, name)
+            self._touched.add((target_root, os.path.dirname(candidate)))
+            self._touched.add((inbox, os.path.dirname(row.relpath)))
+            return
 
     def _find_aside(
         self, row: JournalRow, inbox: str, device: int, *, may_go: bool
