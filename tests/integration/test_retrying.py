@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hotfolder import durable
-from hotfolder.adapters.finishing import hand_back, returning
+from hotfolder.adapters.finishing import hand_back, rename_without_clobbering, returning
 from hotfolder.core.control import Command, Request
 from hotfolder.core.errors import LocalError
 from hotfolder.retrying import Retrying, Roots
