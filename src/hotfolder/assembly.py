@@ -77,7 +77,12 @@ def parts_of(
             )
         )
     inboxes = Inboxes(
-        folders, find=find_inbox, threads=made.io, recorder=made.recorder, watching=not once
+        folders,
+        find=find_inbox,
+        threads=made.io,
+        recorder=made.recorder,
+        watching=not once,
+        clock=time.monotonic,
     )
     gates = [line.gate for _, line in made.lines]
     heart = Heart(

@@ -13,6 +13,8 @@ from hotfolder.threads import Threads
 
 log = structlog.get_logger()
 
+_RECOVERY = 10.0  # seconds between two looks at what could not be told of
+
 INBOX_HINT = "make it, mount it, or let this user read it"
 
 
@@ -60,9 +62,13 @@ class Inboxes:
         threads: Threads,
         recorder: Recorder,
         watching: bool,
+        clock: Callable[[], float],
     ) -> None:
+        """`clock` is monotonic seconds."""
         self.folders = folders
         self._find, self._threads, self._recorder, self._watching = find, threads, recorder, watching
+        self._clock = clock
+        self._next_recovery = clock() + _RECOVERY
 
     def present(self) -> list[Watched]:
         """Those that are there."""
@@ -96,6 +102,8 @@ class Inboxes:
                 folder.intake.finder.walk_now()
             if self._watching:
                 await self._watch(folder)
+        if self._clock() >= self._next_recovery:
+            await self._recover_rest()
 
     async def close(self) -> None:
         """Watch nothing any more."""
@@ -113,6 +121,7 @@ class Inboxes:
 
     async def _recover_rest(self) -> None:
         """Finish what could not be told at the start, before a scan takes its files for new ones."""
+        self._next_recovery = self._clock() + _RECOVERY
         if self._recorder.put_off:
             try:
                 await self._recorder.recover()

@@ -69,6 +69,7 @@ class Recorder:
         self._copies: set[asyncio.Task[None]] = set()
         self._doubtful: set[Ending] = set()  # whose copy failed, and did not succeed since
         self._recovered: set[tuple[str, str, str]] = set()
+        self._awaited: set[tuple[str, str, str]] = set()
         self._freed: list[tuple[str, str]] = []
         self.trouble: LocalError | None = None
 
@@ -211,7 +212,11 @@ class Recorder:
         Call it again later where `put_off` names some. What cannot move yet is left to `run`, which
         waits for its target.
         """
+        awaited = self._restart.put_off
         finished = await self._threads.run(self._restart.finish)
+        self._awaited = {_place(row) for row in self._restart.put_off.values()}
+        told = [row for row in awaited.values() if row.operation_id not in self._restart.put_off]
+        self._freed += [(row.folder, row.relpath) for row in told if not row.root]
         for step in finished.unfinished:
             done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
             self._recovered.add(_place(step.row))
@@ -232,8 +237,9 @@ class Recorder:
             self._freed.append((row.folder, row.relpath))
 
     def is_finishing(self, folder: str, relpath: str) -> bool:
-        """Whether the file of an inbox is a former run's, proven, and on its way out."""
-        return ("", folder, relpath) in self._recovered
+        """Whether the file of an inbox is a former run's, proven, and on its way out (or may be)."""
+        place = ("", folder, relpath)
+        return place in self._recovered or place in self._awaited
 
     async def recovered(self) -> None:
         """Wait until what `recover` left to `run` has ended, or cannot go on now (see `trouble`)."""
@@ -246,14 +252,14 @@ class Recorder:
         return bool(self._recovered)
 
     def take_freed(self) -> list[tuple[str, str]]:
-        """(folder, path below the inbox) of those that changed and are to be delivered anew."""
+        """(folder, path below the inbox) of files that may be there to be delivered anew."""
         freed, self._freed = self._freed, []
         return freed
 
     @property
-    def put_off(self) -> frozenset[str]:
-        """Operations of a former run of which nothing can be told yet; `recover` again, later."""
-        return self._restart.put_off
+    def put_off(self) -> int:
+        """How many operations of a former run nothing can be told of yet; `recover` again, later."""
+        return len(self._awaited)
 
 
 def _place(row: JournalRow) -> tuple[str, str, str]:

@@ -59,7 +59,7 @@ class Restart:
         self._mine = mine
         self._journal, self._ledger, self._mover, self._clock = journal, ledger, mover, clock
         self._began = False
-        self.put_off: frozenset[str] = frozenset()
+        self.put_off: dict[str, JournalRow] = {}
 
     def finish(self) -> Finished:
         """Plan and act out what is left to do. Blocking; raises `LocalError`."""
@@ -79,8 +79,9 @@ class Restart:
         unfinished: list[Step] = []
         steps = plan(facts, recorded_ids)
         # What was moved must be durable before the original's other name goes.
+        moves = [step for step in steps if not isinstance(step, RemoveAndRecord)]
         removals = [step for step in steps if isinstance(step, RemoveAndRecord)]
-        for some in ([step for step in steps if step not in removals], removals):
+        for some in (moves, removals):
             for step in some:
                 try:
                     entry = self._act(step)
@@ -102,14 +103,15 @@ class Restart:
     def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
         """What stands on disk for each row of which that can be told; the others are put off."""
         facts: list[tuple[JournalRow, Found]] = []
-        put_off: set[str] = set()
+        put_off: dict[str, JournalRow] = {}
         for row in rows:
             try:
                 facts.append((row, self._mover.find(row)))
             except LocalError as error:
-                log.warning("recovery.put_off", file=row.relpath, reason=str(error), hint=error.hint)
-                put_off.add(row.operation_id)
-        self.put_off = frozenset(put_off)
+                if row.operation_id not in self.put_off:
+                    log.warning("recovery.put_off", file=row.relpath, reason=str(error), hint=error.hint)
+                put_off[row.operation_id] = row
+        self.put_off = put_off
         return facts
 
     def _act(self, step: Step) -> dict[str, Any] | None:

@@ -187,7 +187,7 @@ class Service:
                 self._control.rest()
             made.leaves_requests = not self._once
             left = parts.heart.left()
-            if unseen := len(made.recorder.put_off):
+            if unseen := made.recorder.put_off:
                 why = (
                     f"{unseen} files that a former run had proven are not to be seen: mount their volume"
                 )

@@ -576,6 +576,10 @@ async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_kn
     assert "recovery.put_off" in [entry["event"] for entry in logs]
     assert desk.lines() == []
     assert desk.journal.rows() == [row]
+    assert recorder.is_finishing("media", "clip.mp4"), "no scan may take it for a new one meanwhile"
+    with capture_logs() as logs:
+        await recorder.recover()
+    assert logs == [], "told once"
     for place, volume in away:
         if place.is_symlink():
             place.unlink()
@@ -584,6 +588,8 @@ async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_kn
     (line,) = desk.lines()
     assert line["completed_dir_path"] == str(desk.folders.completed / "clip.mp4")
     assert desk.journal.rows() == []
+    assert not recorder.is_finishing("media", "clip.mp4")
+    assert recorder.take_freed() == [("media", "clip.mp4")]
 
 
 def roots(desk: Desk) -> list[Path]:
