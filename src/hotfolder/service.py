@@ -7,15 +7,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 
 import structlog
 
+from hotfolder.activity import Waiting
 from hotfolder.adapters import source
 from hotfolder.adapters.control import ControlServer
 from hotfolder.adapters.finishing import hand_back
+from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.lock import StateLock
 from hotfolder.adapters.s3 import S3Connection
 from hotfolder.adapters.systemd import Notifier
@@ -24,8 +26,8 @@ from hotfolder.assembly import parts_of
 from hotfolder.config import Settings
 from hotfolder.control import Control
 from hotfolder.core.control import Request
-from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
-from hotfolder.daemon import Daemon, trouble_of
+from hotfolder.core.errors import ConfigError, DiskFull, HotfolderError, LocalError
+from hotfolder.daemon import Daemon, trouble_of, wait_for
 from hotfolder.destinations import s3_settings
 from hotfolder.engine import (
     engine,
@@ -37,6 +39,7 @@ from hotfolder.retrying import Retried, Retrying, Roots
 
 log = structlog.get_logger()
 
+_HOLD = 5  # seconds between two tries of a life that a full disk refuses
 _LEAVE_WITHIN = 1.0  # seconds, once asked twice
 _STOP_WITHIN = 75.0  # seconds, once asked: less than TimeoutStopSec of the units
 _EXIT_LEFT = 1
@@ -83,6 +86,7 @@ class Service:
         )
         self._daemon: Daemon | None = None
         self._stopping = False
+        self._woken = asyncio.Event()
         self._next: Settings | None = None
         self._reloaded: asyncio.Future[Mapping[str, Any]] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -112,6 +116,7 @@ class Service:
             self._leave()
             return
         self._stopping = True
+        self._woken.set()
         _end_after(_STOP_WITHIN)
         self._refuse_reload(HotfolderError("the daemon is stopping"))
         if self._daemon is not None:
@@ -164,10 +169,33 @@ class Service:
                 self._refuse_reload(error)
                 self._settings, former = former, None
                 continue
+            except DiskFull as error:
+                if self._once:
+                    raise
+                await self._hold(error)
+                if self._stopping:
+                    return RunSummary(self._activity, {}, None)
+                continue
             if self._stopping or self._next is None:
                 return summary
             former, self._settings, self._next = self._settings, self._next, None
             self._activity.reloaded()
+
+    async def _hold(self, error: DiskFull) -> None:
+        """The disk is full already when a life begins: wait a while for room, and say so."""
+        if self._activity.phase != "disk-full":
+            log.error("start.held", reason=str(error), hint=error.hint)
+        self._activity.phase, self._activity.hold = "disk-full", error.sentence
+        heartbeat = HeartbeatFile(self._settings.status_file, group_key=self._settings.status.group_key)
+        self._notifier.ready()  # to systemd it is up: it waits, as for a missing inbox
+        for _ in range(_HOLD):
+            self._notifier.status(f"disk-full: {error}")
+            self._notifier.watchdog()
+            with suppress(LocalError):  # it may stand on the very disk, and that was told
+                heartbeat.write(self._activity.snapshot(Waiting(), {}, {}))
+            if self._stopping:
+                break
+            await wait_for(self._woken, 1.0)
 
     async def _one_life(self) -> RunSummary:
         settings = self._settings
