@@ -1,0 +1,57 @@
+"""The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
+
+from hotfolder.core.ports.body import Body
+from hotfolder.core.ports.files import (
+    Archive,
+    Codec,
+    Keeper,
+    Making,
+    Mover,
+    Original,
+    PackedSegment,
+    Reading,
+    SpoolFiles,
+)
+from hotfolder.core.ports.record import (
+    Ledger,
+    LedgerIndex,
+    ReadLedger,
+)
+from hotfolder.core.ports.state import (
+    CallOffNotes,
+    Chores,
+    Journal,
+    Kept,
+    StagedIndex,
+    UploadNotes,
+)
+from hotfolder.core.ports.store import (
+    ObjectStore,
+    PutEngine,
+    SigningKeys,
+)
+
+__all__ = [
+    "Archive",
+    "Body",
+    "CallOffNotes",
+    "Chores",
+    "Codec",
+    "Journal",
+    "Keeper",
+    "Kept",
+    "Ledger",
+    "LedgerIndex",
+    "Making",
+    "Mover",
+    "ObjectStore",
+    "Original",
+    "PackedSegment",
+    "PutEngine",
+    "ReadLedger",
+    "Reading",
+    "SigningKeys",
+    "SpoolFiles",
+    "StagedIndex",
+    "UploadNotes",
+]

@@ -1,0 +1,3 @@
+"""Bytes that are handed on without a copy."""
+
+Body = bytes | memoryview

@@ -1,0 +1,111 @@
+"""What the journey asks of a store."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hotfolder.core.answers import Answer
+from hotfolder.core.ports.body import Body
+from hotfolder.core.records import (
+    ObjectDraft,
+    ObjectInfo,
+    OpenUpload,
+    PartReceipt,
+    Receipt,
+)
+
+
+class ObjectStore(Protocol):
+    """One bucket of an S3 store. Safe to call concurrently from one event loop.
+
+    Every call retries what passes by itself within seconds and raises `core.errors` only:
+    `DestinationError` (the store as a whole), `ObjectRefused` or `FileRejected` (this object).
+    Keys are UTF-8, without the bucket. Bodies stay the caller's until the call returns.
+    """
+
+    async def check(self) -> None:
+        """Prove that the bucket answers; raises `DestinationError` with the reason."""
+        ...
+
+    async def put(
+        self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool
+    ) -> Receipt:
+        """Store `body` in one request that carries its SHA-256; the store refuses other bytes.
+
+        `unless_exists` raises `KeyTaken` where the key is taken and the store honours the condition.
+        A lost answer followed by 412 is told from a foreign object by the caller, with `head`.
+        """
+        ...
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """The object's size, ETag, checksum and metadata (names lower-cased), or None if absent."""
+        ...
+
+    async def create_multipart(self, draft: ObjectDraft) -> str:
+        """Open a multipart upload with SHA-256 part checksums; returns its upload id."""
+        ...
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+    ) -> PartReceipt:
+        """Send part `number` (from 1). Raises `UploadLost` if the store forgot the upload."""
+        ...
+
+    async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:
+        """The parts that the store has, by number. Raises `UploadLost`."""
+        ...
+
+    async def complete(
+        self, key: str, upload_id: str, parts: Sequence[PartReceipt], *, unless_exists: bool
+    ) -> Receipt:
+        """Make the object of its parts. Raises `KeyTaken` as `put` does, or `UploadLost`."""
+        ...
+
+    def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        """Every multipart upload that is open under a key that starts with `prefix`, page by page."""
+        ...
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Drop the upload and its parts; an upload that is already gone is fine."""
+        ...
+
+    def get(self, key: str, *, start: int = 0) -> AsyncIterator[bytes]:
+        """The object's bytes from offset `start`, in chunks. Raises `FileNotFoundError` if absent."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the object; an absent one is fine."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, in key order, page by page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """What signs a request. Its repr shows no secret, as tracebacks may print it."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+class PutEngine(Protocol):
+    """Sends one PUT without a thread for it. Decides nothing: the store adapter reads the answer."""
+
+    async def put(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        *,
+        sha256: bytes,
+        keys: SigningKeys,
+        deadline: float,
+    ) -> Answer:
+        """Sign and send; `url` is complete and percent-encoded, `deadline` in seconds from now.
+
+        Whatever happens on the wire is an `Answer`; cancelling the caller cancels the request.
+        """
+        ...
