@@ -27,10 +27,10 @@ from hotfolder.engine import (
     Engine,
     Originals,
     engine,
-    grouping_of,
     new_operation_id,
     upload_lock,
 )
+from hotfolder.folder_rules import grouping_of
 from hotfolder.oneshot import OneShot
 
 #: A progress display: follows the activity until it is cancelled.

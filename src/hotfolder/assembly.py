@@ -13,8 +13,9 @@ from hotfolder.adapters.watcher import Watcher
 from hotfolder.app import find_inbox, prepare_outputs
 from hotfolder.calling_off import CallOffs
 from hotfolder.daemon import Parts
-from hotfolder.engine import MOST_FLIGHTS, Engine, grouping_of, new_operation_id
+from hotfolder.engine import MOST_FLIGHTS, Engine, new_operation_id
 from hotfolder.finding import Search
+from hotfolder.folder_rules import grouping_of
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.intake import FolderPlan, Intake

@@ -19,10 +19,8 @@ from typing import Any
 
 from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import allocator, compression, heartbeat, lock, source
-from hotfolder.adapters.archive import BareFile, TarArchive
-from hotfolder.adapters.filters import include_filter
-from hotfolder.adapters.finishing import Finisher, Places, rename_without_clobbering
+from hotfolder.adapters import allocator, heartbeat, lock, source
+from hotfolder.adapters.finishing import Finisher, rename_without_clobbering
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.s3 import (
     S3Connection,
@@ -37,19 +35,19 @@ from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
 from hotfolder.calling_off import CallOffs
-from hotfolder.config import EXTENSIONS, Destination, Folder, RouteKeys, Settings
-from hotfolder.core.grouping import Grouping, GroupRule
+from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
-from hotfolder.delivery import Rules, Tools
+from hotfolder.delivery import Tools
 from hotfolder.destinations import put_engine, s3_settings
+from hotfolder.folder_rules import places_of, rules_of
 from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger, Indexer
 from hotfolder.packed_keeping import Keeping
-from hotfolder.packing import Format, Packer, Packs
+from hotfolder.packing import Packer, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.spool import Spool
@@ -195,7 +193,7 @@ class Engine:
             {name: str(folder.completed) for name, folder in settings.folders.items()},
             rename=rename_without_clobbering,
         )
-        self.mover = Finisher({name: _places(folder) for name, folder in settings.folders.items()})
+        self.mover = Finisher({name: places_of(folder) for name, folder in settings.folders.items()})
         self.recorder = Recorder(
             journal=journal,
             ledger=self.ledger,
@@ -399,40 +397,3 @@ async def engine(
             yield made
         finally:
             await asyncio.to_thread(made.close)
-
-
-def rules_of(settings: Settings, name: str, group: str) -> Rules:
-    """What holds for the files of a group of the folder `name`."""
-    rules = settings.folders[name].rules_of(group)
-    return Rules(settings.route(name, group), format_of(rules), rules.storage_class, rules.tags)
-
-
-def grouping_of(name: str, folder: Folder, *, forced: str | None = None) -> Grouping:
-    """Which groups a folder has."""
-    rules = [
-        GroupRule(group, own.extensions, include_filter(own.include) if own.include else None)
-        for group, own in folder.groups.items()
-    ]
-    return Grouping(name, folder.group_by, rules, forced)
-
-
-def format_of(rules: RouteKeys) -> Format:
-    """What files are packed into."""
-    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[rules.compression]}").suffix]
-    content_type = {
-        "gzip": "application/gzip",
-        "zstd": "application/zstd",
-        "none": "application/octet-stream",
-    }
-    return Format(
-        name=rules.compression,
-        ext=EXTENSIONS[rules.compression],
-        content_type=content_type[kind],
-        archive=TarArchive() if rules.compression.startswith("tar.") else BareFile(),
-        codec=compression.codec(kind, rules.level),
-        sealed=kind != "none",
-    )
-
-
-def _places(folder: Folder) -> Places:
-    return Places(str(folder.inbox), str(folder.completed), str(folder.failed))

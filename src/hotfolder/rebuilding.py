@@ -13,7 +13,8 @@ from hotfolder.adapters.state.names import NameSet
 from hotfolder.catching_up import CatchUp, kept_chore, lost_chore
 from hotfolder.core.records import PassedOver
 from hotfolder.core.routing import is_aside
-from hotfolder.engine import Engine, Originals, grouping_of, new_operation_id
+from hotfolder.engine import Engine, Originals, new_operation_id
+from hotfolder.folder_rules import grouping_of
 from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.unrecorded import Outputs, Unrecorded

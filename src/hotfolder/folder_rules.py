@@ -1,0 +1,49 @@
+"""What the settings of a folder become: its groups, the format and the key of each file, its places."""
+
+from pathlib import Path
+
+from hotfolder.adapters import compression
+from hotfolder.adapters.archive import BareFile, TarArchive
+from hotfolder.adapters.filters import include_filter
+from hotfolder.adapters.finishing import Places
+from hotfolder.config import EXTENSIONS, Folder, RouteKeys, Settings
+from hotfolder.core.grouping import Grouping, GroupRule
+from hotfolder.delivery import Rules
+from hotfolder.packing import Format
+
+
+def rules_of(settings: Settings, name: str, group: str) -> Rules:
+    """What holds for the files of a group of the folder `name`."""
+    rules = settings.folders[name].rules_of(group)
+    return Rules(settings.route(name, group), format_of(rules), rules.storage_class, rules.tags)
+
+
+def grouping_of(name: str, folder: Folder, *, forced: str | None = None) -> Grouping:
+    """Which groups a folder has."""
+    rules = [
+        GroupRule(group, own.extensions, include_filter(own.include) if own.include else None)
+        for group, own in folder.groups.items()
+    ]
+    return Grouping(name, folder.group_by, rules, forced)
+
+
+def format_of(rules: RouteKeys) -> Format:
+    """What files are packed into."""
+    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[rules.compression]}").suffix]
+    content_type = {
+        "gzip": "application/gzip",
+        "zstd": "application/zstd",
+        "none": "application/octet-stream",
+    }
+    return Format(
+        name=rules.compression,
+        ext=EXTENSIONS[rules.compression],
+        content_type=content_type[kind],
+        archive=TarArchive() if rules.compression.startswith("tar.") else BareFile(),
+        codec=compression.codec(kind, rules.level),
+        sealed=kind != "none",
+    )
+
+
+def places_of(folder: Folder) -> Places:
+    return Places(str(folder.inbox), str(folder.completed), str(folder.failed))
