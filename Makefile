@@ -15,8 +15,9 @@ run: $(VENV)/installed
 demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo $(DEMO)
 
+# Three at a time: most of the long ones wait for a process.
 test: $(VENV)/installed-dev
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 3 --dist loadfile
 
 # Ten minutes of kill -9 and power cuts; needs strace. Bounds: see tests/torture/__main__.py
 torture: $(VENV)/installed-dev
