@@ -213,7 +213,11 @@ def test_a_crash_at_any_step_of_packing_costs_no_line_and_the_next_finishes(
     assert steps > 8
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"other"), None])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", gzip.compress(b"other", mtime=0), None],
+    ids=["empty", "no gzip", "other", "absent"],
+)
 def test_a_packed_file_that_is_not_the_plain_one_is_made_anew(path: Path, content: bytes | None) -> None:
     ledger = written(path, 9)
     plain, packed = (path.with_name(f"ledger-000001.jsonl{ext}") for ext in ("", ".gz"))
