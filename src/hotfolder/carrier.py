@@ -1,16 +1,18 @@
-"""Originals on their way to another file system: copied in threads of their own, one row each.
+"""Copies of whole files, made in threads of their own, one each.
 
-A copy may take an hour, and the group commit of all other files must not wait for it.
+completed/ may be on another file system: a copy may take an hour, and the group commit of all other
+files must not wait for it.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hotfolder.core.errors import HotfolderError
-from hotfolder.core.ports import Mover
-from hotfolder.core.records import Fingerprint, JournalRow
 from hotfolder.threads import Threads
+
+T = TypeVar("T")
 
 _TELL_EVERY = 1.0  # seconds
 
@@ -29,20 +31,24 @@ class _Gone:
 class Carrier:
     """Makes copies. Owned by the event loop."""
 
-    def __init__(self, mover: Mover, threads: Threads) -> None:
-        self._mover, self._threads = mover, threads
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
         self._stopping = False
 
-    async def copy(self, row: JournalRow, on_stage: Callable[[str], None]) -> Fingerprint:
-        """`Mover.copy`, told of through `on_stage` as it goes on. Raises as that does, and `Stopped`."""
-        gone = _Gone()
-        work = asyncio.ensure_future(self._threads.run(self._mover.copy, row, self._counter(gone)))
-        told = -1
+    async def run(
+        self, copy: Callable[[Callable[[int], None]], T], on_bytes: Callable[[int], None]
+    ) -> T:
+        """Call `copy` in a thread with a function that it tells of the bytes that it copies.
+
+        `on_bytes` hears how many there are by now, as long as there are more: silence shows a copy that
+        is stuck. Raises as `copy` does, and `Stopped`.
+        """
+        gone, told = _Gone(), -1
+        work = asyncio.ensure_future(self._threads.run(copy, self._counter(gone)))
         while not work.done():
-            if gone.bytes != told:  # silence shows a copy that is stuck
+            if gone.bytes != told:
                 told = gone.bytes
-                share = 50 * told // max(1, row.fingerprint.size)  # written, and read back
-                on_stage(f"moving to another file system: {share}%")
+                on_bytes(told)
             await asyncio.wait({work}, timeout=_TELL_EVERY)
         return work.result()
 

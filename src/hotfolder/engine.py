@@ -46,7 +46,6 @@ from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.folder_rules import places_of, rules_of
 from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger, Indexer
-from hotfolder.packed_keeping import Keeping
 from hotfolder.packing import Packer, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
@@ -197,7 +196,7 @@ class Engine:
         self.recorder = Recorder(
             journal=journal,
             ledger=self.ledger,
-            keeping=Keeping(keeper, self.copiers),
+            keeper=keeper,
             mover=self.mover,
             threads=self.writer,
             clock=time.time,

@@ -24,10 +24,9 @@ from hotfolder.core.errors import (
     SourceChanged,
     SourceUnreadable,
 )
-from hotfolder.core.ports import Journal, Ledger, Mover
+from hotfolder.core.ports import Journal, Keeper, Ledger, Mover
 from hotfolder.core.records import JournalRow
 from hotfolder.core.recovery import Record, RemoveAndRecord
-from hotfolder.packed_keeping import Keeping
 from hotfolder.restart import Restart
 from hotfolder.threads import Threads
 
@@ -50,22 +49,22 @@ class Recorder:
         clock: Callable[[], float],
         mine: Callable[[JournalRow], bool] = lambda _: True,
         copiers: Threads | None = None,
-        keeping: Keeping | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """`copiers`: threads that copy to other file systems, so that batches go on meanwhile.
 
-        `keeping`: where packed files may be kept.
+        `keeper`: where packed files may be kept.
         """
         self._commit = Commit(
-            journal=journal, ledger=ledger, mover=mover, clock=clock, keeps=keeping is not None
+            journal=journal, ledger=ledger, mover=mover, clock=clock, keeps=keeper is not None
         )
-        self._keeping = keeping
+        self._mover, self._keeper = mover, keeper
         self._threads = threads
         self._ready: list[Ending] = []
         self._arrived = asyncio.Event()
         self._closing = False
         self._restart = Restart(journal=journal, ledger=ledger, mover=mover, clock=clock, mine=mine)
-        self._carrier = Carrier(mover, copiers or threads)
+        self._carrier = Carrier(copiers or threads)
         self._copies: set[asyncio.Task[None]] = set()
         self._doubtful: set[Ending] = set()  # whose copy failed, and did not succeed since
         self._recovered: set[tuple[str, str, str]] = set()
@@ -132,8 +131,6 @@ class Recorder:
         """Let `run` end once all that is ready is written."""
         self._closing = True
         self._carrier.stop()
-        if self._keeping is not None:
-            self._keeping.stop()
         self._arrived.set()
 
     def _settle(self, batch: Iterable[Ending]) -> list[Ending]:
@@ -150,16 +147,21 @@ class Recorder:
                 pass  # nobody waits and nothing was promised yet: the file is delivered anew
             elif ending.step is Step.COPYING:
                 self._begin(self._copy(ending))
-            elif ending.step is Step.KEEPING and self._keeping is not None:
-                self._begin(self._keep_packed(ending, self._keeping))
+            elif ending.step is Step.KEEPING and self._keeper is not None:
+                self._begin(self._keep_packed(ending, self._keeper))
             else:
                 waiting.append(ending)
         return waiting
 
     async def _copy(self, ending: Ending) -> None:
         """Copy to the other file system, and hand the row back to the batches."""
+        size = max(1, ending.row.fingerprint.size)
+
+        def tell(gone: int) -> None:  # written, and read back
+            ending.on_wait(f"moving to another file system: {50 * gone // size}%")
+
         try:
-            copy = await self._carrier.copy(ending.row, ending.on_wait)
+            copy = await self._carrier.run(partial(self._mover.copy, ending.row), tell)
         except Stopped:
             return  # the row is in the journal: the next start begins it anew
         except (SourceChanged, SourceUnreadable) as error:
@@ -174,10 +176,13 @@ class Recorder:
         self._ready.append(ending)
         self._arrived.set()
 
-    async def _keep_packed(self, ending: Ending, keeping: Keeping) -> None:
+    async def _keep_packed(self, ending: Ending, keeper: Keeper) -> None:
         """Keep the packed file, and hand the operation back to the batches."""
+        keep = partial(keeper.keep, ending.row, ending.moved_to)
         try:
-            ending.kept_at = await keeping.keep(ending.row, ending.moved_to, ending.on_wait)
+            ending.kept_at = await self._carrier.run(
+                keep, lambda _: ending.on_wait("keeping the compressed file")
+            )
         except Stopped:
             return  # the row is in the journal: the next start goes on
         except LocalError as error:

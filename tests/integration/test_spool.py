@@ -529,7 +529,7 @@ async def test_a_copy_to_another_file_system_ends_when_the_daemon_does(
     job = world.drop(SMALL)
     async with SpoolRun(world) as run:
         _Disk(run, free=1 << 40)
-        run.recorder._keeping.stop()  # type: ignore[union-attr]
+        run.recorder._carrier.stop()
         carrying = asyncio.create_task(run.carry(job))
         await _until(lambda: "clip.mp4" in os.listdir(world.folders.completed))
         await _until(lambda: _stage(run, job) == "keeping the compressed file")

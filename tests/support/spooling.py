@@ -20,7 +20,6 @@ from hotfolder.core.routing import Route, parse_template
 from hotfolder.core.segments import MIB
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.delivery import Rules, Tools
-from hotfolder.packed_keeping import Keeping
 from hotfolder.packing import Format, Packer
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
@@ -127,7 +126,8 @@ class SpoolRun:
             mover=world.folders.finisher(),
             threads=self.writer,
             clock=lambda: MOMENT + 60.0,
-            keeping=Keeping(keeper or world.keeper(), self.threads),
+            keeper=keeper or world.keeper(),
+            copiers=self.threads,
         )
         self.courier = Courier(
             self._tools(),

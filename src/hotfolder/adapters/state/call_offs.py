@@ -1,11 +1,8 @@
 """Files that somebody asked not to deliver, in `state.db`."""
 
 import os
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from hotfolder.adapters.state.database import StateDb
+from hotfolder.adapters.state.database import Table
 from hotfolder.adapters.state.journal import fingerprint_from, fingerprint_text
 from hotfolder.core.records import CalledOff
 
@@ -14,11 +11,8 @@ _ALL = "SELECT folder, relpath, fingerprint, why FROM called_off ORDER BY folder
 _DROP = "DELETE FROM called_off WHERE folder = ? AND relpath = ?"
 
 
-class SqliteCallOffs:
+class SqliteCallOffs(Table):
     """`core.ports.CallOffNotes` in the SQLite file `path`. One owner at a time, as `StateDb`."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._db = StateDb(Path(path))
 
     def all(self) -> list[CalledOff]:
         with self._db.connection() as connection:
@@ -36,14 +30,3 @@ class SqliteCallOffs:
     def drop(self, folder: str, relpath: str) -> None:
         with self._db.transaction(durable=False) as connection:
             connection.execute(_DROP, (folder, os.fsencode(relpath)))
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

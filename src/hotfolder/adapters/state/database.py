@@ -171,14 +171,6 @@ class StateDb:
         if connection is not None:
             connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @contextlib.contextmanager
     def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """All or nothing; fsynced before it returns if `durable`, else with the next one that is."""
@@ -267,3 +259,22 @@ class StateDb:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         kind = DiskFull if code == sqlite3.SQLITE_FULL else LocalError
         return kind(f"the state file {self.path} failed: {error}", hint=_HINTS.get(code, ""))
+
+
+class Table:
+    """One kind of rows in the SQLite file `path`, with a connection of its own. Close it at the end."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._db = StateDb(path)
+
+    def close(self) -> None:
+        """Close the file; a later call opens it anew."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

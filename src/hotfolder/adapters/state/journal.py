@@ -5,10 +5,9 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from hotfolder.adapters.state.database import DELETING_IS_SAFE, StateDb
+from hotfolder.adapters.state.database import DELETING_IS_SAFE, Table
 from hotfolder.core import jsonline
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
@@ -33,11 +32,8 @@ _COPY = "INSERT OR REPLACE INTO copies (operation_id, fingerprint) VALUES (?, ?)
 _FINGERPRINT = fields(Fingerprint)
 
 
-class SqliteJournal:
+class SqliteJournal(Table):
     """`core.ports.Journal` in the SQLite file `path`. One owner at a time, as `StateDb`."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._db = StateDb(path)
 
     def commit(self, rows: Sequence[JournalRow], *, forget: Iterable[str] = ()) -> None:
         """Make `rows` durable and drop the operations `forget`: one transaction, one fsync, all or none.
@@ -70,18 +66,6 @@ class SqliteJournal:
                 f"the journal {self._db.path} holds a row that cannot be read: {error}",
                 hint=DELETING_IS_SAFE,
             ) from error
-
-    def close(self) -> None:
-        """Fold the write-ahead log into the file and close it; a later call opens it anew."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _keep(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:

@@ -3,22 +3,16 @@
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from hotfolder.adapters.state.database import StateDb
+from hotfolder.adapters.state.database import Table
 from hotfolder.adapters.state.journal import fingerprint_from, fingerprint_text
 from hotfolder.core.records import Fingerprint
 
 _MOST_ASKED = 500  # paths in one query
 
 
-class SqliteKept:
+class SqliteKept(Table):
     """`core.ports.Kept` in the SQLite file `path`. One owner at a time, as `StateDb`."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._db = StateDb(Path(path))
 
     def known(self, folder: str, seen: Sequence[tuple[str, Fingerprint]]) -> set[str]:
         known: set[str] = set()
@@ -64,18 +58,6 @@ class SqliteKept:
             asked = connection.execute("SELECT count(*) FROM kept WHERE folder = ?", (folder,))
             count: int = asked.fetchone()[0]
         return count
-
-    def close(self) -> None:
-        """Close the file; a later call opens it anew."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _is_as_kept(there: Fingerprint, kept: Fingerprint) -> bool:

@@ -1,13 +1,10 @@
 """The index of the ledger in `state.db`: what each line says in short, and where it stands."""
 
-import os
 from collections.abc import Collection, Iterator
 from itertools import islice
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from hotfolder.adapters.state.database import StateDb
+from hotfolder.adapters.state.database import Table
 from hotfolder.core.ledger_marks import Mark, PlacedLine, Stretch
 
 FIELDS = (
@@ -36,14 +33,11 @@ _MARK = 'INSERT OR REPLACE INTO ledger_mark (only, file, "offset", digest, lines
 _AT_ONCE = 500  # parameters of one question
 
 
-class SqliteLedgerIndex:
+class SqliteLedgerIndex(Table):
     """`core.ports.LedgerIndex` in the SQLite file `path`. One owner at a time, as `StateDb`.
 
     A cache: it is written without fsync, and what it says holds only as far as its mark fits the ledger.
     """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._db = StateDb(Path(path))
 
     def mark(self) -> Mark | None:
         with self._db.connection() as connection:
@@ -80,17 +74,6 @@ class SqliteLedgerIndex:
         with self._db.transaction(durable=False) as connection:
             connection.execute("DELETE FROM ledger_lines")
             connection.execute("DELETE FROM ledger_mark")
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _mark(connection: Any) -> Mark | None:

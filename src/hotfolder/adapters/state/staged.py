@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
-from hotfolder.adapters.state.database import StateDb
+from hotfolder.adapters.state.database import Table
 from hotfolder.adapters.state.journal import fingerprint_from, fingerprint_text
 from hotfolder.core.records import Digests, Staged
 
@@ -24,11 +22,8 @@ FROM staged ORDER BY operation_id
 """
 
 
-class SqliteStaged:
+class SqliteStaged(Table):
     """`core.ports.StagedIndex` in the SQLite file `path`. One owner at a time, as `StateDb`."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._db = StateDb(path)
 
     def all(self) -> list[Staged]:
         with self._db.connection() as connection:
@@ -58,18 +53,6 @@ class SqliteStaged:
         if gone:
             with self._db.transaction(durable=False) as connection:
                 connection.executemany("DELETE FROM staged WHERE operation_id = ?", gone)
-
-    def close(self) -> None:
-        """Close the file; a later call opens it anew."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _staged(

@@ -2,11 +2,8 @@
 
 import os
 import sqlite3
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from hotfolder.adapters.state.database import StateDb
+from hotfolder.adapters.state.database import Table
 from hotfolder.adapters.state.journal import fingerprint_from, fingerprint_text
 from hotfolder.core.records import PartDigest, PartReceipt, SentPart, UploadNote
 
@@ -31,11 +28,8 @@ FROM parts WHERE operation_id = ?
 """
 
 
-class SqliteUploads:
+class SqliteUploads(Table):
     """`core.ports.UploadNotes` in the SQLite file `path`. One owner at a time, as `StateDb`."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._db = StateDb(Path(path))
 
     def all(self) -> list[UploadNote]:
         with self._db.connection() as connection:
@@ -91,18 +85,6 @@ class SqliteUploads:
     def forget(self, operation_id: str) -> None:
         with self._db.transaction(durable=False) as connection:
             _forget(connection, operation_id)
-
-    def close(self) -> None:
-        """Close the file; a later call opens it anew."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _forget(connection: sqlite3.Connection, operation_id: str) -> None:
