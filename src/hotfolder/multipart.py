@@ -94,7 +94,7 @@ class Upload:
                 part = first
                 while True:
                     await self._slots.acquire()
-                    group.create_task(self._send_part(part.number, part.take()))
+                    group.create_task(self._send_part(part.number, part.take(), is_last=part.is_last))
                     if part.is_last:
                         break
                     part = await anext(rest)
@@ -102,10 +102,10 @@ class Upload:
             typed = failed.subgroup(HotfolderError)
             raise (typed or failed).exceptions[0] from failed
 
-    async def _send_part(self, number: int, body: Body) -> None:
+    async def _send_part(self, number: int, body: Body, *, is_last: bool) -> None:
         try:
             ours = PartDigest(number, len(body), await self._wire.sha256(body))
-            sent = await self._already_there(ours, body)
+            sent = await self._already_there(ours, body, is_last=is_last)
             if sent is None:
                 sent = await self._send(ours, body)
                 await self._resumer.note_part(self._job, sent)
@@ -113,9 +113,13 @@ class Upload:
         finally:
             self._slots.release()
 
-    async def _already_there(self, ours: PartDigest, body: Body) -> SentPart | None:
-        """The part as a former try sent it. An MD5 is made only of what was not noted."""
-        if ours.number not in self._known.listed:
+    async def _already_there(self, ours: PartDigest, body: Body, *, is_last: bool) -> SentPart | None:
+        """The part as a former try sent it. An MD5 is made only of what was not noted.
+
+        Where nothing was noted the last part is sent again: only an answer tells whether the store
+        names checksums, and then wants them at the completion.
+        """
+        if ours.number not in self._known.listed or (is_last and not self._known.noted):
             return None
         return self._known.has(ours) or self._known.has(replace(ours, md5=await self._wire.md5(body)))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hotfolder.activity import Activity
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.core.errors import DestinationError, DestinationTrouble, SourceChanged, UploadLost
 from hotfolder.core.ports import Body
-from hotfolder.core.records import Job, ObjectDraft, OpenUpload, PartReceipt
+from hotfolder.core.records import Job, ObjectDraft, OpenUpload, PartReceipt, Receipt
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import MIB
 from hotfolder.gate import Gate
@@ -220,6 +220,32 @@ async def test_a_part_that_was_kept_but_not_noted_is_not_sent_again(
     await later.notebook.load(is_new=False)
     await later.deliver(job)
     assert set(store.sent) == {1, 2, 3, 4, 5} - before
+    await later.close()
+
+
+async def test_where_nothing_was_noted_one_part_tells_whether_the_store_names_checksums(
+    start: Starting,
+) -> None:
+    class NeverCompletes(Cut):
+        async def complete(
+            self, key: str, upload_id: str, parts: Sequence[PartReceipt], *, unless_exists: bool
+        ) -> Receipt:
+            if self.sent:
+                raise DestinationError(DestinationTrouble.UNREACHABLE, "no answer")
+            return await super().complete(key, upload_id, parts, unless_exists=unless_exists)
+
+    store = NeverCompletes()
+    works = start(store)
+    job = await cut_off(works, store)
+    (note,) = works.notebook.all()
+    notes = MemoryUploads()
+    notes.begin(note)  # its parts were lost with the power
+    later_store = Cut()
+    later_store.uploads, later_store.lists_checksums = store.uploads, False
+    later = Works(works.folders.inbox.parent, later_store, notes)
+    await later.notebook.load(is_new=False)
+    assert (await later.deliver(job))["verification"] == "checksum"
+    assert later_store.sent == [5]
     await later.close()
 
 

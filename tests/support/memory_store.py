@@ -157,8 +157,8 @@ class MemoryStore:
 def _named_parts(upload: Upload, parts: Sequence[PartReceipt], smallest: int) -> list[bytes]:
     if not parts or [part.number for part in parts] != sorted({part.number for part in parts}):
         raise VerificationFailed("InvalidPartOrder: the parts are not named once each in order")
-    if len({part.checksum_sha256 is None for part in parts}) > 1:
-        raise ObjectRefused("InvalidRequest: some parts are named with their checksum, others without")
+    if any(part.checksum_sha256 is None for part in parts):
+        raise ObjectRefused("InvalidRequest: the upload has checksums, and a part is named without")
     held = [upload.parts.get(part.number) for part in parts]
     contents = []
     for named, kept in zip(parts, held, strict=True):

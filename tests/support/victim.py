@@ -19,7 +19,7 @@ from tests.support.verdict import Inspector, Verdict
 
 ROOT = Path(__file__).parents[2]
 FAULTY = (sys.executable, "-m", "tests.support.faulty")
-_LARGE = 12_000_000  # bytes that do not compress: three parts of 5 MiB
+_LARGE = 22_000_000  # five parts: two noted, and two on the way, leave one
 _LIFE = (0.4, 3.0)  # seconds that a daemon lives in a storm; it needs one to start
 _PATIENCE = 60.0  # seconds until a process that was to die is taken for one that never will
 
