@@ -45,6 +45,7 @@ class MemoryStore:
         self.outage: HotfolderError | None = None
         self._smallest_part = smallest_part
         self._opened = 0
+        self.wants_checksums = True  # of each part at the completion, as S3 does
 
     async def check(self) -> None:
         self._serve()
@@ -92,6 +93,8 @@ class MemoryStore:
         self, key: str, upload_id: str, parts: Sequence[PartReceipt], *, unless_exists: bool
     ) -> Receipt:
         upload = self._upload(key, upload_id)
+        if self.wants_checksums and any(part.checksum_sha256 is None for part in parts):
+            raise ObjectRefused("InvalidRequest: a part is named without its checksum")
         contents = _named_parts(upload, parts, self._smallest_part)
         self._claim(key, unless_exists)
         del self.uploads[upload_id]
@@ -157,8 +160,6 @@ class MemoryStore:
 def _named_parts(upload: Upload, parts: Sequence[PartReceipt], smallest: int) -> list[bytes]:
     if not parts or [part.number for part in parts] != sorted({part.number for part in parts}):
         raise VerificationFailed("InvalidPartOrder: the parts are not named once each in order")
-    if any(part.checksum_sha256 is None for part in parts):
-        raise ObjectRefused("InvalidRequest: the upload has checksums, and a part is named without")
     held = [upload.parts.get(part.number) for part in parts]
     contents = []
     for named, kept in zip(parts, held, strict=True):
