@@ -19,7 +19,7 @@ from tests.support.verdict import Inspector, Verdict
 
 ROOT = Path(__file__).parents[2]
 FAULTY = (sys.executable, "-m", "tests.support.faulty")
-_LARGE = 22_000_000  # five parts: two noted, and two on the way, leave one
+_LARGE = 66_000_000  # 13 parts: at most 8 are under way, and two noted, when the first run dies
 _LIFE = (0.4, 3.0)  # seconds that a daemon lives in a storm; it needs one to start
 _PATIENCE = 60.0  # seconds until a process that was to die is taken for one that never will
 
