@@ -66,7 +66,7 @@ def parts_of(
             gate=made.line(folder.destination).gate,
             threads=made.io,
             wake=wake.set,
-            is_finishing=partial(made.recorder.is_finishing, name),
+            is_finishing=made.recorder.is_finishing,
             stays=staying,
             catch_up=known.catch_up(name, staying, batch),
         )

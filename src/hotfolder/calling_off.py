@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hotfolder.beneath import look_at_all
+from hotfolder.beneath import device_of, look_at_all
 from hotfolder.core.errors import LocalError
 from hotfolder.core.ports import CallOffNotes
 from hotfolder.core.records import CalledOff, Fingerprint
@@ -61,11 +61,15 @@ class CallOffs:
 
     async def end_changed(self, inbox: str) -> list[str]:
         """Look at all of them, and end those that are gone or changed; returns their paths."""
+        device = await self._threads.run(device_of, inbox)
         looks = await self._threads.run(look_at_all, inbox, self.paths())
         changed = [
             relpath
             for relpath, seen in looks
-            if not isinstance(seen, LocalError) and self.is_news(relpath, seen)
+            if not isinstance(seen, LocalError)
+            and self.is_news(relpath, seen)
+            # In an inbox that is not mounted all of them seem to be gone.
+            and (seen is not None or self._files[relpath].fingerprint.device == device)
         ]
         for relpath in changed:
             self.end(relpath)

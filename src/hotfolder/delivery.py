@@ -9,7 +9,14 @@ from typing import Any, Protocol
 from hotfolder.core import routing
 from hotfolder.core.entries import StoredObject, upload_entry
 from hotfolder.core.objects import Label, Sent
-from hotfolder.core.records import Disposition, Job, JournalRow, Status, decimal_seconds
+from hotfolder.core.records import (
+    Disposition,
+    Job,
+    JournalRow,
+    Status,
+    Verification,
+    decimal_seconds,
+)
 from hotfolder.packing import Format, Packed, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.transfer import Sender
@@ -157,13 +164,16 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
 def ending(job: Job, entry: dict[str, Any], tools: Tools) -> JournalRow:
     """The row that makes the decision durable: which line it will be, and where the original goes."""
     given_up = entry["status"] == Status.FAILED
+    disposition = tools.on_failure if given_up else tools.on_success
+    if disposition is Disposition.DELETE and entry["verification"] == Verification.HEAD:
+        disposition = Disposition.KEEP  # a size is no proof to delete the only copy on
     place = routing.completed_place(job.relpath, tools.layout, job.made_at)
     return JournalRow(
         operation_id=job.operation_id,
         folder=job.folder,
         relpath=job.relpath,
         fingerprint=job.fingerprint,
-        disposition=tools.on_failure if given_up else tools.on_success,
+        disposition=disposition,
         target=job.relpath if given_up else place,
         entry=entry,
         root="" if job.root == tools.inbox else job.root,

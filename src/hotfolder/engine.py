@@ -31,6 +31,7 @@ from hotfolder.adapters.spool.keeping import Keeper
 from hotfolder.adapters.state.call_offs import SqliteCallOffs
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
+from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
@@ -158,6 +159,7 @@ class Engine:
         uploads: SqliteUploads,
         staged: SqliteStaged,
         call_offs: SqliteCallOffs,
+        mounts: SqliteMounts,
         is_the_daemon: bool = True,
         activity: Activity | None = None,
     ) -> None:
@@ -192,7 +194,8 @@ class Engine:
             {name: str(folder.completed) for name, folder in settings.folders.items()},
             rename=rename_without_clobbering,
         )
-        self.mover = Finisher({name: places_of(folder) for name, folder in settings.folders.items()})
+        places = {name: places_of(folder) for name, folder in settings.folders.items()}
+        self.mover = Finisher(places, mounts)
         self.recorder = Recorder(
             journal=journal,
             ledger=self.ledger,
@@ -381,6 +384,7 @@ async def engine(
         SqliteUploads(path) as notes,
         SqliteStaged(path) as staged,
         SqliteCallOffs(path) as call_offs,
+        SqliteMounts(path) as mounts,
     ):
         made = Engine(
             settings,
@@ -388,6 +392,7 @@ async def engine(
             uploads=notes,
             staged=staged,
             call_offs=call_offs,
+            mounts=mounts,
             is_the_daemon=not uploads,
             activity=activity,
         )

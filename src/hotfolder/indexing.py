@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from hotfolder.core.errors import LocalError
-from hotfolder.core.ledger_marks import Stretch
+from hotfolder.core.ledger_marks import Mark, Stretch
 from hotfolder.core.ports import LedgerIndex, ReadLedger
 
 log = structlog.get_logger()
@@ -49,6 +49,11 @@ class Indexer:
     def __init__(self, ledger: ReadLedger, index: LedgerIndex, *, most: int = _LINES) -> None:
         self._ledger, self._index, self._most = ledger, index, most
         self._ahead: Iterator[Stretch] = iter(())
+
+    def contradiction(self) -> Mark | None:
+        """How far the index has read, if that line is not there any more. Raises `LocalError`."""
+        mark = self._index.mark()
+        return mark if mark is not None and not self._ledger.fits(mark) else None
 
     def step(self) -> bool:
         """Index some lines; False once there are no more for now. Blocking; raises `LocalError`."""

@@ -298,7 +298,7 @@ class Intake:
             or relpath in self._deferred
             or relpath in self.left
             or relpath in self.called_off
-            or self._is_finishing(relpath)
+            or self._is_finishing(f"{self.inbox}/{relpath}")
         )
 
     def _is_news(self, relpath: str, seen: Fingerprint | None) -> bool:

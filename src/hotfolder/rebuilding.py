@@ -58,6 +58,7 @@ class Memory:
                 grouping_of(name, folder),
                 ignore_filter(folder.ignore, folder.include),
                 partial(_walk_outputs, folder.completed),
+                [n for n, f in made.settings.folders.items() if f.completed == folder.completed],
             ),
             ledger=made.ledger,
             names=NameSet,

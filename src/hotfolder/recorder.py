@@ -25,7 +25,7 @@ from hotfolder.core.errors import (
     SourceUnreadable,
 )
 from hotfolder.core.ports import Journal, Keeper, Ledger, Mover
-from hotfolder.core.records import JournalRow
+from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.recovery import Record, RemoveAndRecord
 from hotfolder.restart import Restart
 from hotfolder.threads import Threads
@@ -67,8 +67,8 @@ class Recorder:
         self._carrier = Carrier(copiers or threads)
         self._copies: set[asyncio.Task[None]] = set()
         self._doubtful: set[Ending] = set()  # whose copy failed, and did not succeed since
-        self._recovered: set[tuple[str, str, str]] = set()
-        self._awaited: set[tuple[str, str, str]] = set()
+        self._recovered: set[str] = set()  # paths
+        self._awaited: set[str] = set()
         self._freed: list[tuple[str, str]] = []
         self.trouble: LocalError | None = None
 
@@ -204,7 +204,7 @@ class Recorder:
             log.error("recorder.held", reason=trouble.sentence, files=len(waiting))
         self.trouble = trouble
         for ending in waiting:
-            ending.on_wait(WAITS.get(ending.step, "proven, waiting to move"))
+            ending.on_wait(WAITS.get(ending.step) or _waits_to_move(ending.row))
 
     def _heal(self) -> None:
         if self.trouble is not None:
@@ -218,8 +218,10 @@ class Recorder:
         waits for its target.
         """
         awaited = self._restart.put_off
-        finished = await self._threads.run(self._restart.finish)
-        self._awaited = {_place(row) for row in self._restart.put_off.values()}
+        try:
+            finished = await self._threads.run(self._restart.finish)
+        finally:
+            self._awaited = {_place(row) for row in self._restart.put_off.values()}
         told = [row for row in awaited.values() if row.operation_id not in self._restart.put_off]
         self._freed += [(row.folder, row.relpath) for row in told if not row.root]
         for step in finished.unfinished:
@@ -241,10 +243,9 @@ class Recorder:
         if not done.cancelled() and done.exception() is not None and not row.root:
             self._freed.append((row.folder, row.relpath))
 
-    def is_finishing(self, folder: str, relpath: str) -> bool:
-        """Whether the file of an inbox is a former run's, proven, and on its way out (or may be)."""
-        place = ("", folder, relpath)
-        return place in self._recovered or place in self._awaited
+    def is_finishing(self, path: str) -> bool:
+        """Whether a former run proved the file at `path`, and it is on its way out (or may be)."""
+        return path in self._recovered or path in self._awaited
 
     async def recovered(self) -> None:
         """Wait until what `recover` left to `run` has ended, or cannot go on now (see `trouble`)."""
@@ -267,5 +268,11 @@ class Recorder:
         return len(self._awaited)
 
 
-def _place(row: JournalRow) -> tuple[str, str, str]:
-    return row.root, row.folder, row.relpath
+def _waits_to_move(row: JournalRow) -> str:
+    given_up = row.disposition is Disposition.FAILED
+    return "given up, waiting to move to failed/" if given_up else "proven, waiting to move"
+
+
+def _place(row: JournalRow) -> str:
+    """The path that the original had when it was proven, whatever its folder is called by now."""
+    return str(row.entry.get("target_path"))

@@ -67,14 +67,26 @@ class Restart:
         if self._began:
             rows = [row for row in rows if row.operation_id in self.put_off]
         self._began = True
-        facts = self._facts(rows)
-        if not facts:
-            return Finished(len(rows), [])
+        if not rows:
+            return Finished(0, [])
+        try:
+            return self._finish(rows)
+        except BaseException:
+            # Of none of them anything is certain: no scan may take their files for new ones.
+            self.put_off |= {row.operation_id: row for row in rows}
+            raise
+
+    def _finish(self, rows: list[JournalRow]) -> Finished:
         # What a killed run did not live to fsync looks as good as what is durable: nothing is built on
         # its lines and moves before they are. (`find` told the mover what to sync.) And a line behind a
         # page that a power cut took must not count as recorded: the next append cuts it.
         self._ledger.repair()
-        recorded_ids = recorded_operations(self._ledger, {row.operation_id for row, _ in facts})
+        recorded_ids = recorded_operations(self._ledger, {row.operation_id for row in rows})
+        # What is recorded is over, whatever became of the file since: nothing of it is touched.
+        over = [(row, Found(None, None)) for row in rows if row.operation_id in recorded_ids]
+        facts = over + self._facts(row for row in rows if row.operation_id not in recorded_ids)
+        if not facts:
+            return Finished(len(rows), [])
         entries: list[dict[str, Any]] = []
         unfinished: list[Step] = []
         steps = plan(facts, recorded_ids)

@@ -206,7 +206,14 @@ class Resumer:
 
     async def take_back(self, note: UploadNote) -> None:
         """Abort a noted upload, and forget it."""
-        if note.upload_id:
+        if note.bucket != self.bucket:
+            log.warning(
+                "upload.left_open",
+                key=note.key,
+                upload_id=note.upload_id,
+                reason=f"it is in {note.bucket}, which is not this file's destination any more",
+            )
+        elif note.upload_id:
             await self._wire.abort(note.key, note.upload_id)
         else:
             named = {other.upload_id for other in self._notebook.all()}

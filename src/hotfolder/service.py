@@ -175,6 +175,8 @@ class Service:
                 await self._hold(error)
                 if self._stopping:
                     return RunSummary(self._activity, {}, None)
+                if self._next is not None:  # asked to reload meanwhile
+                    former, self._settings, self._next = self._settings, self._next, None
                 continue
             if self._stopping or self._next is None:
                 return summary

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from hotfolder.beneath import device_of, look_at_all
+from hotfolder.beneath import device_of, digest_of, look_at_all
 from hotfolder.core.ports import Kept, Ledger
 from hotfolder.core.records import Fingerprint
 from hotfolder.threads import Threads
@@ -62,18 +62,21 @@ class Staying:
             log.info("kept.rebuilt", folder=self._folder, files=found)
 
     def _keep_delivered(self, lines: Iterable[Mapping[str, Any]]) -> int:
-        delivered: dict[str, set[tuple[int, int]]] = {}
+        delivered: dict[str, dict[tuple[int, int], set[str]]] = {}
         for line in lines:
             path = line.get("target_path")
             if line.get("status") in {"success", "skipped"} and _is_below(self._inbox, path):
                 relpath = str(path)[len(self._inbox) + 1 :]
-                version = (line.get("original_size"), line.get("modified_at_ns"))
-                delivered.setdefault(relpath, set()).add(version)  # type: ignore[arg-type] # from JSON
-        stays = [
-            (relpath, there)
-            for relpath, there in look_at_all(self._inbox, delivered)
-            if isinstance(there, Fingerprint) and (there.size, there.mtime_ns) in delivered[relpath]
-        ]
+                version = (int(line.get("original_size") or 0), int(line.get("modified_at_ns") or 0))
+                digests = delivered.setdefault(relpath, {}).setdefault(version, set())
+                digests.add(str(line.get("checksum_original")))
+        stays = []
+        for relpath, there in look_at_all(self._inbox, delivered):
+            if isinstance(there, Fingerprint):
+                # Size and time pick the candidate; only the bytes tell that it is the one.
+                digests = delivered[relpath].get((there.size, there.mtime_ns), set())
+                if digests and digest_of(self._inbox, relpath) in digests:
+                    stays.append((relpath, there))
         if stays:
             self._kept.add(self._folder, stays)
         return len(stays)

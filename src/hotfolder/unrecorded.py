@@ -5,7 +5,7 @@ the ledger gets its line. Nothing in completed/ is moved by this.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import structlog
 
-from hotfolder.beneath import look
+from hotfolder.beneath import look, look_at_all
 from hotfolder.core.entries import seconds_of
-from hotfolder.core.errors import DestinationError
+from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.ports import Ledger
 from hotfolder.core.records import Fingerprint, Job, PassedOver
@@ -46,7 +46,10 @@ class Names(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """One folder's completed/, and how to look through it. `ignored` and `grouping` as in the inbox."""
+    """One folder's completed/, and how to look through it. `ignored` and `grouping` as in the inbox.
+
+    `owners`: the folders whose completed/ it is.
+    """
 
     inbox: str
     completed: str
@@ -54,6 +57,7 @@ class Outputs:
     grouping: Grouping
     ignored: Callable[[str], bool]
     walk: Callable[[], Iterator[str | PassedOver]]  # below completed, without junk
+    owners: Sequence[str] = ()
 
 
 class Unrecorded:
@@ -78,6 +82,13 @@ class Unrecorded:
 
     async def settle(self) -> bool:
         """Prove and record all there are; returns whether nothing is left. Raises `LocalError`."""
+        if len(self._outputs.owners) > 1:
+            log.error(
+                "recovery.unrecorded_left",
+                path=self._outputs.completed,
+                reason=f"{', '.join(self._outputs.owners)} share it: whose a file is cannot be told",
+            )
+            return True
         paths = await self.find()
         if len(paths) > _MOST:
             log.error(
@@ -88,7 +99,13 @@ class Unrecorded:
             )
             return True
         places = asyncio.Semaphore(_TOGETHER)
-        return all(await asyncio.gather(*(self._prove(path, places) for path in paths)))
+        try:
+            async with asyncio.TaskGroup() as group:  # one that fails must not leave others behind
+                tasks = [group.create_task(self._prove(path, places)) for path in paths]
+        except BaseExceptionGroup as failed:
+            typed = failed.subgroup(HotfolderError)
+            raise (typed or failed).exceptions[0] from failed
+        return all(task.result() for task in tasks)
 
     async def find(self) -> list[str]:
         """The paths below completed/ of young files that no line names; one too many shows excess."""
@@ -120,14 +137,14 @@ class Unrecorded:
 
     def _young(self, entries: Iterable[str | PassedOver], horizon: float) -> list[str]:
         outputs, young = self._outputs, []
-        for entry in entries:
-            if isinstance(entry, PassedOver):
-                continue
+        files = [entry for entry in entries if isinstance(entry, str)]
+        for entry, there in look_at_all(outputs.completed, files):
             _, origin = origin_of(entry, outputs.layout)
             if outputs.ignored(origin or entry) or outputs.grouping.refusal(origin or entry):
                 continue  # hotfolder never took such a file
-            there = look(outputs.completed, entry)
-            if there is None or not horizon <= there.ctime_ns / 1e9 < self._before:
+            if not isinstance(there, Fingerprint):
+                continue  # gone, or in a folder that may not be entered: no move of ours ended there
+            if not horizon <= there.ctime_ns / 1e9 < self._before:
                 continue
             in_inbox = look(outputs.inbox, origin) if origin else None
             if in_inbox and (in_inbox.size, in_inbox.mtime_ns) == (there.size, there.mtime_ns):
@@ -137,7 +154,12 @@ class Unrecorded:
 
     async def _prove(self, relpath: str, places: asyncio.Semaphore) -> bool:
         async with places:
-            there = await self._threads.run(look, self._outputs.completed, relpath)
+            try:
+                there = await self._threads.run(look, self._outputs.completed, relpath)
+            except LocalError as error:
+                path = f"{self._outputs.completed}/{relpath}"
+                log.warning("recovery.unproven", file=path, hint=error.sentence)
+                return False
             if there is None:
                 return True
             log.info("recovery.unrecorded", file=f"{self._outputs.completed}/{relpath}")
@@ -174,6 +196,7 @@ class Unrecorded:
 
 def _places(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for line in lines:
-        place = line.get("completed_dir_path")
-        if isinstance(place, str):
-            yield place
+        for field in ("completed_dir_path", "compressed_file_path"):
+            place = line.get(field)
+            if isinstance(place, str):
+                yield place

@@ -576,7 +576,7 @@ async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_kn
     assert "recovery.put_off" in [entry["event"] for entry in logs]
     assert desk.lines() == []
     assert desk.journal.rows() == [row]
-    assert recorder.is_finishing("media", "clip.mp4"), "no scan may take it for a new one meanwhile"
+    assert recorder.is_finishing(f"{desk.folders.inbox}/clip.mp4"), "it is no new file"
     with capture_logs() as logs:
         await recorder.recover()
     assert logs == [], "told once"
@@ -588,7 +588,7 @@ async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_kn
     (line,) = desk.lines()
     assert line["completed_dir_path"] == str(desk.folders.completed / "clip.mp4")
     assert desk.journal.rows() == []
-    assert not recorder.is_finishing("media", "clip.mp4")
+    assert not recorder.is_finishing(f"{desk.folders.inbox}/clip.mp4")
     assert recorder.take_freed() == [("media", "clip.mp4")]
 
 
@@ -732,7 +732,9 @@ async def test_a_copy_is_stopped_with_the_daemon_and_made_by_the_next(across: De
     across.finisher = across.folders.finisher()
     async with across.at_work() as recorder:
         await recorder.recover()
-        assert recorder.is_finishing("media", "clip.mp4"), "no scan may take it for a new one"
+        assert recorder.is_finishing(f"{across.folders.inbox}/clip.mp4"), (
+            "no scan may take it for a new one"
+        )
         await recorder.recovered()
     assert [line["operation_id"] for line in across.lines()] == [row.operation_id]
     assert (across.folders.completed / "clip.mp4").read_bytes() == b"data"
@@ -846,3 +848,40 @@ async def test_killed_after_the_rename_of_a_file_that_changed_at_the_last_moment
     assert desk.folders.files()["inbox/clip.mp4"] == b"another version"
     assert desk.lines() == []
     assert desk.journal.rows() == []
+
+
+async def test_what_became_of_a_recorded_file_is_nobodys_business(desk: Desk) -> None:
+    """Its row may be there still: rows are forgotten lazily."""
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    async with desk.at_work() as recorder:
+        await recorder.finish(row, desk.waits.append)
+    desk.journal.commit([row])
+    moved = desk.folders.completed / "clip.mp4"
+    moved.write_bytes(b"edited by somebody in completed/")
+    await desk.recorder().recover()
+    assert moved.read_bytes() == b"edited by somebody in completed/"
+    assert os.listdir(desk.folders.inbox) == []
+    assert len(desk.lines()) == 1
+    assert desk.journal.rows() == []
+
+
+async def test_a_recovery_that_fails_leaves_nothing_to_a_scan(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.folders.drop("clip.mp4")
+    row = desk.folders.proven("clip.mp4")
+    desk.journal.commit([row])
+    recorder = desk.recorder()
+
+    def full(_: object) -> None:
+        raise LocalError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(desk.ledger), "repair", full)
+        with pytest.raises(LocalError):
+            await recorder.recover()
+    assert recorder.put_off == 1
+    assert recorder.is_finishing(f"{desk.folders.inbox}/clip.mp4")
+    await recorder.recover()
+    assert [line["operation_id"] for line in desk.lines()] == [row.operation_id]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hotfolder import staying
+from hotfolder.beneath import digest_of
 from hotfolder.core.entries import finished
 from hotfolder.staying import Staying
 from hotfolder.threads import Threads
@@ -39,7 +40,8 @@ class World:
     def line(self, name: str) -> dict[str, Any]:
         self._lines += 1
         made = entry(job_at(self.inbox, name, number=self._lines))
-        return finished(made, completed_at=MOMENT, result_path=None, completed_dir_path=None)
+        line = finished(made, completed_at=MOMENT, result_path=None, completed_dir_path=None)
+        return {**line, "checksum_original": digest_of(str(self.inbox), name)}
 
 
 @pytest.fixture
@@ -95,6 +97,10 @@ async def test_what_stands_as_it_was_delivered_is_known_again(
     os.utime(world.inbox / "touched", ns=(5, 5))
     (world.inbox / "grown").write_bytes(b"data and more")
     (world.inbox / "gone").unlink()
+    other = world.inbox / "other"
+    other.write_bytes(b"DATA")  # as long and as old, but not what was delivered
+    os.utime(other, ns=(5, world.line("same")["modified_at_ns"]))
+    ledger.append([{**world.line("same"), "target_path": str(other)}])
     await world.staying.rebuild(ledger)
     assert world.names() == ["reels/\udcff", "same", "twice"]
     seen = [(name, fingerprint_at(world.inbox / name)) for name in world.names()]

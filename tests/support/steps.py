@@ -115,7 +115,7 @@ STEPS = (
     Step("restart: forgotten", f"{_JOURNAL}.commit", A, "restart", counts=_with_forgotten),
 )
 #: What the inbox holds, and where a former process was killed, for the steps of what comes after a kill.
-FORMER = {"restart": ("small", "journaled"), "resume": ("large", "part sent")}
+FORMER = {"restart": ("small", "journaled"), "resume": ("large", "part noted")}
 #: With `spool = "disk"`; the last two with `keep_compressed` as well.
 SPOOL_STEPS = (
     Step("spool: room reserved", f"{_SPOOL}.files:MakingFile._reserve", A),

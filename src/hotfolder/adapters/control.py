@@ -185,7 +185,8 @@ def ask(directory: Path, request: Request, *, timeout: float) -> dict[str, Any]:
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NoDaemon(
             f"no daemon answers on {where}",
-            hint="start it with `hotfolder run`, or name its configuration with --config",
+            hint="start it with `hotfolder run`, or name its configuration with --config; where "
+            "state_dir was changed, a running daemon still uses the former one: put that back first",
         ) from error
     except PermissionError as error:
         raise LocalError(

@@ -7,6 +7,7 @@ import typer
 from hotfolder.adapters.ledger import ChainBroken, verify_chain
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import out, say
+from hotfolder.config import Settings
 from hotfolder.engine import indexer, open_ledger
 
 app = typer.Typer(help="Check the ledger, rebuild its index.", no_args_is_help=True)
@@ -21,11 +22,13 @@ def verify(
 ) -> None:
     """Whether every line of every ledger file continues the chain.
 
-    Names the first line that does not, and exits with 1: a line was changed, lost or damaged.
+    Names the first line that does not, and exits with 1: a line was changed, lost or damaged. The
+    newest lines, which nothing continues, are compared with the index.
     """
-    path = open_ledger(settings_of(config, debug=debug, log_level=log_level)).path
+    settings = settings_of(config, debug=debug, log_level=log_level)
     try:
-        checked = verify_chain(path)
+        checked = verify_chain(open_ledger(settings).path)
+        _compare_with_index(settings)
     except ChainBroken as broken:
         if not as_json:
             raise
@@ -61,6 +64,26 @@ def rebuild(
         _print_json({"lines": count})
     else:
         say(f"{_count(count, 'line')} in the index")
+
+
+def _compare_with_index(settings: Settings) -> None:
+    """Raises `ChainBroken` where the index has read lines that are not there any more."""
+    ledger, state = open_ledger(settings).path, settings.state_dir / "state.db"
+    if not state.exists():
+        return
+    made = indexer(settings)
+    try:
+        known = made.contradiction()
+    finally:
+        made.close()
+    if known is not None:
+        file = ledger.with_name(f"ledger-{known.file:06}.jsonl")
+        raise ChainBroken(
+            f"the index in {state} has read {known.lines:,} lines, and the last of them is gone: "
+            "the newest lines were changed or taken away",
+            file=file if file.exists() else ledger,
+            line=0,
+        )
 
 
 def _print_json(told: dict[str, object]) -> None:

@@ -30,6 +30,7 @@ from hotfolder.beneath import (
     parent_of,
 )
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
+from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
 from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
@@ -50,13 +51,14 @@ class Places:
 class Finisher:
     """`core.ports.Mover`. Blocking; used by one thread at a time, but for `copy`."""
 
-    def __init__(self, places: Mapping[str, Places]) -> None:
+    def __init__(self, places: Mapping[str, Places], mounts: Mounts | None = None) -> None:
+        """`mounts` None: what is seen now is remembered for this run alone."""
         self._places = places
+        self._mounts = mounts or _MountsOfNow()
         # (root, directory below it) whose names changed and are not synced yet
         self._touched: set[tuple[str, str]] = set()
         # Those that a power cut cannot take away
         self._sure: set[tuple[str, str]] = set()
-        self._was_mounted: dict[str, bool] = {}
 
     # -- the steps of an ending ------------------------------------------------------------------
 
@@ -160,6 +162,7 @@ class Finisher:
             self._touched.add((inbox, os.path.dirname(row.relpath)))
         if source is None and moved_to is None:
             self._require_same_volumes(row, inbox, target_root, device)
+            self._require_same_inbox(row, inbox)
         return Found(source, moved_to, aside is not None)
 
     def clear(self, row: JournalRow) -> None:
@@ -227,9 +230,12 @@ class Finisher:
 
     def _require_volume(self, root: str) -> None:
         """Refuse a mount point without its volume: what is moved there is hidden by the next mount."""
-        mounted = os.stat(root).st_dev != os.stat(f"{root}/..").st_dev
-        if self._was_mounted.setdefault(root, mounted) and not mounted:
-            raise OSError(errno.ENOENT, "its volume is not mounted any more", root)
+        is_mounted = os.stat(root).st_dev != os.stat(f"{root}/..").st_dev
+        if is_mounted and not self._mounts.were(root):
+            self._mounts.remember(root)
+        elif not is_mounted and self._mounts.were(root) and not os.listdir(root):
+            why = "its volume is not mounted any more (if it is a plain folder now, put a file into it)"
+            raise OSError(errno.ENOENT, why, root)
 
     @staticmethod
     def _check_source(row: JournalRow, seen: Fingerprint) -> None:
@@ -342,6 +348,16 @@ class Finisher:
         return None
 
     @staticmethod
+    def _require_same_inbox(row: JournalRow, inbox: str) -> None:
+        """Raise `LocalError` where nothing was found because the folder has another inbox by now."""
+        was = row.entry.get("target_path")
+        if row.disposition.moves and not row.root and was not in {None, f"{inbox}/{row.relpath}"}:
+            raise LocalError(
+                f"{was} was proven there, and the inbox of {row.folder!r} is {inbox} now",
+                hint="configure the former inbox until its files are recorded",
+            )
+
+    @staticmethod
     def _require_same_volumes(row: JournalRow, inbox: str, target_root: str, device: int) -> None:
         """Raise `LocalError` where nothing was found because the volume that holds it is not there."""
         hint = "mount that one"
@@ -353,6 +369,19 @@ class Finisher:
             raise LocalError(
                 f"{inbox} is another volume than the one that held {row.relpath}", hint=hint
             )
+
+
+class _MountsOfNow:
+    """`core.ports.Mounts` of one run."""
+
+    def __init__(self) -> None:
+        self._roots: set[str] = set()
+
+    def were(self, root: str) -> bool:
+        return root in self._roots
+
+    def remember(self, root: str) -> None:
+        self._roots.add(root)
 
 
 def _as_then(row: JournalRow, there: Fingerprint | None, device: int) -> Fingerprint | None:

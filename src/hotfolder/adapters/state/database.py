@@ -131,6 +131,11 @@ _TABLES = (
         PRIMARY KEY (folder, relpath)
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE IF NOT EXISTS mount_points (
+        root BLOB PRIMARY KEY
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 DELETING_IS_SAFE = (

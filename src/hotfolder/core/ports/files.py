@@ -147,6 +147,16 @@ class Keeper(Protocol):
         ...
 
 
+class Mounts(Protocol):
+    """Which target folders were mount points when something was moved there. Safe in any thread."""
+
+    def were(self, root: str) -> bool: ...
+
+    def remember(self, root: str) -> None:
+        """Durable when it returns. Raises `LocalError`."""
+        ...
+
+
 class Mover(Protocol):
     """Moves and removes originals, and finds what it moved. Blocking; used by one thread at a time.
 
