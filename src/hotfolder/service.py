@@ -270,12 +270,14 @@ def _require_takeable(old: Settings, new: Settings) -> None:
     """Raises `ConfigError` for what a running process cannot change."""
     if new.state_dir != old.state_dir:
         raise ConfigError(
-            f"state_dir cannot change from {old.state_dir} to {new.state_dir} while the daemon runs",
+            f"state_dir cannot change from {old.state_dir} to {new.state_dir} while the daemon runs; "
+            "nothing was taken over",
             hint="stop the daemon and start it again",
         )
     if new.log != old.log:
         raise ConfigError(
-            "[log] cannot change while the daemon runs", hint="stop the daemon and start it again"
+            "[log] cannot change while the daemon runs; nothing was taken over",
+            hint="stop the daemon and start it again",
         )
 
 

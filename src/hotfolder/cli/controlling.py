@@ -135,7 +135,8 @@ def cancel(
     """
     settings = settings_of(config, debug=debug, log_level=log_level)
     told = ask(settings, Request(Command.CANCEL, _whole(wanted)))
-    _say(told, f"cancelled {shown(told['path'])}; it stays there", as_json=as_json)
+    stays = "it stays there until it changes, or `hotfolder retry` names it"
+    _say(told, f"cancelled {shown(told['path'])}; {stays}", as_json=as_json)
 
 
 def ask(settings: Settings, request: Request, *, timeout: float = _TIMEOUT) -> dict[str, Any]:
