@@ -169,10 +169,8 @@ def test_a_cancelled_file_stays_until_it_is_asked_for(box: Box) -> None:
         (box.inbox / "small").write_bytes(b"small")
         box.wait(lambda: dam.holding >= 2 and box.open_uploads())
         done = box.command("cancel", "big")
-        assert (done.returncode, done.stdout) == (
-            0,
-            f"cancelled {box.inbox}/big; it stays there until it changes, or `hotfolder retry` names it\n",
-        )
+        stays = "it stays there until it changes, or `hotfolder retry` names it"
+        assert (done.returncode, done.stdout) == (0, f"cancelled {box.inbox}/big; {stays}\n")
         assert box.open_uploads() == []
         (line,) = box.ledger()
         assert (line["status"], line["target_name"]) == ("cancelled", "big")
