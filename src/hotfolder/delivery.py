@@ -166,7 +166,8 @@ def ending(job: Job, entry: dict[str, Any], tools: Tools) -> JournalRow:
     given_up = entry["status"] == Status.FAILED
     disposition = tools.on_failure if given_up else tools.on_success
     if disposition is Disposition.DELETE and entry["verification"] == Verification.HEAD:
-        disposition = Disposition.KEEP  # a size is no proof to delete the only copy on
+        # A size is no proof to delete the only copy on; and in the inbox it would be sent again.
+        disposition = Disposition.COMPLETED
     place = routing.completed_place(job.relpath, tools.layout, job.made_at)
     return JournalRow(
         operation_id=job.operation_id,

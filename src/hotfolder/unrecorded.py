@@ -146,8 +146,11 @@ class Unrecorded:
                 continue  # gone, or in a folder that may not be entered: no move of ours ended there
             if not horizon <= there.ctime_ns / 1e9 < self._before:
                 continue
-            in_inbox = look(outputs.inbox, origin) if origin else None
-            if in_inbox and (in_inbox.size, in_inbox.mtime_ns) == (there.size, there.mtime_ns):
+            ((_, in_inbox),) = look_at_all(outputs.inbox, [origin]) if origin else (("", None),)
+            if isinstance(in_inbox, Fingerprint) and (in_inbox.size, in_inbox.mtime_ns) == (
+                there.size,
+                there.mtime_ns,
+            ):
                 continue  # a copy whose original was not removed yet: that one is delivered
             young.append(f"{outputs.completed}/{entry}")
         return young

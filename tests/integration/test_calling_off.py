@@ -240,6 +240,15 @@ async def test_a_file_that_is_gone_is_forgotten(folder: Folder, notes: MemoryCal
     assert notes.all() == []
 
 
+async def test_an_inbox_that_is_not_mounted_calls_nobody_back(
+    folder: Folder, notes: MemoryCallOffs
+) -> None:
+    await in_flight(folder, "a")
+    await folder.intake.call_off("a", "by alice")
+    assert await folder.intake.called_off.end_changed("/proc") == []
+    assert len(notes.all()) == 1
+
+
 async def test_the_next_run_leaves_it_until_it_is_asked_for(
     folder: Folder, notes: MemoryCallOffs
 ) -> None:

@@ -26,7 +26,7 @@ from hotfolder.core.errors import (
     VerificationFailed,
 )
 from hotfolder.core.ports import Body
-from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.records import Disposition, ObjectDraft, ObjectInfo, PartReceipt, Receipt
 from hotfolder.core.segments import GIB, MIB, read_seal
 from hotfolder.delivery import quarantine
 from tests.support.memory_store import MemoryStore
@@ -381,6 +381,17 @@ def no_checksum(said: Any) -> Any:
 
 def nothing(said: Any) -> Any:
     return replace(said, checksum_sha256=None, etag="opaque")
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+async def test_a_size_is_no_proof_to_delete_the_only_copy_on(works_over: Making, data: bytes) -> None:
+    for store, is_deleted in ((MemoryStore(), True), (Forgetful(nothing), False)):
+        works = works_over(store)
+        job = works.drop(data)
+        line = await works.deliver(job, replace(works.tools(), on_success=Disposition.DELETE))
+        assert line["verification"] == ("checksum" if is_deleted else "head")
+        assert not (works.folders.inbox / "clip.mp4").exists(), "a scan would send it again and again"
+        assert (works.folders.completed / "clip.mp4").exists() is not is_deleted
 
 
 def another_checksum(said: Any) -> Any:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hotfolder.adapters.finishing import Finisher
+from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.beneath import fingerprint_of
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition
@@ -445,6 +447,31 @@ def test_a_volume_that_was_mounted_under_a_new_number_is_still_the_same(folders:
     waiting = folders.proven("b")
     waiting = replace(waiting, fingerprint=replace(waiting.fingerprint, device=1))
     assert finisher.find(waiting).source == waiting.fingerprint
+
+
+def test_a_target_that_was_a_mount_point_in_a_former_run_waits_for_its_volume(
+    folders: Folders, tmp_path: Path
+) -> None:
+    folders.drop("clip.mp4")
+    root = str(folders.completed)
+    with SqliteMounts(tmp_path / "state.db") as former:
+        former.remember(root)
+    with SqliteMounts(tmp_path / "state.db") as mounts:
+        finisher = Finisher({"media": folders.places}, mounts)
+        with pytest.raises(LocalError, match="not mounted any more"):
+            finisher.move(folders.proven("clip.mp4"))
+        assert (folders.inbox / "clip.mp4").exists()
+        (folders.completed / "keep").touch()  # a plain folder by now
+        assert finisher.move(folders.proven("clip.mp4")) == f"{root}/clip.mp4"
+
+
+def test_a_row_of_another_inbox_is_not_taken_for_lost(folders: Folders) -> None:
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    (folders.inbox / "clip.mp4").unlink()
+    row = replace(row, entry={**row.entry, "target_path": "/former/clip.mp4"})
+    with pytest.raises(LocalError, match=r"/former/clip\.mp4"):
+        folders.finisher().find(row)
 
 
 def test_on_another_volume_an_absent_file_is_not_taken_for_gone(folders: Folders) -> None:

@@ -113,6 +113,20 @@ def test_it_is_made_anew_where_the_ledger_is_another(world: World, change: Any) 
     assert world.indexed() == list(range(world.count))
 
 
+def test_newest_lines_that_are_gone_contradict_the_index(world: World) -> None:
+    world.append(30)
+    assert world.indexer.contradiction() is None
+    world.catch_up()
+    assert world.indexer.contradiction() is None
+    world.append(1)
+    assert world.indexer.contradiction() is None, "it may only lag behind"
+    world.catch_up()
+    world.path.write_bytes(b"".join(world.path.read_bytes().splitlines(keepends=True)[:-1]))
+    known = world.indexer.contradiction()
+    assert known is not None
+    assert known.lines == 31
+
+
 def test_two_that_read_on_at_once_add_each_line_once(world: World) -> None:
     world.append(40)
     other = Indexer(world.ledger, SqliteLedgerIndex(world.db), most=3)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from hotfolder.activity import Activity
 from hotfolder.adapters.state.uploads import SqliteUploads
@@ -165,6 +166,21 @@ async def test_another_recipe_starts_over(start: Starting) -> None:
     assert sorted(store.sent) == [1, 2, 3, 4, 5]
     assert store.aborted == ["upload-1"]
     assert store.uploads == {}
+
+
+async def test_an_upload_of_another_bucket_is_not_aborted_in_this_one(start: Starting) -> None:
+    store = Cut()
+    works = start(store)
+    job = works.drop(DATA)
+    await works.notebook.begin(job, bucket="former", key=KEY, recipe="any")
+    await works.notebook.name(job.operation_id, "upload-elsewhere")
+    with capture_logs() as logs:
+        await works.deliver(job)
+    assert store.aborted == []
+    left = [entry for entry in logs if entry["event"] == "upload.left_open"]
+    assert [(entry["upload_id"], "former" in entry["reason"]) for entry in left] == [
+        ("upload-elsewhere", True)
+    ]
 
 
 async def test_another_key_starts_over(start: Starting) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +13,11 @@ from hotfolder import unrecorded
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.state.names import NameSet
+from hotfolder.beneath import look
 from hotfolder.core.entries import timestamp
-from hotfolder.core.errors import DestinationError, DestinationTrouble, SourceChanged
+from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import Job
+from hotfolder.core.records import Fingerprint, Job
 from hotfolder.core.retry import Hold, Resettle
 from hotfolder.core.routing import Layout
 from hotfolder.courier import Courier, Ended, NotNow
@@ -131,6 +133,34 @@ async def test_without_any_record_nothing_is_anybodys_business(world: World) -> 
     world.put("archive/old")
     assert await world.search().settle()
     assert world.courier.jobs == []
+
+
+async def test_of_a_folder_that_several_share_nobody_can_tell_whose_a_file_is(world: World) -> None:
+    world.record(world.put("recorded"))
+    world.put("lost")
+    search = world.search()
+    search._outputs = replace(search._outputs, owners=("a", "b"))
+    with capture_logs() as logs:
+        assert await search.settle()
+    assert [entry["event"] for entry in logs] == ["recovery.unrecorded_left"]
+    assert world.courier.jobs == []
+
+
+async def test_one_that_cannot_be_looked_at_leaves_the_others_to_be_proven_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.record(world.put("recorded"))
+    for name in ("bad", "x", "y"):
+        world.put(name)
+
+    def look_or_fail(root: str, relpath: str) -> Fingerprint | None:
+        if relpath == "bad":
+            raise LocalError("Input/output error")
+        return look(root, relpath)
+
+    monkeypatch.setattr(unrecorded, "look", look_or_fail)
+    assert not await world.search().settle(), "the next start tries again"
+    assert sorted(job.relpath for job in world.courier.jobs) == ["x", "y"]
 
 
 async def test_more_than_can_have_been_on_their_way_are_left_alone(
