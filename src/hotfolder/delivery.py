@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from hotfolder.core import routing
 from hotfolder.core.entries import StoredObject, upload_entry
-from hotfolder.core.objects import Label, Sent
+from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.records import (
     Disposition,
     Job,
@@ -66,11 +66,15 @@ async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
     started, rules = tools.clock(), tools.rules(job.group)
     async with await tools.packer.open(job, rules.form, flight.read, flight.stage) as packed:
         sent = await tools.sender.send(
-            packed, partial(label, job, packed, rules), flight.stage, hash_first=rules.route.needs_sha256
+            packed, partial(label, job, packed, rules), flight.stage, terms_of(rules)
         )
         entry = success_entry(job, packed, sent, tools, started)
     flight.stage("recording")
     return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
+
+
+def terms_of(rules: Rules) -> Terms:
+    return Terms(hash_first=rules.route.needs_sha256)
 
 
 async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from hotfolder.budget import ByteBudget
 from hotfolder.core import digest
 from hotfolder.core.errors import FileRejected, KeyTaken, ObjectRefused, VerificationFailed
-from hotfolder.core.objects import Label, Sent
+from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
+from hotfolder.core.profile import UNKNOWN, Profile
 from hotfolder.core.records import Digests, ObjectInfo, PartDigest, PartReceipt, Receipt, Verification
 from hotfolder.core.segments import PartPlan, WorkingSet, plan_parts, working_set, worst_case
 from hotfolder.multipart import Upload, same_reading
@@ -35,7 +36,17 @@ class SendLimits:
 class Sender:
     """Sends packed streams to one store within the byte and the request budget."""
 
-    def __init__(self, wire: Wire, resumer: Resumer, *, buffers: ByteBudget, limits: SendLimits) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        resumer: Resumer,
+        *,
+        buffers: ByteBudget,
+        limits: SendLimits,
+        profile: Callable[[], Profile] = lambda: UNKNOWN,
+    ) -> None:
+        """`profile`: what is known of the store by now."""
+        self._profile = profile
         self._wire = wire
         self._resumer = resumer
         self._buffers = buffers
@@ -46,12 +57,11 @@ class Sender:
         packed: Packed,
         label_for: Callable[[bytes | None], Label],
         on_stage: Callable[[str], None],
-        *,
-        hash_first: bool = False,
+        terms: Terms = Terms(),
     ) -> Sent:
         """Pack and upload one file, and return the proof that the store holds it.
 
-        `label_for` makes keys and metadata; with `hash_first` it gets the original's SHA-256.
+        `label_for` makes keys and metadata; with `terms.hash_first` it gets the original's SHA-256.
 
         Raises `SourceChanged`, `VerificationFailed`, and what `ObjectStore` raises. An outage, or the
         end of the process, leaves a multipart upload open: sent again, the same job goes on with it.
@@ -64,7 +74,7 @@ class Sender:
         async with self._buffers.lease(need.least, most) as granted:
             packed.window, in_flight = need.within(granted)
             on_stage("packing")
-            must_hash = hash_first or self._must_hash_first(packed, plan)
+            must_hash = terms.hash_first or self._must_hash_first(packed, plan)
             sha256 = await packed.hash_original() if must_hash else None
             label = label_for(sha256)
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:

@@ -38,3 +38,10 @@ class Sent:
     digests: Digests
     parts: int
     skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How one file is to be sent. `hash_first`: its key needs the original's SHA-256."""
+
+    hash_first: bool = False
