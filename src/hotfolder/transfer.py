@@ -23,6 +23,9 @@ from hotfolder.resuming import Resumer
 from hotfolder.wire import Wire
 
 
+_PLAIN = Terms()
+
+
 @dataclass(frozen=True, slots=True)
 class SendLimits:
     """Bytes of `memory` for buffers, the fixed `segment`, `part_size` or None for automatic."""
@@ -57,7 +60,7 @@ class Sender:
         packed: Packed,
         label_for: Callable[[bytes | None], Label],
         on_stage: Callable[[str], None],
-        terms: Terms = Terms(),
+        terms: Terms = _PLAIN,
     ) -> Sent:
         """Pack and upload one file, and return the proof that the store holds it.
 
