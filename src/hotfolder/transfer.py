@@ -22,7 +22,6 @@ from hotfolder.parts import cut
 from hotfolder.resuming import Resumer
 from hotfolder.wire import Wire
 
-
 _PLAIN = Terms()
 
 
