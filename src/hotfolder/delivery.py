@@ -15,8 +15,10 @@ from hotfolder.core.records import (
     JournalRow,
     Status,
     Verification,
+    Verify,
     decimal_seconds,
 )
+from hotfolder.core.s3_words import is_cold
 from hotfolder.packing import Format, Packed, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.transfer import Sender
@@ -39,6 +41,7 @@ class Rules:
     form: Format
     storage_class: str | None = None
     tags: Mapping[str, str] | None = None
+    verify: Verify = Verify.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +69,19 @@ async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
     started, rules = tools.clock(), tools.rules(job.group)
     async with await tools.packer.open(job, rules.form, flight.read, flight.stage) as packed:
         sent = await tools.sender.send(
-            packed, partial(label, job, packed, rules), flight.stage, terms_of(rules)
+            packed, partial(label, job, packed, rules), flight.stage, terms_of(rules, tools)
         )
         entry = success_entry(job, packed, sent, tools, started)
     flight.stage("recording")
     return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
 
 
-def terms_of(rules: Rules) -> Terms:
-    return Terms(hash_first=rules.route.needs_sha256)
+def terms_of(rules: Rules, tools: Tools) -> Terms:
+    return Terms(
+        hash_first=rules.route.needs_sha256,
+        verify=rules.verify,
+        cold=is_cold(rules.storage_class or tools.storage_class),
+    )
 
 
 async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from hotfolder.adapters.filters import include_filter
 from hotfolder.adapters.finishing import Places
 from hotfolder.config import EXTENSIONS, Folder, RouteKeys, Settings
 from hotfolder.core.grouping import Grouping, GroupRule
+from hotfolder.core.records import Verify
 from hotfolder.delivery import Rules
 from hotfolder.packing import Format
 
@@ -15,7 +16,13 @@ from hotfolder.packing import Format
 def rules_of(settings: Settings, name: str, group: str) -> Rules:
     """What holds for the files of a group of the folder `name`."""
     rules = settings.folders[name].rules_of(group)
-    return Rules(settings.route(name, group), format_of(rules), rules.storage_class, rules.tags)
+    return Rules(
+        settings.route(name, group),
+        format_of(rules),
+        rules.storage_class,
+        rules.tags,
+        Verify(rules.verify),
+    )
 
 
 def grouping_of(name: str, folder: Folder, *, forced: str | None = None) -> Grouping:

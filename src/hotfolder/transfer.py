@@ -4,21 +4,21 @@ Nothing is ever overwritten: a key that is taken by other content leads to an al
 that holds the very same bytes to `skipped`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from hotfolder.budget import ByteBudget
-from hotfolder.core import digest
-from hotfolder.core.errors import FileRejected, KeyTaken, ObjectRefused, VerificationFailed
+from hotfolder.core.errors import FileRejected, KeyTaken, ObjectRefused
 from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile
-from hotfolder.core.records import Digests, ObjectInfo, PartDigest, PartReceipt, Receipt, Verification
+from hotfolder.core.records import Digests, ObjectInfo, PartDigest, Receipt, Verification
 from hotfolder.core.segments import PartPlan, WorkingSet, plan_parts, working_set, worst_case
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
+from hotfolder.proving import Prover
 from hotfolder.resuming import Resumer
 from hotfolder.wire import Wire
 
@@ -46,9 +46,10 @@ class Sender:
         buffers: ByteBudget,
         limits: SendLimits,
         profile: Callable[[], Profile] = lambda: UNKNOWN,
+        learn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`profile`: what is known of the store by now."""
-        self._profile = profile
+        """`profile`: what is known of the store by now; `learn` waits until that is all there is."""
+        self._profile, self._learn = profile, learn
         self._wire = wire
         self._resumer = resumer
         self._buffers = buffers
@@ -73,6 +74,8 @@ class Sender:
         # A quarter stays free for small files beside a large one.
         most = max(need.least, min(need.most, self._limits.memory * 3 // 4))
         on_stage("queued")  # for its share of the memory
+        prover = await self._prover(terms)
+        prover.require_possible()
         async with self._buffers.lease(need.least, most) as granted:
             packed.window, in_flight = need.within(granted)
             on_stage("packing")
@@ -85,18 +88,18 @@ class Sender:
                 if first.is_last:
                     same_reading(packed, sha256)
                     await self.end(packed.job.operation_id)  # begun when it was cut into parts
-                    return await self._put_whole(packed, label, first.take())
+                    return await self._put_whole(packed, label, first.take(), prover)
                 taken = await self._wire.head(label.key)
                 if taken is None:
-                    upload = self._upload(packed, label, label.key, plan, in_flight)
+                    upload = self._upload(packed, label, label.key, plan, in_flight, prover)
                     return await upload.run(first, parts, sha256)
                 first.take()
-            same = await self._same_parts(packed, taken, plan)
+            same = await self._same_parts(packed, taken, plan, prover)
             if same is not None:
                 return self._found(packed, label, taken, same)
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
                 first = await anext(parts)
-                upload = self._upload(packed, label, label.alternative, plan, in_flight)
+                upload = self._upload(packed, label, label.alternative, plan, in_flight, prover)
                 return await upload.run(first, parts, sha256)
 
     async def disown(self, operation_id: str) -> None:
@@ -107,10 +110,30 @@ class Sender:
         """The operation is over, however it ended: no upload of it stays open."""
         await self._resumer.end(operation_id)
 
-    def _upload(self, packed: Packed, label: Label, key: str, plan: PartPlan, in_flight: int) -> Upload:
+    async def _prover(self, terms: Terms) -> Prover:
+        if terms.cold and self._learn is not None:
+            await self._learn()  # the careful way ends in reading back, which no cold class allows
+        return Prover(self._wire, self._profile(), terms)
+
+    def _upload(
+        self,
+        packed: Packed,
+        label: Label,
+        key: str,
+        plan: PartPlan,
+        in_flight: int,
+        prover: Prover,
+    ) -> Upload:
         recipe = f"{packed.form.recipe}, segment {self._limits.segment}, part {plan.size}"
         return Upload(
-            self._wire, self._resumer, packed, label, key=key, recipe=recipe, in_flight=in_flight
+            self._wire,
+            self._resumer,
+            prover,
+            packed,
+            label,
+            key=key,
+            recipe=recipe,
+            in_flight=in_flight,
         )
 
     def _plan(self, packed: Packed) -> tuple[PartPlan, WorkingSet]:
@@ -130,71 +153,43 @@ class Sender:
         """Metadata of a multipart upload comes before its bytes: what has no seal is hashed first."""
         return not packed.form.sealed and packed.size > plan.size
 
-    async def _put_whole(self, packed: Packed, label: Label, body: Body) -> Sent:
+    async def _put_whole(self, packed: Packed, label: Label, body: Body, prover: Prover) -> Sent:
         digests = packed.final_digests()
         try:
             receipt = await self._put(label, label.key, body, digests)
         except KeyTaken:
             taken = await self._wire.head(label.key)
-            same = taken and await self._same_whole(taken, body, digests)
+            same = taken and await prover.same_whole(taken, body, digests)
             if taken and same:
                 return self._found(packed, label, taken, same)
-            return await self._put_alternative(packed, label, body)
-        proof = await self._prove_whole(label.key, receipt, body, digests)
-        return Sent(label.key, receipt, proof, digests, parts=1)
+            return await self._put_alternative(packed, label, body, prover)
+        proof = await prover.whole(label.key, receipt, body, digests)
+        return Sent(label.key, receipt, proof.verification, digests, parts=1)
 
-    async def _put_alternative(self, packed: Packed, label: Label, body: Body) -> Sent:
+    async def _put_alternative(self, packed: Packed, label: Label, body: Body, prover: Prover) -> Sent:
         digests, key = packed.final_digests(), label.alternative
         try:
             receipt = await self._put(label, key, body, digests)
         except KeyTaken as error:
             # The key carries our operation id: what stands there is ours, its answer was lost.
             taken = await self._wire.head(key)
-            same = taken and await self._same_whole(taken, body, digests)
+            same = taken and await prover.same_whole(taken, body, digests)
             if taken and same:
                 return self._found(packed, label, taken, same)
             raise ObjectRefused(
                 f"the keys {label.key} and {key} are both taken by other content"
             ) from error
-        proof = await self._prove_whole(key, receipt, body, digests)
-        return Sent(key, receipt, proof, digests, parts=1)
+        proof = await prover.whole(key, receipt, body, digests)
+        return Sent(key, receipt, proof.verification, digests, parts=1)
 
     async def _put(self, label: Label, key: str, body: Body, digests: Digests) -> Receipt:
         draft = label.draft(key, digests.original_sha256)
         return await self._wire.put(draft, body, sha256=digests.packed_sha256)
 
-    async def _prove_whole(
-        self, key: str, receipt: Receipt, body: Body, digests: Digests
-    ) -> Verification:
-        """The strongest proof there is: checksum, else ETag, else a HEAD that shows the right size."""
-        proof = digest.prove_whole(receipt, sha256=digests.packed_sha256, md5=None)
-        if proof is not None:
-            return proof
-        md5 = await self._wire.md5(body)
-        proof = digest.prove_whole(receipt, sha256=digests.packed_sha256, md5=md5)
-        if proof is not None:
-            return proof
-        info = await self._wire.existing(key)
-        digest.check_size(info, digests.packed_size)
-        proof = digest.prove_whole(info, sha256=digests.packed_sha256, md5=md5)
-        if proof is None:
-            digest.refuse_other_md5(info, md5, key)
-        return proof or Verification.HEAD
-
-    async def _same_whole(self, taken: ObjectInfo, body: Body, digests: Digests) -> Verification | None:
-        """The proof that `taken` holds exactly `body`, or None: then it holds something else."""
-        if taken.size != digests.packed_size:
-            return None
-        md5 = await self._wire.md5(body)
-        try:
-            return digest.prove_whole(taken, sha256=digests.packed_sha256, md5=md5)
-        except VerificationFailed:
-            return None  # a checksum that is not ours is the answer here, not a fault
-
     async def _same_parts(
-        self, packed: Packed, taken: ObjectInfo, plan: PartPlan
+        self, packed: Packed, taken: ObjectInfo, plan: PartPlan, prover: Prover
     ) -> Verification | None:
-        """As `_same_whole` for a multipart object: pack once more without sending, and compare."""
+        """Whether a multipart object is just ours: pack once more without sending, and compare."""
         if taken.metadata.get("hotfolder-size") != str(packed.size):
             return None
         ours: list[PartDigest] = []
@@ -204,13 +199,7 @@ class Sender:
                 sha256 = await self._wire.sha256(body)
                 md5 = await self._wire.md5(body)
                 ours.append(PartDigest(len(ours) + 1, len(body), sha256, md5))
-        if taken.size != packed.final_digests().packed_size:
-            return None
-        received = [PartReceipt(part.number, part.size, (part.md5 or b"").hex()) for part in ours]
-        try:
-            return digest.prove_assembled(taken, ours=ours, received=received)
-        except VerificationFailed:
-            return None
+        return await prover.same_parts(taken, ours, packed.final_digests())
 
     def _found(self, packed: Packed, label: Label, taken: ObjectInfo, proof: Verification) -> Sent:
         receipt = Receipt(taken.etag, taken.checksum_sha256, taken.version_id)

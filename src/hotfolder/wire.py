@@ -1,7 +1,9 @@
 """The way to one store: its port behind the request budget, and the threads that hash for it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.ports import Body, ObjectStore
@@ -33,6 +35,26 @@ class Wire:
         if info is None:
             raise VerificationFailed(f"the store confirmed {key} and then did not have it")
         return info
+
+    async def read_back(self, key: str, *, most: int) -> tuple[bytes, int]:
+        """SHA-256 and size of an object as it is read, in bounded memory; not far beyond `most` bytes.
+
+        Raises `VerificationFailed` where it is not there.
+        """
+        hasher, size = hashlib.sha256(), 0
+        async with self._free:
+            try:
+                async with aclosing(self._store.get(key)) as chunks:
+                    async for chunk in chunks:
+                        size += len(chunk)
+                        await self._threads.run(hasher.update, chunk)
+                        if size > most:
+                            break
+            except FileNotFoundError as error:
+                raise VerificationFailed(
+                    f"the store confirmed {key} and then did not have it"
+                ) from error
+        return hasher.digest(), size
 
     async def create_multipart(self, draft: ObjectDraft) -> str:
         async with self._free:

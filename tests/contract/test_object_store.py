@@ -199,7 +199,7 @@ class TestReading:
         await put(store, "k", PART)
         stream = store.get("k")
         assert await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]  # the port promises an iterator only
+        await stream.aclose()
         assert await content(store, "k") == PART
 
     async def test_list_by_prefix_in_key_order(self, store: ObjectStore) -> None:

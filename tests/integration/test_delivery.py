@@ -26,7 +26,7 @@ from hotfolder.core.errors import (
     VerificationFailed,
 )
 from hotfolder.core.ports import Body
-from hotfolder.core.records import Disposition, ObjectDraft, ObjectInfo, PartReceipt, Receipt
+from hotfolder.core.records import Disposition, ObjectDraft, ObjectInfo, PartReceipt, Receipt, Verify
 from hotfolder.core.segments import GIB, MIB, read_seal
 from hotfolder.delivery import quarantine
 from tests.support.memory_store import MemoryStore
@@ -219,12 +219,17 @@ async def test_an_object_that_claims_to_be_ours_and_differs_in_one_byte_is_not_t
 async def test_size_and_metadata_alone_never_make_two_files_identical(works: Works, data: bytes) -> None:
     await works.deliver(works.drop(data))
     info, stored = works.store.objects[KEY]
-    # A store that names no checksum, and an ETag that is no MD5: nothing proves that it is the same.
-    works.store.objects[KEY] = (replace(info, checksum_sha256=None, etag="opaque"), stored)
+    # A store that names no checksum, and an ETag that is no MD5: only its bytes tell what it holds.
+    other = stored[:-1] + bytes([stored[-1] ^ 1])
+    works.store.objects[KEY] = (replace(info, checksum_sha256=None, etag="opaque"), other)
     (works.folders.completed / "clip.mp4").rename(works.folders.inbox / "clip.mp4")
     line = await works.deliver(job_at(works.folders.inbox, "clip.mp4", number=2))
     assert line["status"] == "success"
     assert line["s3_object_key"] != KEY
+    works.store.objects[KEY] = (works.store.objects[KEY][0], stored)
+    (works.folders.completed / "clip.mp4").rename(works.folders.inbox / "clip.mp4")
+    line = await works.deliver(job_at(works.folders.inbox, "clip.mp4", number=3))
+    assert (line["status"], line["verification"]) == ("skipped", "readback")
 
 
 async def test_where_both_keys_are_taken_the_file_stays(works: Works) -> None:
@@ -387,6 +392,7 @@ def nothing(said: Any) -> Any:
 async def test_a_size_is_no_proof_to_delete_the_only_copy_on(works_over: Making, data: bytes) -> None:
     for store, is_deleted in ((MemoryStore(), True), (Forgetful(nothing), False)):
         works = works_over(store)
+        works.verify = Verify.HEAD
         job = works.drop(data)
         line = await works.deliver(job, replace(works.tools(), on_success=Disposition.DELETE))
         assert line["verification"] == ("checksum" if is_deleted else "head")
@@ -400,7 +406,7 @@ def another_checksum(said: Any) -> Any:
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE])
-@pytest.mark.parametrize(("tell", "proof"), [(no_checksum, "etag"), (nothing, "head")])
+@pytest.mark.parametrize(("tell", "proof"), [(no_checksum, "etag"), (nothing, "readback")])
 async def test_the_ledger_names_the_proof_that_there_was(
     works_over: Making, data: bytes, tell: Callable[[Any], Any], proof: str
 ) -> None:
@@ -441,7 +447,7 @@ def under_kms(said: Any) -> Any:
 async def test_under_a_kms_key_the_etag_is_not_asked(works_over: Making, data: bytes) -> None:
     works = works_over(Forgetful(under_kms))
     line = await works.deliver(works.drop(data))
-    assert (line["status"], line["verification"]) == ("success", "head")
+    assert (line["status"], line["verification"]) == ("success", "readback")
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE])

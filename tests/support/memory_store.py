@@ -4,7 +4,7 @@ import base64
 import hashlib
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hotfolder.core.errors import (
@@ -115,7 +115,7 @@ class MemoryStore:
         _checked_key(key)
         self.uploads.pop(upload_id, None)
 
-    async def get(self, key: str, *, start: int = 0) -> AsyncIterator[bytes]:
+    async def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
         self._serve()
         if _checked_key(key) not in self.objects:
             raise FileNotFoundError(f"no object {key!r}")

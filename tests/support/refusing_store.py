@@ -1,7 +1,7 @@
 """A store that can only be asked whether it answers, and answers as it was told."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 from hotfolder.core.ports import Body
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
@@ -48,7 +48,7 @@ class RefusingStore:
     async def abort(self, key: str, upload_id: str) -> None:
         raise NotImplementedError
 
-    def get(self, key: str, *, start: int = 0) -> AsyncIterator[bytes]:
+    def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
         raise NotImplementedError
 
     async def delete(self, key: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hotfolder.adapters.source import open_original
 from hotfolder.budget import ByteBudget
 from hotfolder.core.ports import UploadNotes
-from hotfolder.core.records import Job, ObjectInfo
+from hotfolder.core.records import Job, ObjectInfo, Verify
 from hotfolder.core.routing import Route, parse_template
 from hotfolder.core.segments import MIB
 from hotfolder.delivery import Rules, Tools, deliver
@@ -25,6 +25,7 @@ from tests.support.memory_ledger import MemoryLedger
 from tests.support.memory_store import MemoryStore
 from tests.support.memory_uploads import MemoryUploads
 from tests.support.packing_line import form
+from tests.support.profiles import AS_S3
 from tests.support.samples import MOMENT, job_at
 
 MEMORY = 64 * MIB
@@ -49,6 +50,8 @@ class Works:
     """All that delivers into one store, below one folder."""
 
     def __init__(self, root: Path, store: MemoryStore, notes: UploadNotes | None = None) -> None:
+        self.profile = AS_S3  # what is known of the store
+        self.verify = Verify.AUTO
         self.folders = Folders(root)
         self.store = store
         self.buffers = ByteBudget(MEMORY)
@@ -83,10 +86,13 @@ class Works:
                 Resumer(wire, self.notebook, bucket="media"),
                 buffers=self.buffers,
                 limits=SendLimits(memory, MIB, None, 3),
+                profile=lambda: self.profile,
             ),
             recorder=self.recorder,
             rules=lambda _: Rules(
-                Route("media", parse_template(key), "nas1", form_of.ext, "nas"), form_of
+                Route("media", parse_template(key), "nas1", form_of.ext, "nas"),
+                form_of,
+                verify=self.verify,
             ),
             layout="tree",
             inbox=str(self.folders.inbox),

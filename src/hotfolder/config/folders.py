@@ -14,6 +14,7 @@ from hotfolder.config.destination import Destination
 from hotfolder.config.types import Compression, Duration, Patterns, Table, Tags, Token
 from hotfolder.core.grouping import GroupBy
 from hotfolder.core.routing import Layout
+from hotfolder.core.s3_words import is_cold
 
 
 class RouteKeys(Table):
@@ -30,6 +31,10 @@ class RouteKeys(Table):
     """Storage class of the objects; the destination's if it is not set."""
     tags: Tags | None = None
     """Tags of the objects; the destination's if they are not set."""
+    verify: Literal["auto", "checksum", "etag", "head", "readback"] = "auto"
+    """What proves that the store holds a file: auto (the strongest that this very store gives: its
+    SHA-256, its ETag, or reading the object back), checksum or etag (only that will do), readback (every
+    object is read again), head (the size is enough: weak, and no original is ever deleted for it)."""
 
     @model_validator(mode="after")
     def _level_fits(self) -> Self:
@@ -56,6 +61,8 @@ class Group(Table):
     """Storage class of the objects."""
     tags: Tags | None = None
     """Tags of the objects."""
+    verify: Literal["auto", "checksum", "etag", "head", "readback"] | None = None
+    """What proves that the store holds a file."""
 
 
 class FolderKeys(RouteKeys):
@@ -112,6 +119,19 @@ class Folder(FolderKeys):
     def _kept_is_spooled(self) -> Self:
         if self.keep_compressed and self.spool != "disk":
             raise ValueError('keep_compressed needs the compressed file on disk: set spool = "disk"')
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_read_back(self) -> Self:
+        for group in ("", *self.groups):
+            rules = self.rules_of(group)
+            storage_class = rules.storage_class or self.destination.storage_class
+            if rules.verify == "readback" and is_cold(storage_class):
+                where = f"group {group!r}: " if group else ""
+                raise ValueError(
+                    f'{where}verify = "readback" cannot read what lies in {storage_class}; write '
+                    'verify = "auto", or another storage_class'
+                )
         return self
 
     @model_validator(mode="after")

@@ -47,6 +47,7 @@ bucket = "my-bucket"                   # must exist
 # completed_layout = "tree"            # tree | flat | dated
 # spool = "stream"                     # disk: compress once into the state folder, for slow links
 # keep_compressed = false              # with spool = "disk": keep it in completed/, beside the original
+# verify = "auto"                      # auto | checksum | etag | head | readback: what proves an object
 # file_attempts = 5                    # tries for a file that fails by its own fault
 
 [folders.media]                        # one table for each watched folder
@@ -58,7 +59,8 @@ inbox = "inbox"
 # bucket = "other-bucket"
 
 # [folders.media.groups.reels]         # what the folder may hold: then only its groups are taken
-# extensions = [".mp4", ".json"]       # and include, key, compression, level, storage_class, tags
+# extensions = [".mp4", ".json"]       # and include, key, compression, level, storage_class, tags,
+#                                      # verify
 
 [transfer]
 # workers = "cpu*4"                    # packing threads

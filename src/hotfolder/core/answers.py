@@ -121,6 +121,7 @@ _HINTS = {
     "InvalidAccessKeyId": "the store does not know this access key: check the credentials",
     "SignatureDoesNotMatch": "the secret key does not fit the access key, or a proxy changes requests",
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it, and keep it right with NTP",
+    "InvalidObjectState": "it lies in a cold storage class: it can be read once it was restored",
     "QuotaExceeded": "the store is full: make room or raise the quota",
     "XMinioStorageFull": "the store is full: make room or raise the quota",
     "NotImplemented": (
@@ -230,6 +231,7 @@ _OBJECT_ERRORS: dict[str, tuple[type[HotfolderError], Patience]] = {
     ),
     **dict.fromkeys(("InvalidPart", "InvalidPartOrder"), (VerificationFailed, Patience.NONE)),
     "OperationAborted": (ObjectRefused, Patience.FULL),
+    "InvalidObjectState": (ObjectRefused, Patience.NONE),
 }
 
 

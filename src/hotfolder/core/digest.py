@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.records import ObjectInfo, PartDigest, PartReceipt, Receipt, Verification
 
-_HINT = "the object is not trusted and the file stays where it is; it will be uploaded again"
+NOT_TRUSTED = "the object is not trusted and the file stays where it is; it will be uploaded again"
 
 
 def b64(digest: bytes) -> str:
@@ -32,20 +32,23 @@ def is_md5(etag: str) -> bool:
 
 
 def prove_whole(
-    receipt: Receipt | ObjectInfo, *, sha256: bytes, md5: bytes | None
+    receipt: Receipt | ObjectInfo, *, sha256: bytes, md5: bytes | None, checksum_counts: bool = True
 ) -> Verification | None:
     """Which proof a single PUT's receipt (or HEAD) gives of our bytes; None where it gives none.
 
-    Raises `VerificationFailed` where the store names a SHA-256 that is not ours. An ETag that
-    differs proves nothing by itself: it may be no MD5 (see `refuse_other_md5`). One of an object
-    under a KMS key proves nothing at all.
+    `checksum_counts`: False where the store may repeat what we announced, whatever it got. No store can
+    repeat an MD5, as none is ever sent. Raises `VerificationFailed` where the store names a SHA-256 that
+    is not ours. An ETag that differs proves nothing by itself: it may be no MD5 (see
+    `refuse_other_md5`). One of an object under a KMS key proves nothing at all.
     """
     if receipt.checksum_sha256 is not None:
-        if receipt.checksum_sha256 == b64(sha256):
+        if receipt.checksum_sha256 != b64(sha256):
+            raise VerificationFailed(
+                f"the store holds SHA-256 {receipt.checksum_sha256}, sent was {b64(sha256)}",
+                hint=NOT_TRUSTED,
+            )
+        if checksum_counts:
             return Verification.CHECKSUM
-        raise VerificationFailed(
-            f"the store holds SHA-256 {receipt.checksum_sha256}, sent was {b64(sha256)}", hint=_HINT
-        )
     if md5 is not None and receipt.etag_is_digest and receipt.etag.lower() == md5.hex():
         return Verification.ETAG
     return None
@@ -54,42 +57,50 @@ def prove_whole(
 def refuse_other_md5(said: ObjectInfo | PartReceipt, md5: bytes, what: str) -> None:
     """Raise `VerificationFailed` where an ETag that looks like an MD5 is not that of our bytes.
 
-    Asked only where the store names no checksum: then this is the one thing it says of the content,
-    and moving the only copy on the strength of its size alone would be a guess.
+    Asked only where no checksum counts and the store is known to give MD5s: then it holds other bytes.
     """
     if said.etag_is_digest and is_md5(said.etag) and said.etag.lower() != md5.hex():
         raise VerificationFailed(
-            f"the store says MD5 {said.etag} of {what}, sent was {md5.hex()}, and it names no SHA-256",
-            hint=f"{_HINT}; where the store encrypts with keys of its own its ETags prove nothing: "
-            'say so with sse = "aws:kms" in [destination], and it should support checksums',
+            f"the store says MD5 {said.etag} of {what}, sent was {md5.hex()}", hint=NOT_TRUSTED
         )
 
 
-def prove_part(receipt: PartReceipt, ours: PartDigest) -> Verification | None:
+def prove_part(
+    receipt: PartReceipt, ours: PartDigest, *, checksum_counts: bool = True
+) -> Verification | None:
     """Which proof the store gave of one part; None where it gave none; raises as `prove_whole`."""
     said = Receipt(receipt.etag, receipt.checksum_sha256, etag_is_digest=receipt.etag_is_digest)
-    return prove_whole(said, sha256=ours.sha256, md5=ours.md5)
+    return prove_whole(said, sha256=ours.sha256, md5=ours.md5, checksum_counts=checksum_counts)
 
 
 def prove_assembled(
-    receipt: Receipt | ObjectInfo, *, ours: Sequence[PartDigest], received: Sequence[PartReceipt]
+    receipt: Receipt | ObjectInfo,
+    *,
+    ours: Sequence[PartDigest],
+    received: Sequence[PartReceipt],
+    checksum_counts: bool = True,
+    parts_proven: bool = True,
 ) -> Verification | None:
     """Which proof the store gives that the object is made of just our parts; None where none.
 
-    The parts were proven one by one, so their ETags stand for bytes the store confirmed: an ETag
-    of the whole that is made of them binds the object to them. Raises `VerificationFailed` where
-    the store names a composite SHA-256 that is not ours.
+    With `parts_proven` one by one, their ETags stand for bytes the store confirmed: an ETag of the
+    whole that is made of them binds the object to them. `checksum_counts` as in `prove_whole`. Raises
+    `VerificationFailed` where the store names a composite SHA-256 that is not ours.
     """
     expected = composite_sha256([part.sha256 for part in ours])
     named = receipt.checksum_sha256
     if named is not None and named.endswith(f"-{len(ours)}"):
-        if named == expected:
+        if named != expected:
+            raise VerificationFailed(
+                f"the store assembled an object with SHA-256 {named}, expected {expected}",
+                hint=NOT_TRUSTED,
+            )
+        if checksum_counts:
             return Verification.CHECKSUM
-        raise VerificationFailed(
-            f"the store assembled an object with SHA-256 {named}, expected {expected}", hint=_HINT
-        )
-    if all(said.etag_is_digest for said in (receipt, *received)) and all(
-        is_md5(part.etag) for part in received
+    if (
+        parts_proven
+        and all(said.etag_is_digest for said in (receipt, *received))
+        and all(is_md5(part.etag) for part in received)
     ):
         etag = composite_etag([bytes.fromhex(part.etag) for part in received])
         if receipt.etag.lower() == etag:
@@ -100,4 +111,6 @@ def prove_assembled(
 def check_size(info: ObjectInfo, expected: int) -> None:
     """Raise `VerificationFailed` unless the stored object has exactly `expected` bytes."""
     if info.size != expected:
-        raise VerificationFailed(f"the store holds {info.size} bytes, sent were {expected}", hint=_HINT)
+        raise VerificationFailed(
+            f"the store holds {info.size} bytes, sent were {expected}", hint=NOT_TRUSTED
+        )

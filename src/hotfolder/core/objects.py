@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hotfolder.core.records import Digests, ObjectDraft, ObjectInfo, Receipt, Verification
+from hotfolder.core.records import (
+    Digests,
+    ObjectDraft,
+    ObjectInfo,
+    Receipt,
+    Verification,
+    Verify,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,19 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How one file is to be sent. `hash_first`: its key needs the original's SHA-256."""
+    """How one file is to be sent. `hash_first`: its key needs the original's SHA-256.
+
+    `cold`: its storage class can be written and not be read, so that nothing is proven by reading.
+    """
 
     hash_first: bool = False
+    verify: Verify = Verify.AUTO
+    cold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What shows that the store holds an object of ours; `info` if it was looked up for that."""
+
+    verification: Verification
+    info: ObjectInfo | None = None

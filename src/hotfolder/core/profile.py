@@ -5,10 +5,94 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """None in a field: nobody has seen it yet, and the careful way is taken."""
+    """None in a field: nobody has seen it yet, and the careful way is taken.
 
+    `put` is an object of one request, `part` and `complete` are of a multipart upload. "Names": the
+    answer has the SHA-256 of what was sent. "Refuses": bytes that do not fit what was announced, as a
+    checksum or as the body's digest in the signature. "Counts": it took such bytes and named their own
+    SHA-256, not the one announced.
+    """
+
+    keeps_bytes: bool | None = None
+    """What is read back is what was sent."""
+    put_names: bool | None = None
+    head_names: bool | None = None
+    put_refuses_checksum: bool | None = None
+    put_refuses_signature: bool | None = None
+    put_counts: bool | None = None
+    put_etag_is_md5: bool | None = None
+    part_names: bool | None = None
+    part_refuses_checksum: bool | None = None
+    part_refuses_signature: bool | None = None
+    part_counts: bool | None = None
+    part_etag_is_md5: bool | None = None
+    complete_names: bool | None = None
+    """The answer to the completion has the composite SHA-256."""
+    complete_head_names: bool | None = None
+    """So has a HEAD of the finished object."""
+    complete_etag: bool | None = None
+    """The answer to the completion has an ETag at all."""
+    complete_etag_is_md5s: bool | None = None
+    """The finished object's ETag is made of its parts' MD5s."""
+    lists_parts: bool | None = None
+    lists_checksums: bool | None = None
+    lists_etags: bool | None = None
     condition_on_put: bool | None = None
     condition_on_complete: bool | None = None
+    metadata_as_sent: bool | None = None
+    """Names of metadata keep their small letters."""
+    trailers: bool | None = None
+    """A checksum behind the body is taken for what it is. hotfolder sends none."""
+    skew_seconds: float | None = None
+    """This machine's clock minus the store's."""
+
+    @property
+    def put_checksum_counts(self) -> bool | None:
+        """Whether an equal SHA-256 of a single PUT shows that its bytes arrived."""
+        return _counts(
+            self.keeps_bytes, self.put_refuses_checksum, self.put_refuses_signature, self.put_counts
+        )
+
+    @property
+    def part_checksum_counts(self) -> bool | None:
+        """The same of the parts of a multipart upload, and so of the composite."""
+        return _counts(
+            self.keeps_bytes, self.part_refuses_checksum, self.part_refuses_signature, self.part_counts
+        )
+
+    @property
+    def proves_puts(self) -> bool | None:
+        """Whether anything that this store says proves a single PUT; False: reading back is left."""
+        if self.keeps_bytes is False:
+            return False
+        named = _any(self.put_names, self.head_names)
+        return _any(_both(self.put_checksum_counts, named), self.put_etag_is_md5)
+
+    @property
+    def proves_uploads(self) -> bool | None:
+        """The same of a multipart upload."""
+        if self.keeps_bytes is False:
+            return False
+        named = _any(self.complete_names, self.complete_head_names)
+        by_checksum = _both(self.part_checksum_counts, named)
+        parts = _any(_both(self.part_checksum_counts, self.part_names), self.part_etag_is_md5)
+        return _any(by_checksum, _both(parts, self.complete_etag_is_md5s))
 
 
 UNKNOWN = Profile()
+
+
+def _counts(keeps_bytes: bool | None, *seen: bool | None) -> bool | None:
+    return False if keeps_bytes is False else _any(*seen)
+
+
+def _any(*seen: bool | None) -> bool | None:
+    if True in seen:
+        return True
+    return None if None in seen else False
+
+
+def _both(one: bool | None, other: bool | None) -> bool | None:
+    if False in {one, other}:
+        return False
+    return None if None in {one, other} else True

@@ -208,9 +208,23 @@ class Staged:
     digests: Digests
 
 
+class Verify(StrEnum):
+    """What somebody wants to be proof. AUTO: the strongest that the store really gives.
+
+    CHECKSUM, ETAG: nothing else. HEAD: the size is enough. READBACK: every object is read again.
+    """
+
+    AUTO = "auto"
+    CHECKSUM = "checksum"
+    ETAG = "etag"
+    HEAD = "head"
+    READBACK = "readback"
+
+
 class Verification(StrEnum):
     """Which proof shows that the store holds our bytes, strongest first."""
 
+    READBACK = "readback"
     CHECKSUM = "checksum"
     ETAG = "etag"
     HEAD = "head"

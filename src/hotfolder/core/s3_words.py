@@ -15,6 +15,8 @@ from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
 MAX_KEY_BYTES = 1024  # S3's limit, in UTF-8
 DEFAULT_CLASS = "STANDARD"
 KMS = "aws:kms"
+#: What lies there is read only after it was restored, hours later.
+COLD_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ _FIELDS = {
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
 }
+
+
+def is_cold(storage_class: str) -> bool:
+    """Whether an object of this class can be written and not be read."""
+    return storage_class in COLD_CLASSES
 
 
 def is_loopback(url: str) -> bool:

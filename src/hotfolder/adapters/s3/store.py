@@ -8,7 +8,7 @@ is decided by `core.answers`.
 import asyncio
 import contextlib
 import http.client
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -191,7 +191,7 @@ class S3Store:
         with contextlib.suppress(UploadLost):  # already gone, which is what was asked for
             await self._call(subject, lambda s3: s3.abort_multipart_upload(**fields))
 
-    async def get(self, key: str, *, start: int = 0) -> AsyncIterator[bytes]:
+    async def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
         """See `ObjectStore`. A broken download goes on where it broke, in the same object only."""
         download = Download(self._settings.bucket, words.checked_key(key), start)
         subject = self._subject("GetObject", key)

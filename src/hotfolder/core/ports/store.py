@@ -1,6 +1,6 @@
 """What the journey asks of a store."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,7 +69,7 @@ class ObjectStore(Protocol):
         """Drop the upload and its parts; an upload that is already gone is fine."""
         ...
 
-    def get(self, key: str, *, start: int = 0) -> AsyncIterator[bytes]:
+    def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
         """The object's bytes from offset `start`, in chunks. Raises `FileNotFoundError` if absent."""
         ...
 
