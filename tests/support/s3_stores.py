@@ -1,7 +1,8 @@
 """Real S3 stores for tests: servers, and what each of them can do; stores opened and closed."""
 
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from tests.support.certificates import Authority
 
 
 class SecureSeaweedFS(SeaweedFS):
-    """Speaks http as ever, and https on a second port."""
+    """Speaks http as ever, and https on a second port; takes a second key pair as well."""
+
+    next_keys = ("NEXTKEY0123456789", "NextSecret0123456789")
 
     def __init__(self, directory: Path, *, authority: Authority, **identity: str) -> None:
         super().__init__(directory, **identity)  # type: ignore[arg-type]  # its two keys
@@ -24,6 +27,9 @@ class SecureSeaweedFS(SeaweedFS):
     @property
     def secure_url(self) -> str:
         return f"https://localhost:{self._https_port}"
+
+    def _key_pairs(self) -> Mapping[str, str]:
+        return {**super()._key_pairs(), self.next_keys[0]: self.next_keys[1]}
 
     def _arguments(self) -> list[str]:
         with socket.socket() as free:
@@ -103,10 +109,14 @@ def write_credentials(path: Path, access_key: str, secret_key: str) -> Path:
 
 @asynccontextmanager
 async def opened(
-    settings: S3Settings, *, crt: bool = False, sleep: Naps | None = None
+    settings: S3Settings,
+    *,
+    crt: bool = False,
+    sleep: Naps | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[S3Store]:
     """A store with threads of its own, and with the awscrt engine for small bodies if asked."""
-    connection = S3Connection(settings)
+    connection = S3Connection(settings, clock=clock)
     engine = (
         CrtPutEngine(
             region=settings.region,
