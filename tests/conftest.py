@@ -10,7 +10,9 @@ import pytest
 
 from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store
 from hotfolder.seaweed import SeaweedFS
-from tests.support.s3_stores import opened, write_credentials
+from tests.support.certificates import Authority, make_authority
+from tests.support.juicefs import JuiceFS
+from tests.support.s3_stores import SecureSeaweedFS, opened, write_credentials
 
 _numbers = itertools.count(1)
 
@@ -32,10 +34,29 @@ def _encodable(told: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    """A SeaweedFS server on free ports of loopback."""
-    store = SeaweedFS(
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA that vouches for `localhost`."""
+    return make_authority(tmp_path_factory.mktemp("certificates") / "ours")
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[SecureSeaweedFS]:
+    """A SeaweedFS server on free ports of loopback, http and https."""
+    store = SecureSeaweedFS(
         tmp_path_factory.mktemp("seaweed"),
+        authority=authority,
+        access_key="TESTKEY" + secrets.token_hex(6).upper(),
+        secret_key=secrets.token_urlsafe(24),
+    )
+    with store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def juicefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JuiceFS]:
+    """A server of other descent, on free ports of loopback."""
+    store = JuiceFS(
+        tmp_path_factory.mktemp("juicefs"),
         access_key="TESTKEY" + secrets.token_hex(6).upper(),
         secret_key=secrets.token_urlsafe(24),
     )

@@ -195,10 +195,16 @@ class SeaweedFS:
             "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",  # volumes made at once for a bucket
         }
 
+    def _key_pairs(self) -> Mapping[str, str]:
+        return {self.access_key: self.secret_key}
+
     def _write_identity(self) -> None:
         identity = {
             "name": "hotfolder",
-            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "credentials": [
+                {"accessKey": access_key, "secretKey": secret_key}
+                for access_key, secret_key in self._key_pairs().items()
+            ],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         path = self.directory / "s3.json"

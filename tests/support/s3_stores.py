@@ -1,12 +1,93 @@
-"""Real S3 stores for tests, opened and closed."""
+"""Real S3 stores for tests: servers, and what each of them can do; stores opened and closed."""
 
-from collections.abc import AsyncIterator
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from hotfolder.adapters.crt import CrtPutEngine
-from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
+from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store
+from hotfolder.seaweed import SeaweedFS
+from tests.support.certificates import Authority
+
+
+class SecureSeaweedFS(SeaweedFS):
+    """Speaks http as ever, and https on a second port; takes a second key pair as well."""
+
+    next_keys = ("NEXTKEY0123456789", "NextSecret0123456789")
+
+    def __init__(self, directory: Path, *, authority: Authority, **identity: str) -> None:
+        super().__init__(directory, **identity)  # type: ignore[arg-type]  # its two keys
+        self.authority = authority
+        self._https_port = 0
+
+    @property
+    def secure_url(self) -> str:
+        return f"https://localhost:{self._https_port}"
+
+    def _key_pairs(self) -> Mapping[str, str]:
+        return {**super()._key_pairs(), self.next_keys[0]: self.next_keys[1]}
+
+    def _arguments(self) -> list[str]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._https_port = int(free.getsockname()[1])
+        return [
+            *super()._arguments(),
+            f"-s3.port.https={self._https_port}",
+            f"-s3.cert.file={self.authority.certificate}",
+            f"-s3.key.file={self.authority.key}",
+        ]
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What not every server does; what is not named here all of them do.
+
+    A body that is not what its request announces is refused by each: where the checksum header is
+    ignored, by the signature, which covers the body's SHA-256.
+    """
+
+    names_checksums: bool = True  # SHA-256, in answers and listings
+    honours_conditions: bool = True  # If-None-Match, on put and on complete
+    tells_lost_parts: bool = True  # a completion with a part it lacks is InvalidPart, not NoSuchUpload
+
+    def named(self, checksum: str) -> str | None:
+        """`checksum` as it comes back from this server."""
+        return checksum if self.names_checksums else None
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running S3 server: how it is reached, with whose keys, and what it can do."""
+
+    endpoint_url: str
+    access_key: str
+    secret_key: str
+    credentials_file: Path
+    can: Abilities = Abilities()
+    ca_bundle: Path | None = None
+
+    def settings(self, bucket: str) -> S3Settings:
+        """Settings of a store in `bucket`, with timeouts that suit loopback."""
+        return S3Settings(
+            bucket,
+            endpoint_url=self.endpoint_url,
+            login=FileLogin(self.credentials_file),
+            ca_bundle=self.ca_bundle,
+            connect_timeout=2.0,
+            read_timeout=20.0,
+        )
+
+    def make_bucket(self, bucket: str) -> S3Settings:
+        settings = self.settings(bucket)
+        connection = S3Connection(settings)
+        connection.client().create_bucket(Bucket=bucket)
+        connection.close()
+        return settings
 
 
 class Naps:
@@ -28,10 +109,14 @@ def write_credentials(path: Path, access_key: str, secret_key: str) -> Path:
 
 @asynccontextmanager
 async def opened(
-    settings: S3Settings, *, crt: bool = False, sleep: Naps | None = None
+    settings: S3Settings,
+    *,
+    crt: bool = False,
+    sleep: Naps | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[S3Store]:
     """A store with threads of its own, and with the awscrt engine for small bodies if asked."""
-    connection = S3Connection(settings)
+    connection = S3Connection(settings, clock=clock)
     engine = (
         CrtPutEngine(
             region=settings.region,

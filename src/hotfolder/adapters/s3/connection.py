@@ -1,9 +1,11 @@
 """The boto3 client: how it is set up, whose credentials it has, and how it signs."""
 
 import base64
+import math
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,8 +15,8 @@ import botocore.auth
 import botocore.exceptions as boto_errors
 from botocore.config import Config
 
-from hotfolder.adapters.s3.logins import DefaultLogin, Login
-from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble
+from hotfolder.adapters.s3.logins import DefaultLogin, Login, frozen, open_session
+from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble, HotfolderError
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.s3_words import ObjectOptions, is_loopback
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 _RENEW_INTERVAL = 5.0  # seconds between two readings of credentials that were refused
-_KEYS_LIFETIME = 30.0  # seconds; botocore refreshes credentials many minutes before they expire
+_LOOK_INTERVAL = 2.0  # seconds between two looks at the files of the credentials
 _SIGNER = "hotfolder-s3v4"
 
 
@@ -48,53 +50,109 @@ class S3Settings:
     max_pool_connections: int = 64
 
 
-class S3Connection:
-    """The boto3 client and its credentials, made on first use and anew after a refusal.
+_Stamp = tuple[tuple[int, int, int] | None, ...]
 
-    Thread-safe. `client`, `keys` and `base_url` may block (files, instance metadata): they belong in
-    the executor. They raise ConfigError, or botocore's errors where there are no credentials.
+
+class S3Connection:
+    """The boto3 client and its credentials, made on first use, and anew when these were replaced.
+
+    A file that credentials come from is looked at every few seconds: what was rotated is used without
+    waiting for a refusal. What is no file is read again after one.
+
+    Thread-safe. `client`, `keys`, `renew` and `base_url` may block (files, instance metadata): they
+    belong in the executor. They raise ConfigError, or botocore's errors where there are no credentials.
+    `clock` is monotonic seconds.
     """
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
+        self._clock = clock
         self._lock = threading.Lock()
         self._session: boto3.Session | None = None
         self._client: S3Client | None = None
-        self._made_at = 0.0
+        self._made_at = -math.inf
+        self._looked_at = -math.inf
+        self._stamp: _Stamp = ()
         self._refused = False
         self._keys: SigningKeys | None = None
-        self._keys_at = 0.0
+        self._keys_at = -math.inf
+        self.generation = 0
+        """Grows with every other key that is used."""
 
     def client(self) -> "S3Client":
-        """The one client, made anew where its credentials were refused."""
+        """The one client, made anew where its credentials were refused or replaced."""
+        return self.lend()[0]
+
+    def lend(self) -> tuple["S3Client", int]:
+        """The client, and the generation of the keys that it signs with."""
         with self._lock:
-            stale = self._refused and time.monotonic() - self._made_at >= _RENEW_INTERVAL
-            if self._client is None or stale:
-                self._session = self.settings.login.open(self.settings.region)
-                self._client = _open_client(self._session, self.settings)
-                self._made_at = time.monotonic()
-                self._refused = False
-            return self._client
+            client = self._fresh_client()
+            self._note_keys()
+            return client, self.generation
 
     def keys(self) -> SigningKeys:
         """What is valid now, refreshed by botocore as needed."""
-        frozen = self.credentials().get_frozen_credentials()
-        self._keys = SigningKeys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
-        self._keys_at = time.monotonic()
-        return self._keys
+        with self._lock:
+            self._fresh_client()
+            return self._note_keys()
 
     def credentials(self) -> Any:
         """botocore's credentials, which say where they came from; blocks and raises as `keys` does."""
         self.client()
-        credentials = self._session.get_credentials() if self._session else None
-        if credentials is None:
-            raise boto_errors.NoCredentialsError
-        return credentials
+        return self._session.get_credentials() if self._session else None
 
     def recent_keys(self) -> SigningKeys | None:
-        """What `keys` said, unless that is long ago or was refused; never blocks."""
-        aged = time.monotonic() - self._keys_at > _KEYS_LIFETIME
+        """What `keys` said, unless that is a while ago or was refused; never blocks."""
+        aged = self._clock() - self._keys_at > _LOOK_INTERVAL
         return None if aged or self._refused else self._keys
+
+    def renew(self, used: int) -> bool:
+        """The credentials of generation `used` were refused: read them anew, as they may have rotated.
+
+        True if there are others now. Those that stay are read again after a few seconds.
+        """
+        with self._lock:
+            if self.generation == used:
+                self._refused = True
+                self._looked_at = -math.inf
+                try:
+                    self._fresh_client()
+                    self._note_keys()
+                except (boto_errors.BotoCoreError, HotfolderError):
+                    return False  # the next use fails with it
+            return self.generation != used
+
+    def _fresh_client(self) -> "S3Client":
+        now = self._clock()
+        if now - self._looked_at >= _LOOK_INTERVAL or self._client is None:
+            self._looked_at = now
+            stamp = _stamp(self.settings.login.files())
+            if stamp != self._stamp:
+                # Taken before the files are read: what changes meanwhile is seen next time.
+                self._stamp, self._client = stamp, None
+        if self._client is None or (self._refused and now - self._made_at >= _RENEW_INTERVAL):
+            self._client = None  # whatever fails here is tried again with the next use
+            self._session = open_session(self.settings.login, self.settings.region)
+            self._client = _open_client(self._session, self.settings)
+            self._made_at = now
+            self._refused = False
+        return self._client
+
+    def _note_keys(self) -> SigningKeys:
+        if self._session is None:
+            raise RuntimeError("keys are asked of no session")
+        try:
+            said = frozen(self._session)
+        except boto_errors.BotoCoreError:
+            self._client = None  # a session keeps what it did not find, or found expired
+            raise
+        keys = SigningKeys(str(said.access_key), str(said.secret_key), said.token)
+        if keys != self._keys:
+            self._keys = keys
+            self.generation += 1
+            self._refused = False
+        self._keys_at = self._clock()
+        return keys
 
     def base_url(self) -> str:
         """The bucket's URL with a final slash, addressed as botocore decides for these settings.
@@ -130,9 +188,18 @@ class S3Connection:
             if self._client is not None:
                 self._client.close()
 
-    def renew(self) -> None:
-        """The credentials were refused: read them anew on the next use, as they may have rotated."""
-        self._refused = True
+
+def _stamp(files: Iterable[Path]) -> _Stamp:
+    """What differs where a file was replaced or written; None for one that is not there."""
+    return tuple(_stamp_of(file) for file in files)
+
+
+def _stamp_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        seen = file.stat()
+    except OSError:
+        return None  # reading it says why
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 def _proxies(settings: S3Settings) -> dict[str, str] | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import botocore.exceptions as boto_errors
 
+from hotfolder.adapters.s3.logins import ExpiredLoginError, UnusableLoginError
 from hotfolder.core.answers import Fault, Refusal
 
 _FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
@@ -15,11 +16,17 @@ _FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
             boto_errors.CredentialRetrievalError,
             boto_errors.ConfigParseError,
             boto_errors.ProfileNotFound,
+            UnusableLoginError,
         ),
         Fault.NO_CREDENTIALS,
     ),
     (
-        (boto_errors.SSOError, boto_errors.TokenRetrievalError, boto_errors.UnauthorizedSSOTokenError),
+        (
+            boto_errors.SSOError,
+            boto_errors.TokenRetrievalError,
+            boto_errors.UnauthorizedSSOTokenError,
+            ExpiredLoginError,
+        ),
         Fault.EXPIRED_LOGIN,
     ),
     ((boto_errors.SSLError,), Fault.TLS),

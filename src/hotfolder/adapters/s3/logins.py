@@ -4,10 +4,11 @@ Each opens a session with those credentials and no others: what is asked for by 
 replaced by what happens to lie in the environment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import boto3
 import botocore.exceptions as boto_errors
@@ -25,6 +26,10 @@ class Login(Protocol):
         """Raises botocore's errors where there are no credentials, or what `read` raises."""
         ...
 
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read for it: another credential may stand there at any time."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DefaultLogin:
@@ -33,6 +38,10 @@ class DefaultLogin:
     def open(self, region: str) -> boto3.Session:
         """See `Login`."""
         return boto3.Session(region_name=region)
+
+    def files(self) -> tuple[Path, ...]:
+        """See `Login`."""
+        return _aws_files()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,10 @@ class FileLogin:
             raise NoKeyPairError(path=self.path)
         return _with_keys(credentials.access_key, credentials.secret_key, credentials.token, region)
 
+    def files(self) -> tuple[Path, ...]:
+        """See `Login`."""
+        return (self.path,)
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileLogin:
@@ -67,6 +80,10 @@ class ProfileLogin:
             raise EmptyProfileError(name=self.name)
         return boto3.Session(botocore_session=session, region_name=region)
 
+    def files(self) -> tuple[Path, ...]:
+        """See `Login`."""
+        return _aws_files()
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceLogin:
@@ -81,6 +98,10 @@ class InstanceLogin:
             raise NoRoleError
         return boto3.Session(botocore_session=session, region_name=region)
 
+    def files(self) -> tuple[Path, ...]:
+        """See `Login`. botocore asks the metadata again before the role's keys expire."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class SecretLogin:
@@ -92,6 +113,55 @@ class SecretLogin:
         """See `Login`."""
         access_key, secret_key = self.read()
         return _with_keys(access_key, secret_key, None, region)
+
+    def files(self) -> tuple[Path, ...]:
+        """See `Login`. A safe is asked again when its keys are refused: it may want to be unlocked."""
+        return ()
+
+
+def open_session(login: Login, region: str) -> boto3.Session:
+    """`login.open`, raising botocore's errors (and its own) alone."""
+    with _typed():
+        return login.open(region)
+
+
+def frozen(session: boto3.Session) -> Any:
+    """The keys of this moment (botocore's `ReadOnlyCredentials`), refreshed if they are about to expire.
+
+    Raises botocore's errors alone.
+    """
+    with _typed():
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise boto_errors.NoCredentialsError
+        return credentials.get_frozen_credentials()
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    """A credential process, a role or a token file can fail in any way, and botocore hands it on."""
+    try:
+        yield
+    except boto_errors.ClientError as error:  # of STS or SSO, which were asked for a role
+        code = error.response.get("Error", {}).get("Code", "")
+        kind = ExpiredLoginError if code.startswith("Expired") else UnusableLoginError
+        raise kind(error=error) from error
+    except RuntimeError as error:  # "refreshed, but the refreshed credentials are still expired"
+        raise ExpiredLoginError(error=error) from error
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UnusableLoginError(error=error) from error
+
+
+class ExpiredLoginError(boto_errors.BotoCoreError):
+    """What gives the credentials gives expired ones."""
+
+    fmt = "the credentials have expired, and so has what renews them: {error}"
+
+
+class UnusableLoginError(boto_errors.BotoCoreError):
+    """What gives the credentials failed."""
+
+    fmt = "what should give the credentials failed: {error}"
 
 
 class NoKeyPairError(boto_errors.NoCredentialsError):
@@ -110,6 +180,13 @@ class NoRoleError(boto_errors.NoCredentialsError):
     """No metadata service answers, or it knows of no role."""
 
     fmt = "the metadata of this instance or container give no role"
+
+
+def _aws_files() -> tuple[Path, ...]:
+    """The two of AWS, which the environment may name. botocore refreshes what they lead to by itself."""
+    session = botocore.session.Session()
+    names = (session.get_config_variable(name) for name in ("credentials_file", "config_file"))
+    return tuple(Path(str(name)).expanduser() for name in names)
 
 
 def _with_keys(access_key: str, secret_key: str, token: str | None, region: str) -> boto3.Session:

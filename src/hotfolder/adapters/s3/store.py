@@ -10,6 +10,7 @@ import contextlib
 import http.client
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
@@ -245,6 +246,7 @@ class S3Store:
         sha256: bytes,
     ) -> Receipt:
         base_url, keys = await self._address(subject)
+        used = self._connection.generation
         answer = await engine.put(
             base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
             headers,
@@ -256,7 +258,8 @@ class S3Store:
         if answer.fault is not None:
             raise Failed(judge_fault(subject, answer.fault, answer.detail), answer.requests)
         if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
-            raise Failed(judge_refusal(subject, read_refusal(answer)), answer.requests)
+            failed = Failed(judge_refusal(subject, read_refusal(answer)), answer.requests)
+            raise await self._block(subject, partial(self._reconsidered, failed, used))
         return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
 
     async def _address(self, subject: Subject) -> tuple[str, SigningKeys]:
@@ -284,7 +287,7 @@ class S3Store:
 
         `failed` is a try that was already made elsewhere and counts.
         """
-        tries = Tries(partial(self._block, subject, lambda: call(self._connection.client())), failed)
+        tries = Tries(partial(self._block, subject, partial(self._ask, subject, call)), failed)
         try:
             if failed is None:
                 # Nearly always enough, and it spares tenacity's 0.07 ms. `tries` keeps the failure.
@@ -312,10 +315,25 @@ class S3Store:
     async def _block(self, subject: Subject, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except boto_errors.ClientError as error:
-            raise Failed(judge_refusal(subject, faults.refusal(error))) from error
         except (boto_errors.BotoCoreError, ResponseParserError) as error:
             raise Failed(judge_fault(subject, faults.fault(error), faults.detail(error))) from error
+
+    def _ask(self, subject: Subject, call: Callable[["S3Client"], T]) -> T:
+        """One request, in the executor."""
+        client, used = self._connection.lend()
+        try:
+            return call(client)
+        except boto_errors.ClientError as error:
+            failed = Failed(judge_refusal(subject, faults.refusal(error)))
+            raise self._reconsidered(failed, used) from error
+
+    def _reconsidered(self, failed: Failed, used: int) -> Failed:
+        """The failure of a request with keys of generation `used`: with others it is worth repeating."""
+        error = failed.verdict.error
+        refused = isinstance(error, DestinationError) and error.trouble in _CREDENTIAL_TROUBLES
+        if refused and self._connection.renew(used):
+            return Failed(replace(failed.verdict, patience=Patience.BRIEF), failed.requests)
+        return failed
 
     def _is_enough(self, state: RetryCallState) -> bool:
         failure = state.outcome.exception() if state.outcome else None
@@ -329,10 +347,7 @@ class S3Store:
                 await self.check()
             except DestinationError as reason:
                 return reason
-        error = verdict.error
-        if isinstance(error, DestinationError) and error.trouble in _CREDENTIAL_TROUBLES:
-            self._connection.renew()
-        return error
+        return verdict.error
 
 
 def _head(bucket: str, key: str, s3: "S3Client") -> Mapping[str, Any] | None:
