@@ -62,12 +62,15 @@ class InFlight:
     now_at: str = "queued"
     bytes_done: int = 0
     is_decided: bool = False
+    on_decided: Callable[[str], None] = lambda _: None  # told the stage, once
 
     def stage(self, name: str) -> None:
         if self.now_at == "staging":
             self.bytes_done = 0  # what was packed into the spool is on its way only from here on
         self.now_at = name
-        self.is_decided = self.is_decided or name in _DECIDING
+        if name in _DECIDING and not self.is_decided:
+            self.is_decided = True
+            self.on_decided(name)
         self.activity.progressed()
 
     def read(self, size: int) -> None:

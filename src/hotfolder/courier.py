@@ -54,13 +54,21 @@ class Courier:
         self._policy = policy
         self._clock, self._jitter = clock, jitter
 
-    async def carry(self, job: Job, *, denial_is_its_own: bool = False) -> Ended | NotNow:
+    async def carry(
+        self,
+        job: Job,
+        *,
+        denial_is_its_own: bool = False,
+        on_decided: Callable[[str], None] = lambda _: None,
+    ) -> Ended | NotNow:
         """Deliver one file, or give it up, or say when to try again. Raises nothing but cancellation.
 
         `denial_is_its_own`: the store denied this file before and took others since, so that another
-        denial is a fault of this file (a policy on its key) and not of the destination.
+        denial is a fault of this file (a policy on its key) and not of the destination. `on_decided` is
+        told "recording" or "giving up" once the store is needed no more.
         """
         flight = self._activity.begin(job)
+        flight.on_decided = on_decided
         status: str | None = None
         over = False
         try:

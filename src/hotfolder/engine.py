@@ -8,10 +8,10 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from hotfolder.adapters.finishing import Finisher, rename_without_clobbering
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.s3 import (
     S3Connection,
+    S3Settings,
     S3Store,
 )
 from hotfolder.adapters.spool.files import SpoolFolder
@@ -58,6 +59,9 @@ from hotfolder.transfer import Sender, SendLimits
 from hotfolder.upkeep import Upkeep
 from hotfolder.wire import Wire
 
+_PROBERS = 8  # threads of one destination: those of probes that hang, and of the one that does not
+_PROBE_CONNECT, _PROBE_READ = 5.0, 60.0  # seconds
+_PROBE_ATTEMPTS = 2
 MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
 
 
@@ -112,6 +116,17 @@ def upload_lock(settings: Settings) -> Path:
     return settings.state_dir / "upload.lock"
 
 
+def _for_probes(settings: S3Settings) -> S3Settings:
+    """A probe asks again soon enough, and what hangs must not keep the next one from asking."""
+    return replace(
+        settings,
+        connect_timeout=min(_PROBE_CONNECT, settings.connect_timeout),
+        read_timeout=min(_PROBE_READ, settings.read_timeout),
+        attempts=min(_PROBE_ATTEMPTS, settings.attempts),
+        max_pool_connections=_PROBERS,
+    )
+
+
 def _index(settings: Settings) -> SqliteLedgerIndex:
     return SqliteLedgerIndex(settings.state_dir / "state.db")
 
@@ -139,8 +154,8 @@ def read_heartbeat(settings: Settings) -> dict[str, Any] | None:
 class Line:
     """The way to one destination."""
 
-    connection: S3Connection
-    requests: ThreadPoolExecutor
+    connections: Sequence[S3Connection]
+    executors: Sequence[ThreadPoolExecutor]
     wire: Wire
     resumer: Resumer
     buffers: ByteBudget
@@ -234,16 +249,19 @@ class Engine:
             buffers=buffers,
             limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
         )
+        probing = S3Connection(_for_probes(connection.settings))
+        probers = ThreadPoolExecutor(_PROBERS, thread_name_prefix="probe")
         gate = Gate(
-            store,
+            S3Store(probing, probers),
             self.activity,
             name=name,
-            policy=Policy(),
+            most=MOST_FLIGHTS,
             clock=time.monotonic,
             wall=time.time,
             jitter=random.random,
         )
-        return Line(connection, requests, wire, resumer, buffers, sender, gate)
+        ends = (connection, probing), (requests, probers)
+        return Line(*ends, wire, resumer, buffers, sender, gate)
 
     def _name_of(self, destination: Destination) -> str:
         """The bucket, and its store where two have buckets of one name."""
@@ -362,8 +380,10 @@ class Engine:
         ):
             threads.close()
         for _, line in self.lines:
-            line.requests.shutdown(wait=not self.leaves_requests, cancel_futures=True)
-            line.connection.close()
+            for executor in line.executors:
+                executor.shutdown(wait=not self.leaves_requests, cancel_futures=True)
+            for connection in line.connections:
+                connection.close()
 
 
 @asynccontextmanager

@@ -1,25 +1,45 @@
-"""The way to the store: open, or held until a probe gets through.
+"""The way to the store: open, or held until a probe gets through and a file after it.
 
 A hold is not a failure of any file. While it lasts nothing is started and nothing is retried; one
-probe at a time asks whether the store is back.
+probe at a time asks whether the store is back. A probe only lists, so its answer is not yet the end:
+few files follow it at first, and what was told as one outage ends with the first that is taken.
 """
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
 from hotfolder.activity import Activity
-from hotfolder.core.errors import DestinationError
+from hotfolder.core.errors import DestinationError, DestinationTrouble
+from hotfolder.core.holding import PACES, Pace, SlowStart, wait_of
 from hotfolder.core.ports import ObjectStore
-from hotfolder.core.retry import Policy, backoff
 
 log = structlog.get_logger()
 
+_PATIENCE, _LONG_PATIENCE = 10.0, 60.0  # seconds that a probe may take; the long one now and then
+_LONG_EVERY = 4  # probes: a store whose listing is slow is not locked out for ever
+_RELAPSE = 300.0  # seconds after a probe got through; what comes later is another outage
+_MOST_ODD = 3  # refusals in a row that may be of single files, among others that are taken
+
+
+@dataclass(slots=True)
+class _Outage:
+    """From the first sign of trouble until a file is taken. Moments on the gate's clock."""
+
+    since: float
+    opened_at: float = math.inf  # when a probe last got through
+    probes: int = 0
+    probe_failed: bool = False  # since the gate was last closed: probes run into this trouble
+    told: set[tuple[DestinationTrouble, str]] = field(default_factory=set)
+    told_end: bool = False
+    relapsed: bool = False  # its end was told too soon
+
 
 class Gate:
-    """`name` is the bucket's.
+    """`name` is the bucket's; at most `most` files are on their way through it.
 
     `clock` is monotonic seconds, `wall` seconds since the epoch, `jitter` gives [0, 1).
     """
@@ -30,49 +50,80 @@ class Gate:
         activity: Activity,
         *,
         name: str,
-        policy: Policy,
         clock: Callable[[], float],
         wall: Callable[[], float],
         jitter: Callable[[], float],
+        most: int = 256,
+        paces: Mapping[DestinationTrouble, Pace] = PACES,
     ) -> None:
+        """`store` is asked by the probes; let its own timeouts be short."""
         self._store = store
         self._activity = activity
         self.name = name
-        self._policy = policy
+        self._paces = paces
         self._clock, self._wall, self._jitter = clock, wall, jitter
-        self._probes = 0
         self._answered = False
         self._held_at = -math.inf
+        self._outage: _Outage | None = None
+        self._slow = SlowStart(most, since=clock())
+        self._on_their_way = 0
+        self._odd = _MOST_ODD  # refusals in a row; too many, until the store has taken something
         self._activity.set_destination(name, "unknown")
         self.probing: asyncio.Task[None] | None = None  # the probe under way, kept by the daemon
         self._proven_from = -math.inf  # when the latest delivery began that the store took
         self.held: DestinationError | None = None
         self.next_probe = 0.0
 
+    # -- the files ---------------------------------------------------------------------------------
+
+    def has_room(self) -> bool:
+        """Whether one more file may start now."""
+        return self.held is None and self._on_their_way < self._slow.allowed(self._clock())
+
+    def enter(self, wake: Callable[[], None]) -> "Passage":
+        """A file starts; it has to leave. `wake` is called when another may start in its place."""
+        self._on_their_way += 1
+        return Passage(self, self._clock(), wake)
+
+    def left(self) -> None:
+        """Of a `Passage`."""
+        self._on_their_way -= 1
+
     def hold(self, error: DestinationError) -> None:
-        """Close the gate; logged once for an outage, whatever number of files ran into it."""
+        """Close the gate; told once for an outage, whatever number of files ran into it."""
         if self.held is None:
-            log.warning(
-                "destination.held",
-                destination=self.name,
-                trouble=error.trouble.value,
-                reason=str(error),
-                hint=error.hint,
-            )
-            if self.has_taken_since(self._held_at):
-                self._probes = 0  # it truly worked in between
-            self._held_at = self._clock()
-            self._wait()
+            self._close(error, self._clock())
         self.held = error
         self._show()
+
+    def refuse(self, error: DestinationError) -> None:
+        """A file was refused: holds, unless that may be a matter of this one alone.
+
+        A policy on one key, or an object that a store breaks over, must not hold the others while the
+        store takes them.
+        """
+        self._odd += 1
+        if self.held is not None or not error.may_be_one_keys or self._odd > _MOST_ODD:
+            self.hold(error)
 
     def took(self, began: float) -> None:
         """The store took a file whose delivery began at the moment `began`."""
         self._proven_from = max(self._proven_from, began)
+        self._odd = 0
+
+    def served(self, began: float) -> None:
+        """A file whose delivery began at the moment `began` is in the store, and proven."""
+        self._slow = self._slow.taken()
+        if self._outage is not None and self.held is None and began > self._held_at:
+            self._end(self._outage)
+            self._outage = None
+            self._activity.set_destination(self.name, "ok")
 
     def has_taken_since(self, moment: float) -> bool:
         """Whether a delivery that began after `moment` succeeded."""
         return self._proven_from > moment
+
+    # -- the probes --------------------------------------------------------------------------------
 
     def is_open(self) -> bool:
         """Whether the store has answered, and nothing holds it since."""
@@ -83,30 +134,96 @@ class Gate:
 
     async def probe(self) -> None:
         """Ask the store; opens the gate if it answers, else sets the next moment to ask."""
+        begun = self._clock()
+        patience = self._patience()
         try:
-            await self._store.check()
+            async with asyncio.timeout(patience):
+                await self._store.check()
+        except TimeoutError:
+            self._failed(_silence(self.name, patience), begun)
         except DestinationError as error:
-            if self.held is None:
-                self.hold(error)
-                return
-            self.held = error
-            self._wait()
-            self._show()
-            return
-        if self.held is not None:
-            log.info("destination.back", destination=self.name, after_probes=self._probes)
+            self._failed(error, begun)
+        else:
+            self._open()
+
+    def _patience(self) -> float:
+        if self._outage is None or self._outage.probes % _LONG_EVERY == _LONG_EVERY - 1:
+            return _LONG_PATIENCE
+        return _PATIENCE
+
+    def _failed(self, error: DestinationError, begun: float) -> None:
+        outage = self._close(error, begun)
+        outage.probe_failed = True
+        outage.probes += 1
+        self.held = error
+        self._show()
+
+    def _open(self) -> None:
+        now, outage, error = self._clock(), self._outage, self.held
         self.held, self._answered = None, True
+        if outage is not None and error is not None:
+            self._slow = self._slow.reopened(now)
+            outage.probes += 1
+            outage.opened_at = now
+            if not outage.probe_failed or outage.relapsed:
+                # The trouble is one that no probe runs into: only a file can tell whether it is over.
+                hint = error.hint or None
+                self._activity.set_destination(self.name, "trying", error=str(error), hint=hint)
+                return
+            self._end(outage)
         self._activity.set_destination(self.name, "ok")
 
-    def _wait(self) -> None:
-        self._probes += 1
-        wait = backoff(
-            self._probes,
-            first=self._policy.first_hold,
-            longest=self._policy.longest_hold,
+    # -- one outage --------------------------------------------------------------------------------
+
+    def _close(self, error: DestinationError, begun: float) -> "_Outage":
+        """`begun`: when the request began that failed; the next one comes a while after that."""
+        now = self._clock()
+        if self._outage is None or now - self._outage.opened_at > _RELAPSE:
+            self._outage = _Outage(since=now)
+        outage = self._outage
+        if self.held is None:
+            self._slow = self._slow.held(error.trouble, self._on_their_way)
+            self._held_at = now
+            outage.probe_failed = False
+        self._tell(outage, error)
+        wait = wait_of(
+            self._paces[error.trouble],
+            now - outage.since,
             jitter=self._jitter(),
+            asked_for=error.retry_after,
         )
-        self.next_probe = self._clock() + wait
+        self.next_probe = now + wait if error.retry_after is not None else max(now, begun + wait)
+        return outage
+
+    def _tell(self, outage: "_Outage", error: DestinationError) -> None:
+        """Each reason once an outage: probes and files repeat them without end."""
+        reason = (error.trouble, error.hint)
+        if outage.told_end:  # by a probe, and nothing was taken since
+            outage.told_end, outage.relapsed = False, True
+            event = "destination.held"
+        elif reason in outage.told:
+            return
+        else:
+            event = "destination.changed" if outage.told else "destination.held"
+        log.warning(
+            event,
+            destination=self.name,
+            trouble=error.trouble.value,
+            reason=str(error),
+            hint=error.hint,
+        )
+        outage.told.add(reason)
+
+    def _end(self, outage: "_Outage") -> None:
+        if outage.told_end:
+            return
+        outage.told_end = True
+        log.info(
+            "destination.back",
+            destination=self.name,
+            lasted=round(self._clock() - outage.since, 1),
+            after_probes=outage.probes,
+        )
 
     def _show(self) -> None:
         if self.held is not None:
@@ -118,3 +235,31 @@ class Gate:
                 hint=self.held.hint or None,
                 next_try=self._wall() + wait,
             )
+
+
+class Passage:
+    """One file on its way through the gate. It ends once, whatever tells of it first."""
+
+    def __init__(self, gate: Gate, began: float, wake: Callable[[], None]) -> None:
+        self._gate, self.began, self._wake = gate, began, wake
+        self._is_over = False
+
+    def decided(self, stage: str) -> None:
+        """The file needs the store no more: it is being recorded, or given up."""
+        if stage == "recording" and not self._is_over:
+            self._gate.served(self.began)
+        self.leave()
+
+    def leave(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._gate.left()
+            self._wake()
+
+
+def _silence(name: str, seconds: float) -> DestinationError:
+    return DestinationError(
+        DestinationTrouble.UNREACHABLE,
+        f"bucket {name!r}: no answer within {seconds:g} s",
+        hint="check the network, the endpoint_url, its name's resolution and the store",
+    )

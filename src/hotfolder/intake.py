@@ -18,7 +18,8 @@ from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNo
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search, Stays
-from hotfolder.gate import Gate
+from hotfolder.folder_hold import FolderHold
+from hotfolder.gate import Gate, Passage
 from hotfolder.threads import Threads
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class FolderPlan:
 class _Flight:
     job: Job
     task: "asyncio.Task[Ended | NotNow]"
+    passage: Passage
 
 
 class Intake:
@@ -63,10 +65,12 @@ class Intake:
         is_finishing: Callable[[str], bool] = lambda _: False,
         stays: Stays | None = None,
         catch_up: Callable[[], Awaitable[None]] | None = None,
+        refusal: Callable[[], LocalError | None] = lambda: None,
     ) -> None:
         """`is_finishing(path)`: a former run proved the file and it is about to leave the inbox.
 
-        `catch_up` comes before the first turn. Raises `LocalError`, which holds the folder.
+        `catch_up` comes before the first turn. Raises `LocalError`, which holds the folder. `refusal`:
+        why nothing new of this folder may start now (a disk has no room, completed/ takes nothing).
         """
         self.plan = plan
         self._is_finishing = is_finishing
@@ -93,8 +97,9 @@ class Intake:
         self._stirred: set[str] = set()  # hinted at while in flight
         self._refused: dict[str, float] = {}  # path -> when the store last refused it
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
-        self._held_until = 0.0
-        self.hold: LocalError | None = None
+        self._looking = FolderHold(plan.name, self._clock)
+        self._delivering = FolderHold(plan.name, self._clock)
+        self._refusal = refusal
         self.left: dict[str, str] = {}  # path -> why it was left for good
 
     def hint(self, relpath: str, is_directory: bool) -> None:
@@ -111,32 +116,42 @@ class Intake:
         """
         self._paused = paused
         now = self._clock()
-        if now < self._held_until:
-            return
-        if self.hold is not None:
-            log.info("folder.resumed", folder=self.plan.name)
-            self.hold = None
-        if not self._is_caught_up(now):
+        if self._looking.rests() or not self._is_caught_up():
             return
         try:
             settled = await self.finder.turn()
             await self._review()
         except LocalError as error:
-            self._hold_folder(error, now + 1.0)
+            self._looking.begin(error)
             return
+        self._looking.worked()
         for relpath, fingerprint in settled:
             self._ready[relpath] = self._job(relpath, fingerprint)
         for relpath in [path for path, (_, put_off) in self._deferred.items() if put_off.until <= now]:
             job, put_off = self._deferred.pop(relpath)
             self._ready[relpath] = replace(job, attempt=put_off.attempt)
-        while not paused and self._gate.held is None and len(self._flying) < most_flights:
+        if paused or self._refusal() is not None:
+            return
+        while self._gate.has_room() and len(self._flying) < self._most_now(most_flights):
             first = self._next_to_start()
             if first is None:
                 break
-            job = self._ready.pop(first)
-            self._flying[first] = _Flight(job, asyncio.create_task(self._carry(job)))
+            job, passage = self._ready.pop(first), self._gate.enter(self._wake)
+            task = asyncio.create_task(self._carry(job, passage))
+            self._flying[first] = _Flight(job, task, passage)
 
-    def _is_caught_up(self, now: float) -> bool:
+    @property
+    def hold(self) -> LocalError | None:
+        """Why the folder cannot go on because of this machine, or None."""
+        return self._looking.error or self._delivering.error or self._refusal()
+
+    def _most_now(self, most_flights: int) -> int:
+        """One file at a time is risked where this machine failed the last one."""
+        if self._delivering.error is None:
+            return most_flights
+        return 0 if self._delivering.rests() else 1
+
+    def _is_caught_up(self) -> bool:
         """Whether what comes before the first turn is done; begins it."""
         if self._catch_up is None:
             return True
@@ -149,7 +164,7 @@ class Intake:
         try:
             task.result()
         except LocalError as error:
-            self._hold_folder(error, now + 1.0)
+            self._looking.begin(error)
             return False
         self._catch_up = None
         return True
@@ -159,7 +174,12 @@ class Intake:
         if self._catching_up is not None and not self._catching_up.done():
             return math.inf
         put_off = min((d.until for _, d in self._deferred.values()), default=float("inf"))
-        return max(self._held_until, min(put_off, self.finder.next_turn()))
+        soonest = min(put_off, self.finder.next_turn())
+        if self._looking.error is not None:
+            return max(self._looking.until, soonest)
+        if self._ready and self._delivering.error is not None:
+            return min(max(self._clock(), self._delivering.until), soonest)
+        return soonest
 
     def is_empty(self) -> bool:
         """Whether every file that was found has come to its end or is left."""
@@ -280,6 +300,7 @@ class Intake:
         flight.task.cancel()
         await asyncio.wait({flight.task})
         self._flying.pop(relpath, None)  # one that was cut off before it began
+        flight.passage.leave()
         return flight.task.cancelled() or not isinstance(flight.task.result(), Ended)
 
     async def _review(self) -> None:
@@ -341,16 +362,18 @@ class Intake:
             return next(iter(self._ready), None)
         return None
 
-    async def _carry(self, job: Job) -> Ended | NotNow:
+    async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:
         try:
-            began = self._clock()
             own_fault = self._gate.has_taken_since(self._refused.get(job.relpath, math.inf))
-            ending = await self._courier.carry(job, denial_is_its_own=own_fault)
+            ending = await self._courier.carry(
+                job, denial_is_its_own=own_fault, on_decided=passage.decided
+            )
             if isinstance(ending, Ended) and ending.entry["status"] == "success":
-                self._gate.took(began)
+                self._gate.took(passage.began)
             self._after(job, ending)
             return ending
         finally:
+            passage.leave()
             del self._flying[job.relpath]
             if job.relpath in self._stirred:
                 self._stirred.discard(job.relpath)
@@ -361,6 +384,7 @@ class Intake:
         if isinstance(ending, Ended):
             self._restless.pop(job.relpath, None)
             self._refused.pop(job.relpath, None)
+            self._delivering.worked()
             return
         if isinstance(ending.error, DestinationError):
             self._refused[job.relpath] = self._clock()
@@ -372,13 +396,13 @@ class Intake:
                 self.left[job.relpath] = reason
             case Deferred() as put_off:
                 self._deferred[job.relpath] = (job, put_off)
-            case Hold(until):
+            case Hold():
                 # To the back: whatever is special about this file, the others come first.
                 self._ready[job.relpath] = job
                 if isinstance(ending.error, DestinationError):
-                    self._gate.hold(ending.error)
+                    self._gate.refuse(ending.error)
                 elif isinstance(ending.error, LocalError):
-                    self._hold_folder(ending.error, until)
+                    self._delivering.begin(ending.error)
 
     def _resettle(self, job: Job, reason: str) -> None:
         turns = self._restless[job.relpath] = self._restless.get(job.relpath, 0) + 1
@@ -386,8 +410,3 @@ class Intake:
             self.left[job.relpath] = reason
         else:
             self.finder.rest(job.relpath)
-
-    def _hold_folder(self, error: LocalError, until: float) -> None:
-        if self.hold is None:
-            log.error("folder.held", folder=self.plan.name, reason=error.sentence)
-        self.hold, self._held_until = error, until

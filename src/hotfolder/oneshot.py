@@ -109,7 +109,7 @@ class OneShot:
                 case Deferred(_, next_attempt, _):
                     attempt = next_attempt
                     await asyncio.sleep(_RESTLESS_WAIT)
-                case Hold(_, reason):
+                case Hold(reason):
                     self.left[path] = reason
                     if isinstance(ending.error, DestinationError | LocalError):
                         self._trouble = ending.error

@@ -15,7 +15,7 @@ from hotfolder.calling_off import CallOffs
 from hotfolder.core.errors import LocalError, ObjectRefused
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import CalledOff, Job
-from hotfolder.core.retry import Deferred, Policy
+from hotfolder.core.retry import Deferred
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import Search
 from hotfolder.gate import Gate
@@ -71,7 +71,6 @@ class Folder:
             RefusingStore(),
             activity,
             name="bucket",
-            policy=Policy(),
             clock=self.clock,
             wall=self.clock,
             jitter=lambda: 0.0,

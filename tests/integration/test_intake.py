@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.core.errors import DestinationError, DestinationTrouble
 from hotfolder.core.grouping import Grouping
+from hotfolder.core.holding import Pace
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Hold, Policy, decide
 from hotfolder.courier import Courier, Ended, NotNow
@@ -33,17 +35,24 @@ class PolicyOnKeys:
         self.delivered: list[str] = []
         self.given_up: set[str] = set()
 
-    async def carry(self, job: Job, *, denial_is_its_own: bool = False) -> Ended | NotNow:
+    async def carry(
+        self,
+        job: Job,
+        *,
+        denial_is_its_own: bool = False,
+        on_decided: Callable[[str], None] = lambda _: None,
+    ) -> Ended | NotNow:
         await asyncio.sleep(0)
         if not job.relpath.startswith("deny"):
             self.delivered.append(job.relpath)
+            on_decided("recording")
             return Ended({"status": "success"})
         error = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)
         decision = decide(
             error,
             job.attempt,
             now=time.monotonic(),
-            policy=Policy(file_attempts=2, first_delay=0.01, first_hold=0.01),
+            policy=Policy(file_attempts=2, first_delay=0.01),
             jitter=0.0,
             denial_is_its_own=denial_is_its_own,
         )
@@ -59,12 +68,11 @@ async def test_files_that_a_policy_denies_do_not_starve_the_others(tmp_path: Pat
         (tmp_path / f"deny{number}").write_bytes(b"data")
     (tmp_path / "good").write_bytes(b"data")
     activity = Activity(version="0", pid=1, host="nas", clock=time.time)
-    policy = Policy(first_hold=0.01, longest_hold=0.05)
     gate = Gate(
         RefusingStore(),
         activity,
         name="bucket",
-        policy=policy,
+        paces=dict.fromkeys(DestinationTrouble, Pace(0.01, 0.05)),
         clock=time.monotonic,
         wall=time.time,
         jitter=lambda: 0.0,

@@ -14,7 +14,6 @@ from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.core.errors import DestinationError, DestinationTrouble, SourceChanged, UploadLost
 from hotfolder.core.ports import Body
 from hotfolder.core.records import Job, ObjectDraft, OpenUpload, PartReceipt, Receipt
-from hotfolder.core.retry import Policy
 from hotfolder.core.segments import MIB
 from hotfolder.gate import Gate
 from hotfolder.resuming import Resumer
@@ -356,7 +355,6 @@ async def sweeper_of(works: Works, store: MemoryStore, clock: Clock, flying: str
         store,
         Activity(version="0", pid=1, host="nas", clock=lambda: MOMENT),
         name="media",
-        policy=Policy(),
         clock=clock,
         wall=lambda: MOMENT,
         jitter=lambda: 0.0,

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,24 @@ async def test_a_store_that_asks_for_less_is_throttled_after_all_attempts(bench:
     assert 5 <= len(server.seen) <= 6  # awscrt may have repeated once by itself
     assert len(bench.naps.asked) == 4
     assert max(bench.naps.asked) <= 5.0
+
+
+@pytest.mark.parametrize("reply", [Reply(503, "SlowDown"), Reply(429), Reply(503)])
+async def test_a_store_that_asks_for_a_long_rest_gets_it(bench: Bench, reply: Reply) -> None:
+    store, server = await bench.open(replace(reply, headers={"Retry-After": "40"}))
+    with pytest.raises(DestinationError) as caught:
+        await put(store)
+    assert caught.value.retry_after == 40.0
+    assert len(server.seen) <= 3, "awscrt keeps no headers of a 503: boto3 asks once for them"
+
+
+@pytest.mark.parametrize("asked", ["2", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "soon", ""])
+async def test_a_short_rest_or_a_date_leaves_the_tries_as_they_are(bench: Bench, asked: str) -> None:
+    store, server = await bench.open(Reply(503, headers={"Retry-After": asked}), attempts=4)
+    with pytest.raises(DestinationError) as caught:
+        await put(store)
+    assert caught.value.retry_after == (2.0 if asked == "2" else None)
+    assert len(server.seen) >= 4
 
 
 @pytest.mark.parametrize("reply", [Reply(500), Reply(500, "InternalError"), Reply(507)])

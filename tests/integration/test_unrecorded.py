@@ -214,7 +214,7 @@ async def test_an_outage_is_waited_for_and_a_busy_file_is_given_up_for_this_run(
     world.put("lost")
     outage = DestinationError(DestinationTrouble.UNREACHABLE, "no answer")
     busy = NotNow(SourceChanged("busy"), Resettle("busy"))
-    world.courier.endings = [*[busy] * 2, *[NotNow(outage, Hold(0.0, "no answer"))] * 5]
+    world.courier.endings = [*[busy] * 2, *[NotNow(outage, Hold("no answer"))] * 5]
     assert await world.search().settle()
     assert [job.attempt for job in world.courier.jobs] == [1] * 6 + [2, 3]
     world.courier.endings = [busy] * 3

@@ -1,15 +1,18 @@
-"""The way to the store: held once for an outage, opened by the probe that gets through."""
+"""The way to the store: held once for an outage, opened by the probe and the file that get through."""
+
+import asyncio
 
 import pytest
 from structlog.testing import capture_logs
 
 from hotfolder.activity import Activity
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
-from hotfolder.core.retry import Policy
+from hotfolder.core.holding import FIRST_FILES, Pace
 from hotfolder.gate import Gate
 from tests.support.refusing_store import RefusingStore
 
-POLICY = Policy(first_hold=1.0, longest_hold=8.0)
+MOST = 64
+PACES = dict.fromkeys(DestinationTrouble, Pace(1.0, 8.0, share=0.5))
 
 
 class Clock:
@@ -37,11 +40,28 @@ class Way:
             self.store,
             self.activity,
             name="bucket",
-            policy=POLICY,
+            paces=PACES,
+            most=MOST,
             clock=self.clock,
             wall=lambda: 5000.0,
             jitter=lambda: 1.0,
         )
+
+    def deliver(self) -> None:
+        """A file starts now and is taken."""
+        self.clock.now += 0.001
+        passage = self.gate.enter(lambda: None)
+        passage.decided("recording")
+        self.gate.took(passage.began)
+
+    def starts(self) -> int:
+        """How many more files may start."""
+        passages = []
+        while self.gate.has_room():
+            passages.append(self.gate.enter(lambda: None))
+        for passage in passages:
+            passage.leave()
+        return len(passages)
 
 
 def test_a_gate_is_open_at_first() -> None:
@@ -64,17 +84,33 @@ async def test_an_outage_is_logged_once_whatever_number_of_files_ran_into_it() -
     assert logs[0]["hint"] == "is the network up?"
 
 
-async def test_probes_come_at_doubling_intervals_up_to_the_limit() -> None:
-    way = Way(*[trouble()] * 6)
+async def test_probes_come_at_growing_intervals_up_to_the_limit() -> None:
+    way = Way(*[trouble()] * 9)
     way.gate.hold(trouble())
     waits = []
-    for _ in range(6):
-        waits.append(way.gate.next_probe - way.clock.now)
+    for _ in range(9):
+        waits.append(round(way.gate.next_probe - way.clock.now, 2))
         assert not way.gate.due()
         way.clock.now = way.gate.next_probe
         assert way.gate.due()
         await way.gate.probe()
-    assert waits == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert waits == [1.0, 1.0, 1.0, 1.5, 2.25, 3.38, 5.06, 7.59, 8.0]
+
+
+async def test_the_wait_counts_from_the_begin_of_the_probe_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    way = Way()
+
+    async def fail_late() -> None:
+        way.clock.now += 0.9
+        raise trouble()
+
+    monkeypatch.setattr(way.store, "check", fail_late)
+    way.gate.hold(trouble())
+    way.clock.now = begun = way.gate.next_probe
+    await way.gate.probe()
+    assert way.gate.next_probe == begun + 1.0
 
 
 async def test_more_files_in_trouble_do_not_put_the_next_probe_off() -> None:
@@ -92,21 +128,14 @@ async def test_the_probe_that_gets_through_opens_the_gate() -> None:
     assert way.activity.destination.state == "denied"
     assert way.activity.destination.next_try == 5001.0
     await way.gate.probe()
-    assert way.gate.held is None
+    assert way.gate.is_open()
     assert not way.gate.due()
+    assert way.activity.destination.state == "trying", "no probe runs into this: a file must tell"
+    assert way.activity.destination.last_error == "no answer"
+    assert way.activity.destination.next_try is None
+    way.deliver()
     assert way.activity.destination.state == "ok"
     assert way.activity.destination.last_error is None
-    assert way.activity.destination.next_try is None
-
-
-async def test_the_next_outage_begins_with_short_waits_again() -> None:
-    way = Way(trouble(), trouble(), None)
-    way.gate.hold(trouble())
-    for _ in range(3):
-        await way.gate.probe()
-    way.gate.took(way.clock.now + 1)
-    way.gate.hold(trouble())
-    assert way.gate.next_probe - way.clock.now == 1.0
 
 
 async def test_a_first_probe_that_fails_holds_the_gate_as_a_file_would() -> None:
@@ -119,15 +148,22 @@ async def test_a_first_probe_that_fails_holds_the_gate_as_a_file_would() -> None
     assert way.activity.destination.state == "no-bucket"
 
 
-async def test_a_trouble_that_changes_its_kind_shows_and_stays_one_outage() -> None:
-    way = Way(trouble(DestinationTrouble.EXPIRED, "the token expired"))
+async def test_a_trouble_that_changes_its_kind_is_told_once_and_stays_one_outage() -> None:
+    expired = trouble(DestinationTrouble.EXPIRED, "the token expired")
+    way = Way(*[trouble(), expired] * 5, None)
     with capture_logs() as logs:
         way.gate.hold(trouble())
+        for _ in range(10):
+            await way.gate.probe()
+        assert way.activity.destination.state == "expired"
+        assert way.activity.destination.last_error == "the token expired"
+        assert way.activity.destination.hint == "is the network up?"
+        way.clock.now += 90.0
         await way.gate.probe()
-    assert [line["event"] for line in logs] == ["destination.held"]
-    assert way.activity.destination.state == "expired"
-    assert way.activity.destination.last_error == "the token expired"
-    assert way.activity.destination.hint == "is the network up?"
+    events = [line["event"] for line in logs]
+    assert events == ["destination.held", "destination.changed", "destination.back"]
+    assert logs[1]["trouble"] == "expired"
+    assert logs[2]["lasted"] == 90.0
 
 
 async def test_a_gate_that_was_never_held_says_nothing_when_the_store_answers() -> None:
@@ -146,14 +182,149 @@ async def test_an_error_that_is_no_trouble_of_the_store_is_not_swallowed() -> No
 
 async def test_a_store_that_answers_and_takes_nothing_is_asked_less_and_less_often() -> None:
     # A policy may allow to list and deny to put: every probe gets through, and no file does.
-    way = Way(None, None, None, None)
+    way = Way(*[None] * 12)
     waits = []
-    for delivered in (0, 0, 0, 1):
-        if delivered:
-            way.gate.took(way.clock.now + 0.5)
-        way.gate.hold(trouble(DestinationTrouble.DENIED))
-        waits.append(way.gate.next_probe - way.clock.now)
-        way.clock.now = way.gate.next_probe
+    with capture_logs() as logs:
+        for _ in range(12):
+            assert way.gate.has_room()
+            passage = way.gate.enter(lambda: None)
+            way.gate.refuse(trouble(DestinationTrouble.DENIED))
+            passage.leave()
+            waits.append(round(way.gate.next_probe - way.clock.now, 2))
+            way.clock.now = way.gate.next_probe
+            await way.gate.probe()
+            assert way.gate.held is None
+        assert [line["event"] for line in logs] == ["destination.held"], "it never was back"
+        way.deliver()
+    assert waits == [1.0, 1.0, 1.0, 1.5, 2.25, 3.38, 5.06, 7.59, 8.0, 8.0, 8.0, 8.0]
+    assert [line["event"] for line in logs] == ["destination.held", "destination.back"]
+    way.gate.hold(trouble())
+    assert way.gate.next_probe - way.clock.now == 1.0, "the next outage begins anew"
+
+
+async def test_an_end_that_was_told_too_soon_is_told_once_more_and_not_again_and_again() -> None:
+    # The network was gone, and when it is back the policy has changed: lists get through, files do not.
+    way = Way(trouble(), *[None] * 6)
+    with capture_logs() as logs:
+        way.gate.hold(trouble())
         await way.gate.probe()
+        await way.gate.probe()
+        for _ in range(5):
+            way.gate.hold(trouble(DestinationTrouble.DENIED))
+            await way.gate.probe()
+        way.deliver()
+    assert [(line["event"], line.get("trouble")) for line in logs] == [
+        ("destination.held", "unreachable"),
+        ("destination.back", None),
+        ("destination.held", "denied"),
+        ("destination.back", None),
+    ]
+
+
+async def test_trouble_long_after_the_store_was_back_is_another_outage() -> None:
+    way = Way(trouble(), None)
+    with capture_logs() as logs:
+        way.gate.hold(trouble())
+        await way.gate.probe()
+        await way.gate.probe()
+        way.clock.now += 3600.0
+        way.gate.hold(trouble())
+    assert [line["event"] for line in logs] == [
+        "destination.held",
+        "destination.back",
+        "destination.held",
+    ]
+    assert way.gate.next_probe - way.clock.now == 1.0
+
+
+async def test_what_the_store_asks_for_is_waited_for() -> None:
+    way = Way()
+    error = DestinationError(DestinationTrouble.THROTTLED, "SlowDown", retry_after=40.0)
+    way.gate.hold(error)
+    assert 40.0 <= way.gate.next_probe - way.clock.now <= 44.0
+
+
+async def test_a_probe_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    way = Way()
+    way.gate.hold(trouble())
+    monkeypatch.setattr(way.store, "check", asyncio.Event().wait)
+    monkeypatch.setattr("hotfolder.gate._PATIENCE", 0.01)
+    await way.gate.probe()
+    assert way.gate.held is not None
+    assert "no answer within 0.01 s" in str(way.gate.held)
+
+
+def test_few_files_start_at_first_and_all_once_the_store_takes_them() -> None:
+    way = Way()
+    assert way.starts() == FIRST_FILES
+    for expected in (8, 16, 32, 64, 64):
+        way.deliver()
+        assert way.starts() == expected
+
+
+def test_a_file_that_is_decided_makes_room_while_it_is_recorded() -> None:
+    way, woken = Way(), []
+    passages = [way.gate.enter(lambda: woken.append(1)) for _ in range(FIRST_FILES)]
+    assert not way.gate.has_room()
+    passages[0].decided("giving up")
+    assert way.gate.has_room()
+    passages[1].decided("recording")
+    passages[1].leave()
+    assert len(woken) == 2
+    assert way.starts() == 2 * FIRST_FILES - 2
+
+
+async def test_after_a_hold_one_file_is_risked_and_one_more_each_second() -> None:
+    way = Way(None)
+    for _ in range(6):
+        way.deliver()
+    way.gate.hold(trouble())
+    assert not way.gate.has_room()
+    way.clock.now += 300.0
+    await way.gate.probe()
+    assert way.starts() == 1
+    way.clock.now += 2.0
+    assert way.starts() == 3, "a large or stubborn file does not keep all others back"
+    way.deliver()
+    assert way.starts() == 4
+
+
+async def test_after_a_throttle_half_of_the_files_come_back_and_more_of_them_slowly() -> None:
+    way = Way(None)
+    for _ in range(6):
+        way.deliver()
+    passages = [way.gate.enter(lambda: None) for _ in range(40)]
+    way.gate.hold(trouble(DestinationTrouble.THROTTLED))
+    for passage in passages:
+        passage.leave()
+    await way.gate.probe()
+    assert way.starts() == 20
+    way.deliver()
+    assert way.starts() == 20
+    for _ in range(20):
+        way.deliver()
+    assert way.starts() == 21
+
+
+def test_single_refusals_among_files_that_are_taken_hold_nobody() -> None:
+    way = Way()
+    odd = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)
+    way.gate.took(way.clock.now)
+    for _ in range(3):
+        way.gate.refuse(odd)
         assert way.gate.held is None
-    assert waits == [1.0, 2.0, 4.0, 1.0]
+    way.gate.took(way.clock.now)
+    for _ in range(3):
+        way.gate.refuse(odd)
+    assert way.gate.held is None
+    way.gate.refuse(odd)
+    assert way.gate.held is odd, "nothing was taken between four of them"
+
+
+@pytest.mark.parametrize("kind", DestinationTrouble)
+def test_trouble_of_the_whole_store_holds_at_once(kind: DestinationTrouble) -> None:
+    way = Way()
+    way.gate.took(way.clock.now)
+    way.gate.refuse(trouble(kind))
+    assert way.gate.held is not None
+    assert way.activity.destination.state == kind.value

@@ -22,6 +22,7 @@ from hotfolder.core.errors import (
 )
 
 _MAX_ERROR_BODY = 64 * 1024  # bytes; S3's error documents have about 500
+_SOON = 5.0  # seconds; what asks for a longer rest is not asked again before
 _MAX_MESSAGE = 300  # characters of the store's own sentence that are repeated
 
 
@@ -56,12 +57,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A store's "no" in its own words. `region` is where the bucket really is, if it was told."""
+    """A store's "no" in its own words. `region` is where the bucket really is, if it was told.
+
+    `retry_after`: seconds that it asks for.
+    """
 
     status: int
     code: str
     message: str = ""
     region: str = ""
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +255,10 @@ def judge_refusal(subject: Subject, refusal: Refusal) -> Verdict:
                 text,
                 hint=_hint(trouble, code, refusal.region),
                 may_be_one_keys=name == "AccessDenied",
+                retry_after=refusal.retry_after,
             )
+            if refusal.retry_after is not None and refusal.retry_after > _SOON:
+                patience = Patience.NONE  # all others would be told the same: the destination rests
             return Verdict(error, patience, ask_bucket=_is_bare(subject, code))
     if refusal.status >= 500 or code == "InternalError":  # a late one comes inside a 200
         trouble = DestinationTrouble.UNREACHABLE
@@ -284,15 +292,23 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
 def read_refusal(answer: Answer) -> Refusal:
     """Code, message and region of an error answer; a body that is no S3 error document says nothing."""
     region = answer.headers.get("x-amz-bucket-region", "")
+    rest = seconds_of(answer.headers.get("retry-after"))
     try:
         # expat builds nothing from external entities, and since 2.4.1 stops entity bombs.
         root = ET.fromstring(answer.body[:_MAX_ERROR_BODY])  # noqa: S314
     except ET.ParseError:
         # A proxy's HTML page, or nothing at all.
-        return Refusal(answer.status, answer.code, region=region)
+        return Refusal(answer.status, answer.code, region=region, retry_after=rest)
     fields = {child.tag.rpartition("}")[2]: child.text or "" for child in root}
     code = fields.get("Code") or answer.code
-    return Refusal(answer.status, code, fields.get("Message", ""), fields.get("Region") or region)
+    message, region = fields.get("Message", ""), fields.get("Region") or region
+    return Refusal(answer.status, code, message, region, rest)
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """What a Retry-After header asks for; None if it has a date: that is some other clock's."""
+    text = (retry_after or "").strip()
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _sentence(refusal: Refusal, code: str) -> str:

@@ -48,11 +48,16 @@ class DestinationError(HotfolderError):
         *,
         hint: str = "",
         may_be_one_keys: bool = False,
+        retry_after: float | None = None,
     ) -> None:
-        """`may_be_one_keys`: a policy on the key of one object would be told in the same words."""
+        """`may_be_one_keys`: a policy on the key of one object would be told in the same words.
+
+        `retry_after`: seconds that the store asked for.
+        """
         super().__init__(message, hint=hint)
         self.trouble = trouble
         self.may_be_one_keys = may_be_one_keys
+        self.retry_after = retry_after
 
 
 class LocalError(HotfolderError):

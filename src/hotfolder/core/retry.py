@@ -22,8 +22,6 @@ class Policy:
     file_attempts: int = 5
     first_delay: float = 2.0
     longest_delay: float = 3600.0
-    first_hold: float = 1.0
-    longest_hold: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,8 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Everything that shares the trouble waits until `until`; no file uses up an attempt."""
+    """Everything that shares the trouble waits; no file uses up an attempt."""
 
-    until: float
     reason: str
 
 
@@ -87,8 +84,7 @@ def decide(
         case DestinationError(may_be_one_keys=True) if denial_is_its_own:
             pass  # a policy on its key: it must not hold the others again and again
         case DestinationError() | LocalError():
-            wait = backoff(1, first=policy.first_hold, longest=policy.longest_hold, jitter=jitter)
-            return Hold(now + wait, reason)
+            return Hold(reason)
         case FileRejected():
             return Quarantined(reason)
     if attempt >= policy.file_attempts:

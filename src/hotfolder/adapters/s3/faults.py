@@ -6,7 +6,7 @@ from typing import Any
 import botocore.exceptions as boto_errors
 
 from hotfolder.adapters.s3.logins import ExpiredLoginError, UnusableLoginError
-from hotfolder.core.answers import Fault, Refusal
+from hotfolder.core.answers import Fault, Refusal, seconds_of
 
 _FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
     (
@@ -68,7 +68,13 @@ def refusal(error: boto_errors.ClientError) -> Refusal:
     said: Mapping[str, Any] = error.response.get("Error", {})
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = said.get("Region") or headers.get("x-amz-bucket-region", "")
-    return Refusal(status(error), str(said.get("Code", "")), str(said.get("Message", "")), region)
+    return Refusal(
+        status(error),
+        str(said.get("Code", "")),
+        str(said.get("Message", "")),
+        region,
+        seconds_of(headers.get("retry-after")),
+    )
 
 
 def status(error: boto_errors.ClientError) -> int:

@@ -1,0 +1,79 @@
+"""How long a hold waits between two tries, and with how many files it comes back. Pure.
+
+A hold must end soon after its cause does, and must not hurt a store that is in trouble: so the wait
+grows with the time that is lost already, up to what one small request costs nobody.
+"""
+
+from dataclasses import dataclass, replace
+
+from hotfolder.core.errors import DestinationTrouble
+
+FIRST_FILES = 4  # at once, before a store has taken anything
+MOST_ASKED_FOR = 300.0  # seconds of a Retry-After that are believed
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two tries: `first`, then `share` of what the hold has lasted, up to `longest`."""
+
+    first: float
+    longest: float
+    share: float = 0.2
+
+
+#: What nobody can be hurt by is asked often; what a person has to mend, or what asks for rest, less so.
+PACES = {
+    DestinationTrouble.UNREACHABLE: Pace(1.0, 8.0),
+    DestinationTrouble.DENIED: Pace(1.0, 30.0),
+    DestinationTrouble.NO_BUCKET: Pace(1.0, 30.0),
+    DestinationTrouble.EXPIRED: Pace(1.0, 30.0),
+    DestinationTrouble.THROTTLED: Pace(2.0, 60.0, share=1.0),
+}
+#: Of a folder that this machine refuses.
+LOCAL_PACE = Pace(1.0, 15.0)
+
+
+def wait_of(pace: Pace, lasted: float, *, jitter: float, asked_for: float | None = None) -> float:
+    """Seconds until the next try of a hold that has `lasted` so long; `jitter` in [0, 1].
+
+    Between half and all of what the pace says. `asked_for`: what the store said itself (Retry-After):
+    never less than that, and up to a tenth more, so that many daemons do not come at one moment.
+    """
+    wait = min(pace.longest, max(pace.first, pace.share * lasted)) * (0.5 + 0.5 * jitter)
+    if asked_for is None:
+        return wait
+    return max(wait, min(asked_for, MOST_ASKED_FOR) * (1.0 + 0.1 * jitter))
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStart:
+    """How many files may be on their way to a store: few at first, all once it takes them.
+
+    `window` doubles with each file that the store took, up to `most`; one more may start for each
+    second since `since`, so that a few large or stubborn files never keep all others back. `gentle`
+    (the store asked for fewer): it grows by one file for each round of successes.
+    """
+
+    most: int
+    since: float
+    window: float = FIRST_FILES
+    gentle: bool = False
+
+    def allowed(self, now: float) -> int:
+        return min(self.most, int(self.window + (now - self.since)))
+
+    def taken(self) -> "SlowStart":
+        """The store took a file."""
+        if self.window >= self.most:
+            return self
+        grown = self.window + 1.0 / self.window if self.gentle else self.window * 2.0
+        return replace(self, window=min(grown, float(self.most)))
+
+    def held(self, trouble: DestinationTrouble, in_flight: int) -> "SlowStart":
+        """Trouble with `in_flight` files on their way: one is risked next, of a throttle the half."""
+        if trouble is DestinationTrouble.THROTTLED:
+            return replace(self, window=max(1.0, in_flight / 2), gentle=True)
+        return replace(self, window=1.0, gentle=False)
+
+    def reopened(self, now: float) -> "SlowStart":
+        return replace(self, since=now)
