@@ -35,9 +35,10 @@ class Spoilt:
         self.proxy.obey(self.rules)
 
     def end(self) -> None:
-        struck = sum(self.proxy.struck.values())
         self.proxy.obey_none()
-        assert struck, "the fault never struck, so this proved nothing"
+
+    def has_struck(self) -> bool:
+        return bool(self.proxy.struck)
 
 
 @dataclass(slots=True)
@@ -63,9 +64,10 @@ class BadHandshakes:
         self.proxy.fail_handshakes(True)
 
     def end(self) -> None:
-        struck = sum(self.proxy.struck.values())
         self.proxy.fail_handshakes(False)
-        assert struck, "no handshake failed, so this proved nothing"
+
+    def has_struck(self) -> bool:
+        return bool(self.proxy.struck)
 
 
 @dataclass(slots=True)
