@@ -36,6 +36,9 @@ class Box:
         self.config = root / "hotfolder.toml"
         self.inbox.mkdir()
         self.processes: list[subprocess.Popen[bytes]] = []
+        #: What the daemons of this box run under, and find in their environment besides.
+        self.wrapper: tuple[str, ...] = ()
+        self.surroundings: dict[str, str] = {}
         (root / "credentials").write_text(
             f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
         )
@@ -90,12 +93,12 @@ class Box:
         """Start any process in this box, its output in the log; ending it is the caller's."""
         with (self.root / "log").open("ab") as log:
             return subprocess.Popen(
-                command,
+                (*self.wrapper, *command),
                 stdin=stdin,
                 stderr=log,
                 stdout=log,
                 cwd=self.root,
-                env=self.environment() | environment,
+                env=self.environment() | self.surroundings | environment,
             )
 
     @staticmethod

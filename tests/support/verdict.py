@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -155,14 +156,17 @@ class Inspector:
         return self._hashes[key]
 
     def restored_sha256(self, key: str) -> str | None:
-        """SHA-256 of the one file in the object's tar.gz; None if there is no such object."""
+        """SHA-256 of the one file in the object's tar.gz; None if there is none."""
         try:
             reply = self._s3.get_object(Bucket=self._box.bucket, Key=key)
         except self._s3.exceptions.NoSuchKey:
             return None
         known = (key, str(reply["ETag"]))
         if known not in self._restored:
-            self._restored[known] = _sha256_in_tar(reply["Body"])
+            try:
+                self._restored[known] = _sha256_in_tar(reply["Body"])
+            except (tarfile.TarError, EOFError, zlib.error):
+                self._restored[known] = None
         reply["Body"].close()
         return self._restored[known]
 

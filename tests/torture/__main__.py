@@ -8,13 +8,11 @@ docs/torture.md otherwise.
 
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,11 +22,11 @@ from rich.table import Table
 
 from hotfolder.seaweed import SeaweedFS
 from tests.support import power_cuts
-from tests.support.box import Box
 from tests.support.resending import Resent, resent
 from tests.support.steps import SPOOL_STEPS, STEPS, Step
 from tests.support.verdict import Verdict
 from tests.support.victim import Victim, storm
+from tests.torture.stage import Stage
 
 PAGE = Path(__file__).parents[2] / "docs" / "torture.md"
 MIB = 1 << 20
@@ -73,29 +71,6 @@ COLUMNS = (
     *("killed at", "rounds", "files", "lost", "recorded twice", "moved unproven"),
     *("open uploads left", "other"),
 )
-
-
-class Stage:
-    """Boxes with a bucket each on one store."""
-
-    def __init__(self, root: Path, store: SeaweedFS) -> None:
-        self._root, self._store = root, store
-
-    @contextmanager
-    def box(self) -> Iterator[Box]:
-        root = self._root / secrets.token_hex(6)
-        root.mkdir()
-        box = Box(
-            root,
-            endpoint_url=self._store.endpoint_url,
-            access_key=self._store.access_key,
-            secret_key=self._store.secret_key,
-            bucket=f"box-{secrets.token_hex(6)}",
-        )
-        box.s3().create_bucket(Bucket=box.bucket)
-        with closing(box):
-            yield box
-        shutil.rmtree(root)
 
 
 def at_step(stage: Stage, plan: Plan, step: Step) -> Row:

@@ -136,6 +136,9 @@ def _adopt_libraries(level: int, line: _Line, writer: _Writer) -> None:
             root.removeHandler(handler)
     root.addHandler(_LibraryHandler(line, writer))
     root.setLevel(logging.INFO if level == logging.DEBUG else max(level, logging.WARNING))
+    # What a store or a line does wrong becomes a sentence of ours, once; urllib3 would add a traceback
+    # to every answer that is cut short.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     # A warning printed bare would be a line that is no JSON.
     logging.captureWarnings(capture=True)
 
