@@ -26,6 +26,9 @@ class SqliteProfiles(Table):
 
 def _profile(text: str) -> Profile | None:
     """None: another version wrote it, which saw other things."""
-    values = json.loads(text)
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
     known = {field.name for field in fields(Profile)}
     return Profile(**values) if isinstance(values, dict) and set(values) == known else None
