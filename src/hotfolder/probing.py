@@ -72,11 +72,19 @@ class _Probe:
             self._note(listed=error)
             return
         try:
+            await self._heard(self._abort_former())
             if isinstance(await self._ask_puts(), Receipt):
                 await self._ask_upload()
                 await self._ask_trailers()
         except _Silent as silent:
             self._note(cut_short=silent.__cause__)
+
+    async def _abort_former(self) -> None:
+        """Uploads that a killed probe of this token left open; who may not list them leaves them."""
+        former = [upload async for upload in self._store.list_uploads(self._key)]
+        for upload in former:
+            if upload.key == self._key:
+                await self._store.abort(upload.key, upload.upload_id)
 
     async def _ask_puts(self) -> Receipt | HotfolderError:
         store, draft = self._store, self._draft

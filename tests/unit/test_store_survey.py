@@ -85,7 +85,7 @@ class Lossy(WickedStore):
         self.uploads.pop(upload_id, None)
 
 
-@pytest.mark.parametrize("last", range(1, 21))
+@pytest.mark.parametrize("last", range(1, 22))
 async def test_a_lost_answer_shows_nothing_and_leaves_nothing(last: int) -> None:
     whole = await seen(Lossy(1000))
     store = Lossy(last)
