@@ -107,6 +107,8 @@ def parts_of(
         clock=time.monotonic,
         most_flights=MOST_FLIGHTS,
         sweepers=made.sweepers(),
+        # A single run is over by the time all is known; it goes by what a daemon saw.
+        profilers=[] if once else [line.profiler for _, line in made.lines],
         wake=wake,
     )
 

@@ -12,6 +12,7 @@ from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.gate import Gate
 from hotfolder.heart import Heart, Notifier
 from hotfolder.inboxes import INBOX_HINT, Inboxes
+from hotfolder.profiling import Profiler
 from hotfolder.recorder import Recorder
 from hotfolder.sweeping import Sweeper
 from hotfolder.upkeep import Upkeep
@@ -36,6 +37,7 @@ class Parts:
     clock: Callable[[], float]
     most_flights: int
     sweepers: Sequence[Sweeper] = ()
+    profilers: Sequence[Profiler] = ()
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -113,6 +115,8 @@ class Daemon:
                     self._start_probe(gate)
             for sweeper in parts.sweepers:
                 sweeper.turn()
+            for profiler in parts.profilers:
+                profiler.turn()
             parts.heart.beat()
             if self._once and self._is_done():
                 return
@@ -170,6 +174,8 @@ class Daemon:
                 gate.probing.cancel()
         for sweeper in parts.sweepers:
             await sweeper.stop()
+        for profiler in parts.profilers:
+            await profiler.stop()
         await parts.inboxes.close()
         # What waits for its move waits in the journal just as well.
         grace = _DRAIN if parts.recorder.trouble is None else 1.0

@@ -9,28 +9,25 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hotfolder import probing
 from hotfolder.adapters import lock, machine, mounts, source
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import rehearse
-from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
-from hotfolder.adapters.s3.survey import StoreClock, credential_origin
+from hotfolder.adapters.s3 import S3Settings
+from hotfolder.adapters.s3.survey import credential_origin
 from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core import checkup, limits_checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError
 from hotfolder.destinations import s3_settings
 from hotfolder.engine import MOST_FLIGHTS, spool_folder
+from hotfolder.surveying import Surveyor, surveyor
 
 _MOST_ENTRIES = 3_000_000  # counted in an inbox
 _LONGEST_COUNT = 30.0  # seconds
-_LONGEST_CONNECT, _LONGEST_READ = 5.0, 10.0  # seconds: a person waits
-_ATTEMPTS = 2
 
 
 def examine(settings: Settings, file: Path) -> Iterator[Finding]:
@@ -150,26 +147,16 @@ def _limits(settings: Settings, counts: list[Census], *, daemon: int | None) -> 
 
 async def _destination(name: str, s3: S3Settings, *, prefix: str) -> list[Finding]:
     """The store's lines. Slow or silent stores are given a few seconds, whatever `transfer` says."""
-    patient = replace(
-        s3,
-        connect_timeout=min(s3.connect_timeout, _LONGEST_CONNECT),
-        read_timeout=min(s3.read_timeout, _LONGEST_READ),
-        attempts=min(s3.attempts, _ATTEMPTS),
-        max_pool_connections=1,
-    )
-    with ThreadPoolExecutor(1, thread_name_prefix="s3") as threads:
-        connection = S3Connection(patient)
-        try:
-            return await _survey(name, connection, S3Store(connection, threads), prefix)
-        except ConfigError as error:  # an endpoint_url that botocore does not take
-            return [store_checkup.error_finding(name, error)]
-        finally:
-            connection.close()
-
-
-async def _survey(name: str, connection: S3Connection, store: S3Store, prefix: str) -> list[Finding]:
     try:
-        origin = await asyncio.to_thread(credential_origin, connection)
+        async with surveyor(s3, prefix) as asking:
+            return await _survey(name, asking)
+    except ConfigError as error:  # an endpoint_url that botocore does not take
+        return [store_checkup.error_finding(name, error)]
+
+
+async def _survey(name: str, asking: Surveyor) -> list[Finding]:
+    try:
+        origin = await asyncio.to_thread(credential_origin, asking.connection)
     except DestinationError as error:
         return [store_checkup.error_finding(f"{name}.credentials", error)]
     exposed = machine.is_exposed(origin.place)
@@ -178,12 +165,11 @@ async def _survey(name: str, connection: S3Connection, store: S3Store, prefix: s
             f"{name}.credentials", origin, now=time.time(), exposed=exposed
         )
     ]
-    clock = StoreClock(connection, clock=time.time)
-    answers = await probing.ask(store, prefix=prefix, token=secrets.token_hex(8))
-    if clock.skew is not None:
-        findings.append(store_checkup.clock_finding(f"{name}.clock", clock.skew))
-    bucket = connection.settings.bucket
-    return [*findings, *store_checkup.store_findings(name, bucket, answers, skew=clock.skew)]
+    answers, skew = await asking.ask(secrets.token_hex(8), time.time)
+    if skew is not None:
+        findings.append(store_checkup.clock_finding(f"{name}.clock", skew))
+    bucket = asking.connection.settings.bucket
+    return [*findings, *store_checkup.store_findings(name, bucket, answers, skew=skew)]
 
 
 def _space(name: str, found: Place, measured: set[int]) -> Iterator[Finding]:

@@ -33,12 +33,14 @@ from hotfolder.adapters.state.call_offs import SqliteCallOffs
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
 from hotfolder.adapters.state.mounts import SqliteMounts
+from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.budget import ByteBudget
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
+from hotfolder.core.profile import Seen
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
@@ -49,10 +51,12 @@ from hotfolder.folder_rules import places_of, rules_of
 from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger, Indexer
 from hotfolder.packing import Packer, Packs
+from hotfolder.profiling import Profiler
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.spool import Spool
 from hotfolder.staging import Stager
+from hotfolder.surveying import profile_key, survey, token_of
 from hotfolder.sweeping import Sweeper, Territory
 from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
@@ -161,6 +165,7 @@ class Line:
     buffers: ByteBudget
     sender: Sender
     gate: Gate
+    profiler: Profiler
 
 
 class Engine:
@@ -175,6 +180,7 @@ class Engine:
         staged: SqliteStaged,
         call_offs: SqliteCallOffs,
         mounts: SqliteMounts,
+        profiles: SqliteProfiles,
         is_the_daemon: bool = True,
         activity: Activity | None = None,
     ) -> None:
@@ -191,6 +197,8 @@ class Engine:
         self.notes = Threads("notes", 1)
         self.notebook = Notebook(uploads, self.notes, time.time)
         self._call_offs = call_offs
+        self._profiles = profiles
+        self._seen: dict[str, Seen] = {}
         self.copiers = Threads("copy", 2)
         self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
@@ -243,12 +251,6 @@ class Engine:
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self.notebook, bucket=name, asks=asks)
         buffers = ByteBudget(memory)
-        sender = Sender(
-            wire,
-            resumer,
-            buffers=buffers,
-            limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
-        )
         probing = S3Connection(_for_probes(connection.settings))
         probers = ThreadPoolExecutor(_PROBERS, thread_name_prefix="probe")
         gate = Gate(
@@ -260,8 +262,36 @@ class Engine:
             wall=time.time,
             jitter=random.random,
         )
+        profiler = self._profiler(destination, connection.settings, gate)
+        sender = Sender(
+            wire,
+            resumer,
+            buffers=buffers,
+            limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
+            profile=profiler.profile,
+            learn=profiler.learn,
+        )
         ends = (connection, probing), (requests, probers)
-        return Line(*ends, wire, resumer, buffers, sender, gate)
+        return Line(*ends, wire, resumer, buffers, sender, gate, profiler)
+
+    def _profiler(self, destination: Destination, s3: S3Settings, gate: Gate) -> Profiler:
+        key = profile_key(destination)
+        token = token_of(self.host, str(self.settings.state_dir))
+        return Profiler(
+            partial(survey, s3, destination.prefix, token, time.time),
+            self._profiles,
+            key=key,
+            seen=self._seen.get(key),
+            gate=gate,
+            threads=self.notes,
+            clock=time.monotonic,
+            wall=time.time,
+        )
+
+    async def load(self, *, is_new: bool) -> None:
+        """Read what former runs noted. `is_new`: `state.db` was lost, or never was."""
+        await self.notebook.load(is_new=is_new)
+        self._seen = await self.notes.run(self._profiles.all)
 
     def _name_of(self, destination: Destination) -> str:
         """The bucket, and its store where two have buckets of one name."""
@@ -405,6 +435,7 @@ async def engine(
         SqliteStaged(path) as staged,
         SqliteCallOffs(path) as call_offs,
         SqliteMounts(path) as mounts,
+        SqliteProfiles(path) as profiles,
     ):
         made = Engine(
             settings,
@@ -413,11 +444,12 @@ async def engine(
             staged=staged,
             call_offs=call_offs,
             mounts=mounts,
+            profiles=profiles,
             is_the_daemon=not uploads,
             activity=activity,
         )
         try:
-            await made.notebook.load(is_new=is_new)
+            await made.load(is_new=is_new)
             yield made
         finally:
             await asyncio.to_thread(made.close)

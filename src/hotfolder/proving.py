@@ -40,20 +40,24 @@ _COLD = (
 
 
 class Prover:
-    """Proves the object of one file. `profile` is what is known of the store now.
+    """Proves the object of one file. `profile`: what is known of the store by now.
 
     Raises `VerificationFailed`, and what `ObjectStore` raises.
     """
 
-    def __init__(self, wire: Wire, profile: Profile, terms: Terms) -> None:
-        self._wire, self._profile = wire, profile
+    def __init__(self, wire: Wire, profile: Callable[[], Profile], terms: Terms) -> None:
+        self._wire, self._known = wire, profile
         self._verify, self._cold = terms.verify, terms.cold
+
+    @property
+    def _profile(self) -> Profile:
+        return self._known()
 
     def require_possible(self) -> None:
         """Raise where it is known by now that no proof will be had, before anything is sent."""
         if not self._cold or self._verify is Verify.HEAD:
             return
-        hopeless = self._verify is Verify.AUTO and self._profile.proves_puts is False
+        hopeless = self._verify is Verify.AUTO and self._profile.put_proof is Verification.READBACK
         if hopeless or self._verify is Verify.READBACK:
             raise VerificationFailed(
                 "nothing can prove an object there: reading it back is all that would", hint=_COLD

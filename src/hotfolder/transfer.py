@@ -113,7 +113,7 @@ class Sender:
     async def _prover(self, terms: Terms) -> Prover:
         if terms.cold and self._learn is not None:
             await self._learn()  # the careful way ends in reading back, which no cold class allows
-        return Prover(self._wire, self._profile(), terms)
+        return Prover(self._wire, self._profile, terms)
 
     def _upload(
         self,

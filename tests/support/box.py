@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 
 from hotfolder.adapters.ledger import FileLedger, verify_chain
+from hotfolder.probing import FOLDER
 
 HOTFOLDER = [sys.executable, "-m", "hotfolder"]
 
@@ -170,9 +171,11 @@ class Box:
             config=Config(s3={"addressing_style": "path"}),
         )
 
-    def keys(self) -> list[str]:
+    def keys(self, *, probes: bool = False) -> list[str]:
+        """Every key; without the probes that a daemon may be making just now, unless asked for."""
         pages = self.s3().get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return [key for key in keys if probes or f"{FOLDER}/" not in key]
 
     def fetch(self, key: str, to: Path) -> Path:
         self.s3().download_file(self.bucket, key, str(to))

@@ -30,6 +30,7 @@ NOT_PIPELINE = {
     "rebuilding.py": "the composition root of what outlives a lost state.db",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
+    "surveying.py": "the composition root of a look at a store",
     "service.py": "the composition root of the daemon",
 }
 PIPELINE = [name for name in MODULES if "/" not in name and name not in NOT_PIPELINE]

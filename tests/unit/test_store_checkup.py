@@ -1,37 +1,32 @@
 """What the doctor asks of a store, and what it makes of the answers."""
 
+from collections.abc import AsyncGenerator
+
 import pytest
 
 from hotfolder import probing
 from hotfolder.core.checkup import Finding, State
-from hotfolder.core.errors import (
-    DestinationError,
-    DestinationTrouble,
-    HotfolderError,
-    KeyTaken,
-    ObjectRefused,
-)
-from hotfolder.core.ports import Body
+from hotfolder.core.errors import DestinationError, DestinationTrouble
+from hotfolder.core.ports import Body, ProbedStore
 from hotfolder.core.records import ObjectDraft, ObjectInfo, Receipt
 from hotfolder.core.store_checkup import (
-    PROBE_MD5,
-    Answers,
     CredentialOrigin,
     clock_finding,
     credentials_finding,
     store_findings,
 )
-from tests.support.memory_store import MemoryStore
+from hotfolder.core.store_survey import Answers
+from tests.support.wicked_store import AS_S3, Habits, WickedStore
 
 DENIED = DestinationError(DestinationTrouble.DENIED, "AccessDenied", hint="allow it")
 UNREACHABLE = DestinationError(DestinationTrouble.UNREACHABLE, "no connection")
 
 
-class CarelessStore(MemoryStore):
-    """Lacks what it is told to lack, as many compatible stores do."""
+class Unfriendly(WickedStore):
+    """Denies, loses or does not find what it is told to."""
 
-    def __init__(self, *lacks: str) -> None:
-        super().__init__()
+    def __init__(self, *lacks: str, habits: Habits = AS_S3) -> None:
+        super().__init__(habits)
         self.lacks = set(lacks)
 
     async def put(
@@ -39,63 +34,116 @@ class CarelessStore(MemoryStore):
     ) -> Receipt:
         if "put" in self.lacks:
             raise DENIED
-        if "comparing" in self.lacks and draft.key.endswith("-wrong"):
-            self.objects[draft.key] = (ObjectInfo(draft.key, len(body), "e"), bytes(body))
-            return Receipt("e")
-        condition = unless_exists and "condition" not in self.lacks
-        receipt = await super().put(draft, body, sha256=sha256, unless_exists=condition)
-        etag = "opaque" if "md5" in self.lacks else receipt.etag
-        return Receipt(etag, None if "checksum" in self.lacks else receipt.checksum_sha256)
+        return await super().put(draft, body, sha256=sha256, unless_exists=unless_exists)
 
     async def head(self, key: str) -> ObjectInfo | None:
-        info = await super().head(key)
-        if "head" in self.lacks or info is None:
-            return None
-        return ObjectInfo(key, info.size, info.etag) if "checksum" in self.lacks else info
+        return None if "head" in self.lacks else await super().head(key)
+
+    async def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
+        if "get" in self.lacks:
+            raise DENIED
+        async for chunk in super().get(key, start=start):
+            yield chunk
+
+    async def create_multipart(self, draft: ObjectDraft) -> str:
+        if "multipart" in self.lacks:
+            raise DENIED
+        return await super().create_multipart(draft)
 
     async def delete(self, key: str) -> None:
         if "delete" in self.lacks:
             raise DENIED
         await super().delete(key)
 
+    async def abort(self, key: str, upload_id: str) -> None:
+        if "abort" in self.lacks:
+            raise DENIED
+        await super().abort(key, upload_id)
 
-async def examined(store: MemoryStore) -> dict[str, Finding]:
+
+async def examined(store: ProbedStore) -> dict[str, Finding]:
     answers = await probing.ask(store, prefix="nas1", token="t")
     return {finding.id.removeprefix("d."): finding for finding in store_findings("d", "b", answers)}
 
 
 async def test_a_good_store_is_fine_and_left_as_it_was() -> None:
-    store = MemoryStore()
+    store = WickedStore()
     found = await examined(store)
-    assert list(found) == ["bucket", "write", "checksum", "overwrite"]
+    assert list(found) == ["bucket", "write", "checksum", "overwrite", "parts", "metadata", "proof"]
     assert {finding.state for finding in found.values()} == {State.OK}
-    assert store.objects == {}
+    assert found["proof"].what == 'verify = "auto" proves files by the store\'s SHA-256'
+    assert (store.objects, store.uploads) == ({}, {})
 
 
 @pytest.mark.parametrize(
-    ("lacks", "check", "state", "word"),
+    ("habits", "words"),
     [
-        (["condition"], "overwrite", State.WARNING, "overwrites silently"),
-        (["comparing"], "checksum", State.WARNING, "took bytes that did not fit"),
-        (["checksum"], "checksum", State.WARNING, "falls back to the ETag"),
-        (["checksum", "md5"], "checksum", State.WARNING, "only the size"),
-        (["checksum", "comparing"], "checksum", State.WARNING, "falls back to the ETag"),
-        (["head"], "write", State.ERROR, "did not find it"),
-        (["put"], "write", State.ERROR, "AccessDenied"),
-        (["delete"], "delete", State.WARNING, "nas1/.hotfolder-check/t"),
+        (Habits(compares_checksums=False), {}),
+        (
+            Habits(compares_checksums=False, compares_signatures=False),
+            {"checksum": "took bytes that did not fit their checksum; it returns SHA-256"},
+        ),
+        (
+            Habits(compares_checksums=False, compares_signatures=False, checksums="repeated"),
+            {"checksum": "repeats whatever was announced", "proof": "by the ETag"},
+        ),
+        (Habits(checksums="none"), {"checksum": "its ETags are MD5s", "proof": "by the ETag"}),
+        (
+            Habits(checksums="none", etags="words"),
+            {"checksum": "its ETags are no MD5s", "proof": "by reading them back"},
+        ),
+        (Habits(condition_on_put=False), {"overwrite": "overwrites silently (it ignores"}),
+        (Habits(condition_on_complete=False), {"overwrite": "silently with multipart uploads"}),
+        (Habits(etag_on_complete=False), {"parts": "answers without an ETag"}),
+        (Habits(capitals=True), {"metadata": "in other letters"}),
+        (Habits(trailers=False), {"metadata": "stored as if it were content"}),
+        (Habits(alters="at rest"), {"write": "read back is something else", "proof": "reading"}),
+        (Habits(alters="on the way"), {"write": "BadDigest"}),
     ],
 )
-async def test_what_a_store_lacks_is_said(lacks: list[str], check: str, state: State, word: str) -> None:
-    store = CarelessStore(*lacks)
+async def test_what_a_store_does_is_said(habits: Habits, words: dict[str, str]) -> None:
+    store = WickedStore(habits)
     found = await examined(store)
-    assert found[check].state is state
-    assert word in found[check].what
-    assert {name for name, finding in found.items() if finding.state is not State.OK} == {check}
-    assert bool(store.objects) == ("delete" in lacks)
+    for check, said in words.items():
+        assert said in found[check].what
+    troubled = {name for name, finding in found.items() if finding.state is not State.OK}
+    assert troubled <= set(words)
+    assert all(found[name].fix or found[name].state is State.ERROR for name in troubled)
+    assert (store.objects, store.uploads) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("lacks", "words"),
+    [
+        ("head", {"write": "did not find it"}),
+        ("put", {"write": "AccessDenied"}),
+        ("get", {"write": "whether they can be read back"}),
+        ("multipart", {"parts": "AccessDenied", "overwrite": "could not be seen", "proof": "by the"}),
+        ("delete", {"delete": "nas1/.hotfolder-check/t"}),
+    ],
+)
+async def test_what_is_not_allowed_is_said_and_the_rest_is_known(
+    lacks: str, words: dict[str, str]
+) -> None:
+    store = Unfriendly(lacks)
+    found = await examined(store)
+    for check, said in words.items():
+        assert said in found[check].what
+    assert {name for name, finding in found.items() if finding.state is not State.OK} == set(words)
+    assert list(store.objects) == (["nas1/.hotfolder-check/t"] if lacks == "delete" else [])
+
+
+async def test_where_nothing_may_be_deleted_one_object_stays_however_often_it_is_asked() -> None:
+    careless = Habits(compares_checksums=False, compares_signatures=False, condition_on_complete=False)
+    store = Unfriendly("delete", habits=careless)
+    await examined(store)
+    await examined(store)
+    assert list(store.objects) == ["nas1/.hotfolder-check/t"]
+    assert store.uploads == {}
 
 
 async def test_an_outage_is_one_error() -> None:
-    store = MemoryStore()
+    store = WickedStore()
     store.outage = UNREACHABLE
     found = await examined(store)
     assert list(found) == ["bucket"]
@@ -103,7 +151,7 @@ async def test_an_outage_is_one_error() -> None:
 
 
 async def test_what_a_lost_answer_may_have_left_is_removed() -> None:
-    class Lossy(MemoryStore):
+    class Lossy(WickedStore):
         async def put(
             self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool
         ) -> Receipt:
@@ -113,17 +161,6 @@ async def test_what_a_lost_answer_may_have_left_is_removed() -> None:
     store = Lossy()
     assert (await examined(store))["write"].what == "no connection"
     assert store.objects == {}
-
-
-def test_no_answer_is_no_refusal() -> None:
-    def state(**answers: Receipt | HotfolderError) -> dict[str, State]:
-        stored = Receipt(PROBE_MD5, "")
-        asked = Answers(stored=stored, **answers)  # type: ignore[arg-type] # only what is named
-        return {finding.id: finding.state for finding in store_findings("d", "b", asked)}
-
-    assert state(repeated=UNREACHABLE)["d.overwrite"] is State.ERROR
-    assert state(repeated=ObjectRefused("NotImplemented"))["d.overwrite"] is State.ERROR
-    assert state(repeated=KeyTaken(""))["d.overwrite"] is State.OK
 
 
 @pytest.mark.parametrize(

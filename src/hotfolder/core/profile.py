@@ -1,6 +1,8 @@
 """What one store really does, as it was seen to do. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from hotfolder.core.records import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +63,57 @@ class Profile:
         )
 
     @property
-    def proves_puts(self) -> bool | None:
-        """Whether anything that this store says proves a single PUT; False: reading back is left."""
-        if self.keeps_bytes is False:
-            return False
+    def put_proof(self) -> Verification | None:
+        """What `verify = "auto"` takes for a single PUT; None: not known yet, object by object."""
         named = _any(self.put_names, self.head_names)
-        return _any(_both(self.put_checksum_counts, named), self.put_etag_is_md5)
+        return self._proof(_both(self.put_checksum_counts, named), self.put_etag_is_md5)
 
     @property
-    def proves_uploads(self) -> bool | None:
+    def upload_proof(self) -> Verification | None:
         """The same of a multipart upload."""
-        if self.keeps_bytes is False:
-            return False
         named = _any(self.complete_names, self.complete_head_names)
-        by_checksum = _both(self.part_checksum_counts, named)
-        parts = _any(_both(self.part_checksum_counts, self.part_names), self.part_etag_is_md5)
-        return _any(by_checksum, _both(parts, self.complete_etag_is_md5s))
+        by_checksum = _both(self.part_checksum_counts, self.part_names)
+        parts = _any(by_checksum, self.part_etag_is_md5)
+        return self._proof(
+            _both(self.part_checksum_counts, named), _both(parts, self.complete_etag_is_md5s)
+        )
+
+    def unknown(self) -> tuple[str, ...]:
+        """What could not be seen, by the names above."""
+        names = (each.name for each in fields(self) if each.name not in _ONLY_OF_THE_CARELESS)
+        return tuple(name for name in names if getattr(self, name) is None)
+
+    def _proof(self, by_checksum: bool | None, by_etag: bool | None) -> Verification | None:
+        if self.keeps_bytes is False:
+            return Verification.READBACK
+        if by_checksum:
+            return Verification.CHECKSUM
+        if by_checksum is False and by_etag:
+            return Verification.ETAG
+        return Verification.READBACK if by_checksum is by_etag is False else None
 
 
 UNKNOWN = Profile()
+
+#: A store that refuses wrong bytes never shows what it would say of them.
+_ONLY_OF_THE_CARELESS = {"put_counts", "part_counts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A profile and when it was seen, in seconds since the epoch."""
+
+    profile: Profile
+    at: float
+
+    def is_due(self, now: float) -> bool:
+        """Whether to look again, as stores and rights change; also where a clock was set back."""
+        age = _AGE if not self.profile.unknown() else _AGE_INCOMPLETE
+        return not -_AGE_INCOMPLETE < now - self.at < age
+
+
+_DAY = 86_400.0
+_AGE, _AGE_INCOMPLETE = 7 * _DAY, _DAY
 
 
 def _counts(keeps_bytes: bool | None, *seen: bool | None) -> bool | None:

@@ -64,6 +64,11 @@ def is_cold(storage_class: str) -> bool:
     return storage_class in COLD_CLASSES
 
 
+def readable_class(storage_class: str) -> str | None:
+    """In what a probe is stored that has to be read: None for the destination's own class."""
+    return DEFAULT_CLASS if is_cold(storage_class) else None
+
+
 def is_loopback(url: str) -> bool:
     """Whether an address leads to this very machine."""
     host = urlsplit(url).hostname or ""

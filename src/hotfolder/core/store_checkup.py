@@ -1,24 +1,18 @@
 """What the doctor finds about a store: what was asked, what it answered, and what that means. Pure."""
 
-import hashlib
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hotfolder.core.checkup import Finding, State, as_span
 from hotfolder.core.digest import b64
-from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError, KeyTaken
-from hotfolder.core.records import ObjectInfo, Receipt
-
-#: The object that is stored, looked at and removed again, and what claims to be it and is not.
-PROBE = b"hotfolder check: made to see what this store can do; may be deleted\n"
-PROBE_SHA256 = hashlib.sha256(PROBE).digest()
-PROBE_MD5 = hashlib.md5(PROBE, usedforsecurity=False).hexdigest()
-FORGED = PROBE.replace(b"check", b"wrong")
+from hotfolder.core.errors import HotfolderError
+from hotfolder.core.profile import Profile
+from hotfolder.core.records import ObjectInfo, Receipt, Verification
+from hotfolder.core.store_survey import PROBE, PROBE_SHA256, Answers, profile_of
 
 _REFUSED_AT = 15 * 60  # seconds of skew at which S3 refuses signed requests
 _NOTICEABLE = 60
-_NO_ANSWER = {DestinationTrouble.UNREACHABLE, DestinationTrouble.THROTTLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +25,6 @@ class CredentialOrigin:
     place: str
     ending: str
     expires_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What a store answered to each question; None where an earlier answer made asking useless.
-
-    `stored`, `repeated` and `forged` are the answers to a PUT, to the same once more under the
-    condition that the key is free, and to one whose checksum does not fit its bytes. `left` are probe
-    objects that could not be removed.
-    """
-
-    listed: HotfolderError | None = None
-    stored: Receipt | HotfolderError | None = None
-    seen: ObjectInfo | HotfolderError | None = None
-    repeated: Receipt | HotfolderError | None = None
-    forged: Receipt | HotfolderError | None = None
-    left: Mapping[str, HotfolderError] = field(default_factory=dict)
 
 
 def credentials_finding(
@@ -118,16 +95,21 @@ def store_findings(
         yield error_finding(f"{name}.bucket", answers.listed, skew=skew)
         return
     yield Finding(f"{name}.bucket", State.OK, f"the bucket {bucket!r} answers and can be listed")
+    profile = profile_of(answers, skew=skew)
     if isinstance(answers.stored, HotfolderError):
         yield error_finding(f"{name}.write", answers.stored, skew=skew)
     elif answers.stored is not None:
-        yield _write_finding(f"{name}.write", answers.seen)
-        yield _checksum_finding(f"{name}.checksum", answers.stored, answers.seen, answers.forged)
-        yield _condition_finding(f"{name}.overwrite", answers.repeated)
+        yield _write_finding(f"{name}.write", answers, profile)
+        yield _checksum_finding(f"{name}.checksum", answers.stored, answers, profile)
+        yield _condition_finding(f"{name}.overwrite", answers, profile)
+        yield _parts_finding(f"{name}.parts", answers, profile)
+        yield _metadata_finding(f"{name}.metadata", answers, profile)
+        yield _proof_finding(f"{name}.proof", answers, profile)
     yield from _left_findings(f"{name}.delete", answers.left)
 
 
-def _write_finding(name: str, seen: ObjectInfo | HotfolderError | None) -> Finding:
+def _write_finding(name: str, answers: Answers, profile: Profile) -> Finding:
+    seen = answers.seen
     if isinstance(seen, HotfolderError):
         return error_finding(name, seen)
     if seen is None:
@@ -137,23 +119,25 @@ def _write_finding(name: str, seen: ObjectInfo | HotfolderError | None) -> Findi
             "an object was stored, and a moment later the store did not find it",
             "this store lags behind its own answers: ask its operator for read-after-write consistency",
         )
+    fix = "something between changes the requests; look for a proxy, or use another store"
     if seen.size != len(PROBE):
         what = f"an object of {len(PROBE)} bytes was stored, and the store holds {seen.size}"
-        fix = "something between changes the requests; look for a proxy, or use another store"
         return Finding(name, State.ERROR, what, fix)
-    return Finding(name, State.OK, "objects can be stored and looked up")
+    if profile.keeps_bytes is False:
+        what = "an object was stored, and what was read back is something else"
+        return Finding(name, State.ERROR, what, fix)
+    if profile.keeps_bytes is None:
+        what = "objects can be stored and looked up; whether they can be read back is not known"
+        fix = "allow s3:GetObject: `download` needs it, and so does a proof by reading back"
+        return Finding(name, State.WARNING, what, fix)
+    return Finding(name, State.OK, "objects can be stored, looked up and read back")
 
 
-def _checksum_finding(
-    name: str,
-    stored: Receipt,
-    seen: ObjectInfo | HotfolderError | None,
-    forged: Receipt | HotfolderError | None,
-) -> Finding:
-    """Which proof this store can give, and whether it compares what arrives with what was announced."""
+def _checksum_finding(name: str, stored: Receipt, answers: Answers, profile: Profile) -> Finding:
+    """What this store says of its bytes, and whether it compares them with what was announced."""
     named = stored.checksum_sha256
-    if named is None and isinstance(seen, ObjectInfo):
-        named = seen.checksum_sha256
+    if named is None and isinstance(answers.seen, ObjectInfo):
+        named = answers.seen.checksum_sha256
     if named is not None and named != b64(PROBE_SHA256):
         return Finding(
             name,
@@ -161,41 +145,112 @@ def _checksum_finding(
             f"the store names SHA-256 {named} for bytes that have {b64(PROBE_SHA256)}",
             "it changes or miscounts what is stored: no file will be proven there",
         )
-    proof = "it returns SHA-256 checksums"
+    says = "it returns SHA-256 checksums"
     if named is None:
-        is_md5 = stored.etag.lower() == PROBE_MD5
-        proof = f"it returns no SHA-256, and its ETags are {'MD5s' if is_md5 else 'no MD5s'}"
-    if isinstance(forged, Receipt | KeyTaken):  # taken: by its own first try, whose answer was lost
-        fall_back = "the proof is what it returns" if named else "the proof falls back to the ETag"
-        what = f"the store took bytes that did not fit their checksum; {proof}, so {fall_back}"
-        fix = "a newer version of the store, or another one, would refuse them at once"
-        return Finding(name, State.WARNING, what, fix)
-    if forged is not None and _says_nothing(forged):
-        return error_finding(name, forged)
-    if named is not None:
-        return Finding(name, State.OK, f"the store refuses bytes that do not fit; {proof}")
-    fix = "a newer version of the store, or another one, would prove more"
-    weak = stored.etag.lower() != PROBE_MD5
-    tail = "only the size can be compared afterwards" if weak else "the proof falls back to the ETag"
-    return Finding(
-        name, State.WARNING, f"the store refuses bytes that do not fit, but {proof}: {tail}", fix
-    )
-
-
-def _condition_finding(name: str, repeated: Receipt | HotfolderError | None) -> Finding:
-    if isinstance(repeated, KeyTaken):
+        says = f"it returns no SHA-256, and its ETags are {_MD5S[profile.put_etag_is_md5]}"
+    refuses = refuses_wrong_bytes(profile)
+    if refuses is None:
+        silent = answers.forged if isinstance(answers.forged, HotfolderError) else answers.cut_short
+        if silent is not None:
+            return error_finding(name, silent)
+        what = f"whether the store refuses bytes that do not fit is not known; {says}"
+        return Finding(name, State.WARNING, what, "look at the lines below, and check again")
+    if refuses and named is not None:
+        return Finding(name, State.OK, f"the store refuses bytes that do not fit; {says}")
+    if refuses:
+        fix = "a newer version of the store, or another one, would prove more"
         return Finding(
-            name, State.OK, "the store refuses to overwrite when it is asked to (If-None-Match)"
+            name,
+            State.WARNING,
+            f"the store refuses bytes that do not fit, but {says}",
+            fix,
         )
-    if isinstance(repeated, HotfolderError):
-        return error_finding(name, repeated)
-    return Finding(
-        name,
-        State.WARNING,
-        "this store overwrites silently (it ignores If-None-Match): hotfolder's keep-both cannot "
-        "protect keys that others write at the same time",
-        "turn on versioning in the bucket, or let nobody else write below the prefix",
-    )
+    repeats = named is not None and not profile.put_counts
+    doubt = ", and repeats whatever was announced" if repeats else ""
+    what = f"the store took bytes that did not fit their checksum{doubt}; {says}"
+    fix = "a newer version of the store, or another one, would refuse them at once"
+    return Finding(name, State.WARNING, what, fix)
+
+
+def refuses_wrong_bytes(profile: Profile) -> bool | None:
+    """Whether a PUT that was altered on its way is refused, on whatever ground."""
+    return _any_ground(profile.put_refuses_checksum, profile.put_refuses_signature)
+
+
+def _condition_finding(name: str, answers: Answers, profile: Profile) -> Finding:
+    on_put, on_complete = profile.condition_on_put, profile.condition_on_complete
+    if False in {on_put, on_complete}:
+        silently = "silently" if on_put is False else "silently with multipart uploads"
+        return Finding(
+            name,
+            State.WARNING,
+            f"this store overwrites {silently} (it ignores If-None-Match): hotfolder's keep-both "
+            "cannot protect keys that others write at the same time",
+            "turn on versioning in the bucket, or let nobody else write below the prefix",
+        )
+    refusal = answers.repeated if on_put is None else answers.completed_over
+    if on_put is None and isinstance(refusal, HotfolderError):
+        return error_finding(name, refusal)
+    if None in {on_put, on_complete}:
+        what = "whether the store refuses to overwrite (If-None-Match) could not be seen"
+        return Finding(name, State.WARNING, what, "look at the other lines, and check again")
+    return Finding(name, State.OK, "the store refuses to overwrite when it is asked to (If-None-Match)")
+
+
+def _parts_finding(name: str, answers: Answers, profile: Profile) -> Finding:
+    """What large files meet: they are sent in parts."""
+    for answer in (answers.part, answers.completed):
+        if isinstance(answer, HotfolderError):
+            return error_finding(name, answer)
+    if answers.completed is None:
+        what = "multipart uploads were not tried, as the store stopped answering"
+        return Finding(name, State.WARNING, what, "check again")
+    refused = _any_ground(profile.part_refuses_checksum, profile.part_refuses_signature)
+    whole = "the whole" if profile.complete_names or profile.complete_head_names else ""
+    named = " and ".join(filter(None, ("parts" if profile.part_names else "", whole)))
+    words = [
+        f"wrong bytes are {_REFUSED[refused]}",
+        f"SHA-256 returned for {named}" if named else "no SHA-256 returned",
+        f"ETags of parts are {_MD5S[profile.part_etag_is_md5]}",
+        f"that of the whole {_MADE_OF[profile.complete_etag_is_md5s]}",
+        _LISTS[profile.lists_parts] + (" with checksums" if profile.lists_checksums else ""),
+    ]
+    if profile.complete_etag is False:
+        words.append("the completion answers without an ETag (HEAD has it)")
+    return Finding(name, State.OK, f"multipart uploads: {'; '.join(words)}")
+
+
+def _metadata_finding(name: str, answers: Answers, profile: Profile) -> Finding:
+    case = {
+        True: "names of metadata stay as they are sent",
+        False: "names of metadata come back in other letters (nothing depends on it)",
+        None: "names of metadata could not be seen",
+    }[profile.metadata_as_sent]
+    framed = profile.trailers is False and isinstance(answers.trailing, Receipt)
+    trailers = {
+        True: "checksums behind the body are understood",
+        False: "checksums behind the body are refused",
+        None: "checksums behind the body could not be tried",
+    }[profile.trailers]
+    if framed:
+        trailers = "a checksum behind the body is stored as if it were content: keep clients away that "
+        trailers += "send one (newer AWS SDKs do, unless told when_required)"
+    return Finding(name, State.OK, f"{case}; {trailers} (hotfolder sends none)")
+
+
+def _proof_finding(name: str, answers: Answers, profile: Profile) -> Finding:
+    """What all of this comes to: how `verify = "auto"` will prove files there."""
+    small, large = profile.put_proof, profile.upload_proof
+    what = f'verify = "auto" proves files {_PROOFS[small]}'
+    if large is not small:
+        what += f", and large ones {_PROOFS[large]}"
+    if Verification.READBACK in {small, large}:
+        fix = "another store, or a newer version, would spare the traffic of reading everything back"
+        return Finding(name, State.WARNING, what, fix)
+    if None in {small, large}:
+        reason = answers.cut_short.sentence if answers.cut_short else "see the lines above"
+        return Finding(name, State.WARNING, what, f"check again; {reason}")
+    return Finding(name, State.OK, what)
 
 
 def _left_findings(name: str, left: Mapping[str, HotfolderError]) -> Iterator[Finding]:
@@ -209,11 +264,20 @@ def _left_findings(name: str, left: Mapping[str, HotfolderError]) -> Iterator[Fi
         )
 
 
-def _says_nothing(error: HotfolderError) -> bool:
-    """Whether the question got no answer at all: then nothing was refused either."""
-    return isinstance(error, DestinationError) and error.trouble in _NO_ANSWER
+def _any_ground(*grounds: bool | None) -> bool | None:
+    return True if True in grounds else None if None in grounds else False
 
 
+_MD5S = {True: "MD5s", False: "no MD5s", None: "not known"}
+_MADE_OF = {True: "is made of them", False: "is something else", None: "is not known"}
+_REFUSED = {True: "refused", False: "taken", None: "perhaps refused"}
+_LISTS = {True: "ListParts lists them", False: "ListParts does not list them", None: "no ListParts"}
+_PROOFS = {
+    Verification.CHECKSUM: "by the store's SHA-256",
+    Verification.ETAG: "by the ETag",
+    Verification.READBACK: "by reading them back",
+    None: "by the ETag, else by reading them back, as not all could be seen",
+}
 _METHODS = {
     "env": "the environment (AWS_ACCESS_KEY_ID)",
     "explicit": "the configuration",

@@ -216,6 +216,9 @@ class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
     """
 
     def payload(self, request: Any) -> str:
+        signed: bytes | None = getattr(request.data, "signed", None)  # of a probe that lies
+        if signed is not None:
+            return signed.hex()
         checksum = request.headers.get("x-amz-checksum-sha256")
         return base64.b64decode(checksum).hex() if checksum else super().payload(request)
 

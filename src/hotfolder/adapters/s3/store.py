@@ -109,7 +109,7 @@ class S3Store:
     async def head(self, key: str) -> ObjectInfo | None:
         """See `ObjectStore`. A missing bucket looks like a missing object: HEAD names no reason."""
         subject = self._subject("HeadObject", words.checked_key(key))
-        reply, _ = await self._call(subject, partial(_head, self._settings.bucket, key))
+        reply, _ = await self._call(subject, partial(looked_up, self._settings.bucket, key))
         return None if reply is None else words.object_info(key, reply, self._options.sse)
 
     async def create_multipart(self, draft: ObjectDraft) -> str:
@@ -350,7 +350,8 @@ class S3Store:
         return verdict.error
 
 
-def _head(bucket: str, key: str, s3: "S3Client") -> Mapping[str, Any] | None:
+def looked_up(bucket: str, key: str, s3: "S3Client") -> Mapping[str, Any] | None:
+    """HeadObject's reply, or None where there is no such object."""
     try:
         return cast(Mapping[str, Any], s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED"))
     except boto_errors.ClientError as error:

@@ -136,6 +136,13 @@ _TABLES = (
         root BLOB PRIMARY KEY
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE IF NOT EXISTS profiles (
+        key     TEXT PRIMARY KEY,
+        seen_at REAL NOT NULL,
+        profile TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 DELETING_IS_SAFE = (

@@ -23,11 +23,13 @@ from hotfolder.core.ports.state import (
     Chores,
     Journal,
     Kept,
+    Profiles,
     StagedIndex,
     UploadNotes,
 )
 from hotfolder.core.ports.store import (
     ObjectStore,
+    ProbedStore,
     PutEngine,
     SigningKeys,
 )
@@ -49,6 +51,8 @@ __all__ = [
     "ObjectStore",
     "Original",
     "PackedSegment",
+    "ProbedStore",
+    "Profiles",
     "PutEngine",
     "ReadLedger",
     "Reading",

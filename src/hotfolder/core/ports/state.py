@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from hotfolder.core.profile import Seen
 from hotfolder.core.records import (
     CalledOff,
     Fingerprint,
@@ -111,6 +112,21 @@ class Chores(Protocol):
 
     def finish(self, name: str) -> None:
         """It is done, durably."""
+        ...
+
+
+class Profiles(Protocol):
+    """What stores were seen to do, a cache. Blocking; one owner at a time.
+
+    `key` names all that a store's doings may depend on.
+    """
+
+    def all(self) -> dict[str, Seen]:
+        """Every profile that can be read, by its key."""
+        ...
+
+    def keep(self, key: str, seen: Seen) -> None:
+        """In the place of an older one. A power cut may take it back."""
         ...
 
 

@@ -82,6 +82,37 @@ class ObjectStore(Protocol):
         ...
 
 
+class ProbedStore(ObjectStore, Protocol):
+    """A store that can be lied to, to see what it makes of it: for probes alone. Raises as its base."""
+
+    async def put_claiming(
+        self, draft: ObjectDraft, body: Body, *, checksum: bytes | None, signed: bytes
+    ) -> Receipt:
+        """PUT `body` with this SHA-256 as its checksum (None: without one), signed as if of another."""
+        ...
+
+    async def part_claiming(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        checksum: bytes | None,
+        signed: bytes,
+    ) -> PartReceipt:
+        """The same of a part."""
+        ...
+
+    async def put_trailing(self, draft: ObjectDraft, body: Body) -> Receipt:
+        """PUT `body` with its checksum behind it, in a frame that is not to be kept."""
+        ...
+
+    async def metadata_names(self, key: str) -> frozenset[str]:
+        """The names of an object's metadata as the store writes them; empty where it is absent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
     """What signs a request. Its repr shows no secret, as tracebacks may print it."""
