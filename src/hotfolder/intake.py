@@ -75,7 +75,7 @@ class Intake:
         self.plan = plan
         self._is_finishing = is_finishing
         self.inbox = plan.search.inbox
-        self._courier, self._gate, self._wake, self._threads = courier, gate, wake, threads
+        self._courier, self.gate, self._wake, self._threads = courier, gate, wake, threads
         self._clock, self._wall = plan.search.clock, plan.search.wall
         self.finder = Finder(
             plan.search,
@@ -132,11 +132,11 @@ class Intake:
             self._ready[relpath] = replace(job, attempt=put_off.attempt)
         if paused or self._refusal() is not None:
             return
-        while self._gate.has_room() and len(self._flying) < self._most_now(most_flights):
+        while self.gate.has_room() and len(self._flying) < self._most_now(most_flights):
             first = self._next_to_start()
             if first is None:
                 break
-            job, passage = self._ready.pop(first), self._gate.enter(self._wake)
+            job, passage = self._ready.pop(first), self.gate.enter(self._wake)
             task = asyncio.create_task(self._carry(job, passage))
             self._flying[first] = _Flight(job, task, passage)
 
@@ -181,6 +181,10 @@ class Intake:
             return min(max(self._clock(), self._delivering.until), soonest)
         return soonest
 
+    def has_work(self) -> bool:
+        """Whether it knows of any file that is still to be delivered."""
+        return bool(self._flying or self._ready or self._deferred or len(self.finder.tracker))
+
     def is_empty(self) -> bool:
         """Whether every file that was found has come to its end or is left."""
         return not (self._ready or self._flying or self._deferred) and self.finder.is_empty()
@@ -191,7 +195,7 @@ class Intake:
 
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""
-        held = self.hold is not None or self._gate.held is not None
+        held = self.hold is not None or self.gate.held is not None
         return self.is_empty() or (held and not self._flying)
 
     def waiting(self) -> Waiting:
@@ -205,8 +209,10 @@ class Intake:
         settling = tracker.oldest()
         if self._ready:
             job = next(iter(self._ready.values()))
-            held = self._gate.held
+            held, hold = self.gate.held, self.hold
             why = f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
+            if hold is not None:
+                why = hold.sentence
             if self._paused:
                 why = "hotfolder is paused; `hotfolder resume` lets it go on"
             return replace(summary, oldest=job.path, since=job.made_at, why=why)
@@ -356,7 +362,7 @@ class Intake:
         no other to try: so its next refusal says whether the fault is its own or the store's.
         """
         for relpath in self._ready:
-            if relpath not in self._refused or self._gate.has_taken_since(self._refused[relpath]):
+            if relpath not in self._refused or self.gate.has_taken_since(self._refused[relpath]):
                 return relpath
         if self._flying.keys() <= self._refused.keys():
             return next(iter(self._ready), None)
@@ -364,12 +370,12 @@ class Intake:
 
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:
         try:
-            own_fault = self._gate.has_taken_since(self._refused.get(job.relpath, math.inf))
+            own_fault = self.gate.has_taken_since(self._refused.get(job.relpath, math.inf))
             ending = await self._courier.carry(
                 job, denial_is_its_own=own_fault, on_decided=passage.decided
             )
             if isinstance(ending, Ended) and ending.entry["status"] == "success":
-                self._gate.took(passage.began)
+                self.gate.took(passage.began)
             self._after(job, ending)
             return ending
         finally:
@@ -400,7 +406,7 @@ class Intake:
                 # To the back: whatever is special about this file, the others come first.
                 self._ready[job.relpath] = job
                 if isinstance(ending.error, DestinationError):
-                    self._gate.refuse(ending.error)
+                    self.gate.refuse(ending.error)
                 elif isinstance(ending.error, LocalError):
                     self._delivering.begin(ending.error)
 
