@@ -120,6 +120,10 @@ class Gate:
             self._outage = None
             self._activity.set_destination(self.name, "ok")
 
+    def is_well(self) -> bool:
+        """Whether no outage is going on: since the last one the store has taken a file."""
+        return self._outage is None
+
     def has_taken_since(self, moment: float) -> bool:
         """Whether a delivery that began after `moment` succeeded."""
         return self._proven_from > moment
