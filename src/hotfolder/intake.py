@@ -134,13 +134,16 @@ class Intake:
         if paused or self._refusal() is not None:
             return
         while self.gate.has_room() and len(self._flying) < self._most_now(most_flights):
-            job = self._next_to_start()
-            if job is None:
+            first = self._next_to_start()
+            if first is None:
                 break
-            self._ready.drop(job.relpath)
-            passage = self.gate.enter(self._wake)
-            task = asyncio.create_task(self._carry(job, passage))
-            self._flying[job.relpath] = _Flight(job, task, passage)
+            self._start(first)
+
+    def _start(self, job: Job) -> None:
+        self._ready.drop(job.relpath)
+        passage = self.gate.enter(self._wake)
+        task = asyncio.create_task(self._carry(job, passage))
+        self._flying[job.relpath] = _Flight(job, task, passage)
 
     @property
     def hold(self) -> LocalError | None:
