@@ -5,13 +5,18 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from hotfolder.adapters import machine
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.app import find_inbox, prepare_outputs
+from hotfolder.beneath import device_of
 from hotfolder.calling_off import CallOffs
+from hotfolder.config import Settings
+from hotfolder.core.errors import LocalError
+from hotfolder.core.room import Disk
 from hotfolder.daemon import Parts
 from hotfolder.engine import MOST_FLIGHTS, Engine, new_operation_id
 from hotfolder.finding import Search
@@ -20,6 +25,8 @@ from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.rebuilding import Memory
+from hotfolder.recorder import Recorder
+from hotfolder.reserve import Place, Reserve
 
 _ONCE_PATIENCE = 3
 
@@ -38,6 +45,13 @@ def parts_of(
     wake = asyncio.Event()
     batch = new_operation_id()
     folders = []
+    reserve = Reserve(
+        _places(settings),
+        reserve=settings.transfer.reserve,
+        measure=_measure,
+        threads=made.io,
+        clock=time.monotonic,
+    )
     for name, folder in settings.folders.items():
         grouping = grouping_of(name, folder)
         plan = FolderPlan(
@@ -69,6 +83,7 @@ def parts_of(
             is_finishing=made.recorder.is_finishing,
             stays=staying,
             catch_up=known.catch_up(name, staying, batch),
+            refusal=partial(_refusal, reserve, made.recorder, name),
         )
         folders.append(
             Watched(
@@ -100,6 +115,7 @@ def parts_of(
         inboxes=inboxes,
         gates=gates,
         recorder=made.recorder,
+        reserve=reserve,
         upkeep=made.upkeep(),
         activity=made.activity,
         heart=heart,
@@ -111,6 +127,32 @@ def parts_of(
         profilers=[] if once else [line.profiler for _, line in made.lines],
         wake=wake,
     )
+
+
+def _refusal(reserve: Reserve, recorder: Recorder, folder: str) -> LocalError | None:
+    return recorder.refusal(folder) or reserve.refusal(folder)
+
+
+def _places(settings: Settings) -> list[Place]:
+    """Whatever is written to: by all folders, and by each."""
+    return [
+        Place(str(settings.state_dir), frozenset(settings.folders)),
+        *(
+            Place(str(output), frozenset({name}), str(folder.inbox))
+            for name, folder in settings.folders.items()
+            for output in (folder.completed, folder.failed)
+        ),
+    ]
+
+
+def _measure(place: Place) -> Disk | None:
+    try:
+        if place.inbox and device_of(place.inbox) == device_of(place.path):
+            return None
+        space = machine.space(place.path)
+    except OSError:
+        return None  # it is not there, and whoever writes there says so
+    return Disk(space.free, space.size)
 
 
 def _watcher_maker(

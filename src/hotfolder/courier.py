@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from hotfolder.activity import Activity, InFlight
-from hotfolder.core.errors import HotfolderError
+from hotfolder.core.errors import HotfolderError, SourceUnreadable
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
 from hotfolder.delivery import Tools, call_off, deliver, quarantine
@@ -20,9 +20,10 @@ _TAKE_BACK = 10.0  # seconds that a store gets to abort the upload of a delivery
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The operation has its ledger line."""
+    """The operation has its ledger line. `stays`: why the file given up is in the inbox nevertheless."""
 
     entry: dict[str, Any]
+    stays: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -117,15 +118,26 @@ class Courier:
             decision = self._decide(error, job, denial_is_its_own)
             if not isinstance(decision, Quarantined):
                 return self._not_now(job, error, decision)
-            try:
-                entry = await quarantine(job, decision.reason, self._tools, flight)
-            except Exception as refused:  # noqa: BLE001 - as above
-                again = self._decide(refused, job)
-                if isinstance(again, Quarantined):  # it cannot be moved either: from the start, later
-                    again = Resettle(again.reason)
-                return self._not_now(job, refused, again)
+            return await self._give_up(job, decision.reason, flight)
         _log_end(entry)
         return Ended(entry)
+
+    async def _give_up(self, job: Job, reason: str, flight: InFlight) -> Ended | NotNow:
+        """To failed/, or where it stands if it can neither be renamed nor copied there."""
+        stays = None
+        try:
+            try:
+                entry = await quarantine(job, reason, self._tools, flight)
+            except SourceUnreadable as unreadable:
+                stays = f"{reason}; it stays in the inbox: {unreadable.sentence}"
+                entry = await quarantine(job, stays, self._tools, flight, in_place=True)
+        except Exception as refused:  # noqa: BLE001 - every error becomes a decision
+            again = self._decide(refused, job)
+            if isinstance(again, Quarantined):  # it cannot be given up either: from the start, later
+                again = Resettle(again.reason)
+            return self._not_now(job, refused, again)
+        _log_end(entry)
+        return Ended(entry, stays)
 
     def _decide(self, error: Exception, job: Job, denial_is_its_own: bool = False) -> Decision:
         return decide(

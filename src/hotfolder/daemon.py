@@ -14,6 +14,7 @@ from hotfolder.heart import Heart, Notifier
 from hotfolder.inboxes import INBOX_HINT, Inboxes
 from hotfolder.profiling import Profiler
 from hotfolder.recorder import Recorder
+from hotfolder.reserve import Reserve
 from hotfolder.sweeping import Sweeper
 from hotfolder.upkeep import Upkeep
 
@@ -30,6 +31,7 @@ class Parts:
     inboxes: Inboxes
     gates: list[Gate]
     recorder: Recorder
+    reserve: Reserve
     upkeep: Upkeep
     activity: Activity
     heart: Heart
@@ -96,6 +98,7 @@ class Daemon:
         if self._once:
             await asyncio.gather(*probes)  # whether there is a store at all decides the exit code
         await self._visit_inboxes()
+        await parts.reserve.look()
         parts.notifier.ready()
         parts.upkeep.begin()
         log.info("daemon.ready", folders=[folder.intake.inbox for folder in parts.inboxes.folders])
@@ -104,6 +107,7 @@ class Daemon:
             if parts.clock() >= self._next_visit:
                 await self._visit_inboxes()
             self._pass_freed()
+            parts.reserve.turn()
             most = parts.most_flights // len(parts.inboxes.folders) or 1
             for folder in parts.inboxes.present():
                 folder.pass_hints()
@@ -172,6 +176,7 @@ class Daemon:
         for gate in parts.gates:
             if gate.probing is not None:
                 gate.probing.cancel()
+        parts.reserve.stop()
         for sweeper in parts.sweepers:
             await sweeper.stop()
         for profiler in parts.profilers:

@@ -84,8 +84,13 @@ def terms_of(rules: Rules, tools: Tools) -> Terms:
     )
 
 
-async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dict[str, Any]:
-    """Give a file up: move it to failed/ with its reason, and return its ledger line."""
+async def quarantine(
+    job: Job, reason: str, tools: Tools, flight: Flight, *, in_place: bool = False
+) -> dict[str, Any]:
+    """Give a file up: move it to failed/ with its reason, and return its ledger line.
+
+    `in_place`: it cannot be moved and stays where it is.
+    """
     entry = upload_entry(
         job,
         status=Status.FAILED,
@@ -99,7 +104,10 @@ async def quarantine(job: Job, reason: str, tools: Tools, flight: Flight) -> dic
         command_args=tools.command_args,
     )
     flight.stage("giving up")
-    return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
+    row = ending(job, entry, tools)
+    if in_place:
+        row = replace(row, disposition=Disposition.LEAVE)
+    return await tools.recorder.finish(row, flight.stage)
 
 
 async def call_off(job: Job, why: str, operation_id: str, tools: Tools) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Gate:
         self._outage: _Outage | None = None
         self._slow = SlowStart(most, since=clock())
         self._on_their_way = 0
+        self._is_silent = False  # and that is shown
         self._odd = _MOST_ODD  # refusals in a row; too many, until the store has taken something
         self._activity.set_destination(name, "unknown")
         self.probing: asyncio.Task[None] | None = None  # the probe under way, kept by the daemon
@@ -119,9 +120,29 @@ class Gate:
             self._outage = None
             self._activity.set_destination(self.name, "ok")
 
+    def is_well(self) -> bool:
+        """Whether no outage is going on: since the last one the store has taken a file."""
+        return self._outage is None
+
     def has_taken_since(self, moment: float) -> bool:
         """Whether a delivery that began after `moment` succeeded."""
         return self._proven_from > moment
+
+    def tell_silence(self, seconds: float, *, after: float) -> None:
+        """Nothing at all has moved for so long: show it where files are on their way here."""
+        is_silent = seconds >= after and self._on_their_way > 0
+        if self.held is not None or not (is_silent or self._is_silent):
+            return
+        self._is_silent = is_silent
+        if is_silent:
+            self._activity.set_destination(
+                self.name,
+                "silent",
+                error=f"{self._on_their_way} files on their way have not moved for {seconds:.0f} s",
+                hint="the line is very slow, or the store hangs; requests time out by themselves",
+            )
+        else:
+            self._activity.set_destination(self.name, "ok")
 
     # -- the probes --------------------------------------------------------------------------------
 

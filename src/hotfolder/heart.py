@@ -8,12 +8,14 @@ import structlog
 
 from hotfolder.activity import Activity, Waiting
 from hotfolder.core.errors import DiskFull, LocalError
+from hotfolder.core.phase import Road, Situation, phase_of
 from hotfolder.gate import Gate
 from hotfolder.inboxes import INBOX_HINT, Inboxes
 from hotfolder.recorder import Recorder
 
 log = structlog.get_logger()
 
+_SILENT = 120.0  # seconds after which it is said that nothing comes of the files on their way
 _STUCK = 900.0  # seconds without any progress of the files in flight
 
 
@@ -54,17 +56,11 @@ class Heart:
         if self._clock() < self._next_beat:
             return
         self._next_beat = self._clock() + self.interval
-        activity = self._activity
         state = self.snapshot()
         if self._is_stuck():
             return
         self._tell(state)
-        totals = activity.totals
-        self._notifier.status(
-            f"{activity.phase}: {totals.uploaded} uploaded, {totals.skipped} skipped, "
-            f"{totals.failed} failed, {len(activity.flights)} in flight, "
-            f"{self._waiting().count} waiting"
-        )
+        self._notifier.status(self._status_line(state))
         self._notifier.watchdog()
 
     def last(self, phase: str) -> None:
@@ -78,6 +74,8 @@ class Heart:
         activity.phase = self._phase()
         walks = [folder.intake.finder.last_walk for folder in self._inboxes.folders]
         activity.last_scan = max((walk for walk in walks if walk is not None), default=None)
+        for gate in self._gates:
+            gate.tell_silence(activity.idle_seconds(), after=_SILENT)
         activity.kept = sum(folder.intake.finder.kept() for folder in self._inboxes.folders)
         return self._told()
 
@@ -105,28 +103,42 @@ class Heart:
         self._stuck = stuck
         return stuck
 
+    def _status_line(self, state: dict[str, Any]) -> str:
+        """What `systemctl status` shows: how much, and why no more."""
+        totals, waiting = state["totals"], state["waiting"]["count"]
+        counts = (
+            f"{state['phase']}: {totals['uploaded']} uploaded, {totals['skipped']} skipped, "
+            f"{totals['failed']} failed, {len(state['active'])} in flight, {waiting} waiting"
+        )
+        reasons = [state["hold"]] if state["hold"] else []
+        if state["paused"] is not None:
+            reasons.append(f"paused by {state['paused']['by']}")
+        for name, destination in state["destinations"].items():
+            if destination["last_error"] is not None:
+                hint = f"; {destination['hint']}" if destination["hint"] else ""
+                reasons.append(f"{name} {destination['state']}: {destination['last_error']}{hint}")
+        return ". ".join([counts, *reasons])
+
     def _phase(self) -> str:
-        activity = self._activity
-        holds = [folder.intake.hold for folder in self._inboxes.folders if folder.intake.hold]
+        activity, folders = self._activity, self._inboxes.folders
+        holds = [folder.intake.hold for folder in folders if folder.intake.hold]
         trouble = self._recorder.trouble or next(iter(holds), None)
         gone = self._inboxes.gone()
         activity.hold = trouble.sentence if trouble else None
         if gone:
             activity.hold = f"{', '.join(gone)} is not there or not readable; {INBOX_HINT}"
-        if self.draining:
-            return "draining"
-        if gone:
-            return "inbox-missing"
-        if isinstance(trouble, DiskFull):
-            return "disk-full"
-        if activity.paused is not None:
-            return "paused"
-        if any(gate.held is not None for gate in self._gates):
-            return "destination-unreachable"
-        if activity.flights:
-            return "uploading"
-        walked = all(folder.intake.finder.last_walk for folder in self._inboxes.folders)
-        return "idle" if walked else "scanning"
+        busy = [folder.intake.gate for folder in folders if folder.intake.has_work()]
+        return phase_of(
+            Situation(
+                [Road(gate.held is not None, gate in busy) for gate in self._gates],
+                draining=self.draining,
+                gone=bool(gone),
+                disk_full=isinstance(trouble, DiskFull),
+                paused=activity.paused is not None,
+                in_flight=bool(activity.flights),
+                walked=all(folder.intake.finder.last_walk for folder in folders),
+            )
+        )
 
     def _waiting_groups(self) -> Counter[str]:
         each = (folder.intake.waiting_groups() for folder in self._inboxes.folders)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +20,7 @@ from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search, Stays
 from hotfolder.folder_hold import FolderHold
 from hotfolder.gate import Gate, Passage
+from hotfolder.queued import Queued
 from hotfolder.threads import Threads
 
 log = structlog.get_logger()
@@ -75,7 +76,7 @@ class Intake:
         self.plan = plan
         self._is_finishing = is_finishing
         self.inbox = plan.search.inbox
-        self._courier, self._gate, self._wake, self._threads = courier, gate, wake, threads
+        self._courier, self.gate, self._wake, self._threads = courier, gate, wake, threads
         self._clock, self._wall = plan.search.clock, plan.search.wall
         self.finder = Finder(
             plan.search,
@@ -88,14 +89,14 @@ class Intake:
         )
         self._catch_up = catch_up
         self._catching_up: asyncio.Task[None] | None = None
-        self._ready: OrderedDict[str, Job] = OrderedDict()
+        self._ready = Queued()
         self._deferred: dict[str, tuple[Job, Deferred]] = {}
         self._flying: dict[str, _Flight] = {}
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
         self._reviewed: float | None = None  # the walk after which these were last looked at
         self._paused = False
         self._stirred: set[str] = set()  # hinted at while in flight
-        self._refused: dict[str, float] = {}  # path -> when the store last refused it
+        self._refused: dict[str, float] = {}  # path -> when the store first refused it
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
         self._looking = FolderHold(plan.name, self._clock)
         self._delivering = FolderHold(plan.name, self._clock)
@@ -126,19 +127,23 @@ class Intake:
             return
         self._looking.worked()
         for relpath, fingerprint in settled:
-            self._ready[relpath] = self._job(relpath, fingerprint)
+            self._ready.add(self._job(relpath, fingerprint))
         for relpath in [path for path, (_, put_off) in self._deferred.items() if put_off.until <= now]:
             job, put_off = self._deferred.pop(relpath)
-            self._ready[relpath] = replace(job, attempt=put_off.attempt)
+            self._ready.add(replace(job, attempt=put_off.attempt))
         if paused or self._refusal() is not None:
             return
-        while self._gate.has_room() and len(self._flying) < self._most_now(most_flights):
+        while self.gate.has_room() and len(self._flying) < self._most_now(most_flights):
             first = self._next_to_start()
             if first is None:
                 break
-            job, passage = self._ready.pop(first), self._gate.enter(self._wake)
-            task = asyncio.create_task(self._carry(job, passage))
-            self._flying[first] = _Flight(job, task, passage)
+            self._start(first)
+
+    def _start(self, job: Job) -> None:
+        self._ready.drop(job.relpath)
+        passage = self.gate.enter(self._wake)
+        task = asyncio.create_task(self._carry(job, passage))
+        self._flying[job.relpath] = _Flight(job, task, passage)
 
     @property
     def hold(self) -> LocalError | None:
@@ -181,6 +186,10 @@ class Intake:
             return min(max(self._clock(), self._delivering.until), soonest)
         return soonest
 
+    def has_work(self) -> bool:
+        """Whether it knows of any file that is still to be delivered."""
+        return bool(self._flying or self._ready or self._deferred or len(self.finder.tracker))
+
     def is_empty(self) -> bool:
         """Whether every file that was found has come to its end or is left."""
         return not (self._ready or self._flying or self._deferred) and self.finder.is_empty()
@@ -191,22 +200,24 @@ class Intake:
 
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""
-        held = self.hold is not None or self._gate.held is not None
+        held = self.hold is not None or self.gate.held is not None
         return self.is_empty() or (held and not self._flying)
 
     def waiting(self) -> Waiting:
         """What is not in flight: settling, queued, or put off, with the oldest and its reason."""
         tracker = self.finder.tracker
-        queued = [*self._ready.values(), *(job for job, _ in self._deferred.values())]
+        put_off_bytes = sum(job.fingerprint.size for job, _ in self._deferred.values())
         summary = Waiting(
-            count=len(tracker) + len(queued),
-            bytes=tracker.bytes + sum(job.fingerprint.size for job in queued),
+            count=len(tracker) + len(self._ready) + len(self._deferred),
+            bytes=tracker.bytes + self._ready.bytes + put_off_bytes,
         )
         settling = tracker.oldest()
         if self._ready:
-            job = next(iter(self._ready.values()))
-            held = self._gate.held
+            job = self._ready.first()
+            held, hold = self.gate.held, self.hold
             why = f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
+            if hold is not None:
+                why = hold.sentence
             if self._paused:
                 why = "hotfolder is paused; `hotfolder resume` lets it go on"
             return replace(summary, oldest=job.path, since=job.made_at, why=why)
@@ -221,8 +232,8 @@ class Intake:
 
     def waiting_groups(self) -> Counter[str]:
         """How many files of each group were found and are not in flight."""
-        queued = (*self._ready, *self._deferred, *self.finder.tracker.paths())
-        return Counter(map(self.plan.grouping.group_of, queued))
+        others = (*self._deferred, *self.finder.tracker.paths())
+        return self._ready.groups + Counter(map(self.plan.grouping.group_of, others))
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
@@ -245,7 +256,7 @@ class Intake:
     def jobs(self) -> list[Job]:
         """Every file that is in flight, queued or put off."""
         flying = (flight.job for flight in self._flying.values())
-        return [*flying, *self._ready.values(), *(job for job, _ in self._deferred.values())]
+        return [*flying, *self._ready.jobs(), *(job for job, _ in self._deferred.values())]
 
     def try_now(self, relpath: str) -> bool:
         """End the waiting of a file that was put off, or called off; False if it is neither."""
@@ -274,7 +285,7 @@ class Intake:
         if not await self._interrupt(relpath):
             self.called_off.end(relpath)
             return None
-        self._ready.pop(relpath, None)
+        self._ready.drop(relpath)
         self._deferred.pop(relpath, None)
         self.finder.forget(relpath)
         return await self._courier.call_off(job, why, self.plan.new_operation_id())
@@ -349,27 +360,36 @@ class Intake:
             made_at=begun.made_at if begun else self._wall(),
         )
 
-    def _next_to_start(self) -> str | None:
+    def _next_to_start(self) -> Job | None:
         """The first in the queue that may start now.
 
         One that the store refused before waits until the store took another since, or until there is
-        no other to try: so its next refusal says whether the fault is its own or the store's.
+        no other to try: so its next refusal says whether the fault is its own or the store's. While
+        the store is not known to be well, those that it never refused come first.
         """
-        for relpath in self._ready:
-            if relpath not in self._refused or self._gate.has_taken_since(self._refused[relpath]):
-                return relpath
-        if self._flying.keys() <= self._refused.keys():
-            return next(iter(self._ready), None)
-        return None
+        ripe = None
+        for job in self._ready.jobs():
+            if job.relpath not in self._refused:
+                return job
+            if ripe is None and self.gate.has_taken_since(self._refused[job.relpath]):
+                ripe = job
+                if self.gate.is_well():
+                    break
+        if ripe is None and self._ready and self._flying.keys() <= self._refused.keys():
+            return self._ready.first()
+        return ripe
 
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:
         try:
-            own_fault = self._gate.has_taken_since(self._refused.get(job.relpath, math.inf))
+            refused_at = self._refused.get(job.relpath, math.inf)
+            own_fault = self.gate.is_well() and self.gate.has_taken_since(refused_at)
             ending = await self._courier.carry(
                 job, denial_is_its_own=own_fault, on_decided=passage.decided
             )
             if isinstance(ending, Ended) and ending.entry["status"] == "success":
-                self._gate.took(passage.began)
+                self.gate.took(passage.began)
+            if isinstance(ending, Ended) and ending.stays is not None:
+                await self._leave(job, ending.stays)
             self._after(job, ending)
             return ending
         finally:
@@ -380,6 +400,14 @@ class Intake:
                 self.finder.hint(job.relpath)
             self._wake()
 
+    async def _leave(self, job: Job, why: str) -> None:
+        """A file that was given up and cannot be moved is not tried again before it changes."""
+        try:
+            await self.called_off.add(CalledOff(self.plan.name, job.relpath, job.fingerprint, why))
+        except LocalError as error:
+            self._looking.begin(error)
+            self.left[job.relpath] = why  # for this run at least
+
     def _after(self, job: Job, ending: Ended | NotNow) -> None:
         if isinstance(ending, Ended):
             self._restless.pop(job.relpath, None)
@@ -387,7 +415,8 @@ class Intake:
             self._delivering.worked()
             return
         if isinstance(ending.error, DestinationError):
-            self._refused[job.relpath] = self._clock()
+            # The first time stays: what was its own fault once needs no other file to be so again.
+            self._refused.setdefault(job.relpath, self._clock())
         match ending.decision:
             case Resettle(reason):
                 self._refused.pop(job.relpath, None)
@@ -398,9 +427,9 @@ class Intake:
                 self._deferred[job.relpath] = (job, put_off)
             case Hold():
                 # To the back: whatever is special about this file, the others come first.
-                self._ready[job.relpath] = job
+                self._ready.add(job)
                 if isinstance(ending.error, DestinationError):
-                    self._gate.refuse(ending.error)
+                    self.gate.refuse(ending.error)
                 elif isinstance(ending.error, LocalError):
                     self._delivering.begin(ending.error)
 

@@ -10,6 +10,7 @@ only once that is durable the original goes.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0  # seconds
 _LOOK_AGAIN = 0.1  # seconds
+_MOST_PILED = 32  # files of one folder that wait for its target, before no more of it are uploaded
 
 
 class Recorder:
@@ -59,6 +61,7 @@ class Recorder:
             journal=journal, ledger=ledger, mover=mover, clock=clock, keeps=keeper is not None
         )
         self._mover, self._keeper = mover, keeper
+        self._held_at = 0.0
         self._threads = threads
         self._ready: list[Ending] = []
         self._arrived = asyncio.Event()
@@ -70,7 +73,12 @@ class Recorder:
         self._recovered: set[str] = set()  # paths
         self._awaited: set[str] = set()
         self._freed: list[tuple[str, str]] = []
+        self._piled: set[str] = set()  # folders
         self.trouble: LocalError | None = None
+
+    def refusal(self, folder: str) -> LocalError | None:
+        """Why no more of this folder are to be uploaded: too many cannot be ended, or None."""
+        return self.trouble if folder in self._piled else None
 
     async def finish(self, row: JournalRow, on_wait: Callable[[str], None]) -> dict[str, Any]:
         """Journal, move and record one operation; returns its ledger line as it was written.
@@ -201,15 +209,21 @@ class Recorder:
 
     def _report(self, trouble: LocalError, waiting: list[Ending]) -> None:
         if self.trouble is None:
+            self._held_at = asyncio.get_running_loop().time()
+        if self.trouble is None or self.trouble.hint != trouble.hint:
             log.error("recorder.held", reason=trouble.sentence, files=len(waiting))
         self.trouble = trouble
+        piles = Counter(ending.row.folder for ending in waiting)
+        # A single odd file holds nobody.
+        self._piled = {folder for folder, files in piles.items() if files >= _MOST_PILED}
         for ending in waiting:
             ending.on_wait(WAITS.get(ending.step) or _waits_to_move(ending.row))
 
     def _heal(self) -> None:
         if self.trouble is not None:
-            self.trouble = None
-            log.info("recorder.resumed")
+            self.trouble, self._piled = None, set()
+            lasted = asyncio.get_running_loop().time() - self._held_at
+            log.info("recorder.resumed", lasted=round(lasted, 1))
 
     async def recover(self) -> int:
         """Finish what a former run decided and did not end; returns how many rows there were.

@@ -54,6 +54,15 @@ class Way:
         passage.decided("recording")
         self.gate.took(passage.began)
 
+    def shown(self) -> str:
+        return self.activity.destination.state
+
+    def next_try(self) -> float | None:
+        return self.activity.destination.next_try
+
+    def error(self) -> str | None:
+        return self.activity.destination.last_error
+
     def starts(self) -> int:
         """How many more files may start."""
         passages = []
@@ -125,17 +134,17 @@ async def test_more_files_in_trouble_do_not_put_the_next_probe_off() -> None:
 async def test_the_probe_that_gets_through_opens_the_gate() -> None:
     way = Way(None)
     way.gate.hold(trouble(DestinationTrouble.DENIED))
-    assert way.activity.destination.state == "denied"
-    assert way.activity.destination.next_try == 5001.0
+    assert way.shown() == "denied"
+    assert way.next_try() == 5001.0
     await way.gate.probe()
     assert way.gate.is_open()
     assert not way.gate.due()
-    assert way.activity.destination.state == "trying", "no probe runs into this: a file must tell"
-    assert way.activity.destination.last_error == "no answer"
-    assert way.activity.destination.next_try is None
+    assert way.shown() == "trying", "no probe runs into this: a file must tell"
+    assert way.error() == "no answer"
+    assert way.next_try() is None
     way.deliver()
-    assert way.activity.destination.state == "ok"
-    assert way.activity.destination.last_error is None
+    assert way.shown() == "ok"
+    assert not way.error()
 
 
 async def test_a_first_probe_that_fails_holds_the_gate_as_a_file_would() -> None:
@@ -328,3 +337,18 @@ def test_trouble_of_the_whole_store_holds_at_once(kind: DestinationTrouble) -> N
     way.gate.refuse(trouble(kind))
     assert way.gate.held is not None
     assert way.activity.destination.state == kind.value
+
+
+def test_a_store_that_hangs_is_shown_where_files_are_on_their_way() -> None:
+    way = Way()
+    way.deliver()
+    way.gate.tell_silence(500.0, after=120.0)
+    assert way.shown() == "unknown", "nothing is asked of it"
+    passage = way.gate.enter(lambda: None)
+    way.gate.tell_silence(119.0, after=120.0)
+    assert way.shown() == "unknown"
+    way.gate.tell_silence(120.0, after=120.0)
+    assert way.shown() == "silent"
+    passage.decided("recording")
+    way.gate.tell_silence(0.0, after=120.0)
+    assert way.shown() == "ok"

@@ -51,6 +51,10 @@ class Transfer(Table):
     memory: Annotated[ByteSize, values.at_least(64 * MIB, "64MiB")] = ByteSize(256 * MIB)
     """The bound on all buffers together."""
 
+    reserve: ByteSize = ByteSize(256 * MIB)
+    """Free space that is left alone on the disks of `state_dir`, and of completed/ and failed/ where
+    files are copied there; at most a fiftieth of each. Below it nothing new starts. 0: none."""
+
 
 class StatusKeys(Table):
     """The heartbeat."""

@@ -70,6 +70,7 @@ inbox = "inbox"
 # read_timeout = "5m"
 # part_size = "auto"                   # a ceiling for parts of multipart uploads
 # memory = "256MiB"                    # the bound on buffers
+# reserve = "256MiB"                   # free space left alone on the disks; at most a fiftieth of each
 
 [status]
 # file = "status.json"                 # the heartbeat: follow it with tail -F

@@ -1,4 +1,4 @@
-"""Whether a packed file of a certain size fits into the spool. Pure: numbers in, a verdict out."""
+"""Whether a disk has room: for a packed file in the spool, for anything new at all. Pure."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -38,3 +38,14 @@ def room_for(size: int, disk: Disk, *, promised: int, others: bool, reserve: int
     if size + promised + reserve <= disk.free:
         return Room.GRANTED
     return Room.WAIT if others else Room.NONE
+
+
+_MOST_SHARE = 50  # a reserve is at most this part of a disk: the fiftieth
+_RELIEF = 1.25  # times the reserve has to be free again: else one deleted file starts one more
+
+
+def shortage(disk: Disk, reserve: int, *, was_short: bool) -> int | None:
+    """The bytes that have to be free before anything new starts, or None where they are."""
+    kept = min(reserve, disk.size // _MOST_SHARE)
+    needed = int(kept * _RELIEF) if was_short else kept
+    return needed if disk.free < needed else None
