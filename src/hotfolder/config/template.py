@@ -67,7 +67,8 @@ inbox = "inbox"
 # requests = 64                        # requests in flight
 # attempts = 12                        # tries for each request
 # connect_timeout = "20s"
-# read_timeout = "5m"
+# read_timeout = "5m"                  # without any progress of a request
+# min_speed = "16KiB/s"                # of all requests together; one that gets less than its share ends
 # part_size = "auto"                   # a ceiling for parts of multipart uploads
 # memory = "256MiB"                    # the bound on buffers
 

@@ -8,6 +8,8 @@ is decided by `core.answers`.
 import asyncio
 import contextlib
 import http.client
+import math
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -23,8 +25,10 @@ from hotfolder.adapters.s3 import faults
 from hotfolder.adapters.s3.bodies import Download, Pieces
 from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.tries import Failed, Tries
+from hotfolder.adapters.s3.watching import Line, Stalled
 from hotfolder.core import s3_words as words
 from hotfolder.core.answers import (
+    Fault,
     Patience,
     Subject,
     Verdict,
@@ -40,6 +44,7 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import Body, PutEngine, SigningKeys
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
+from hotfolder.core.stalls import Bounds
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -48,7 +53,8 @@ T = TypeVar("T")
 
 SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it the put engine's copies cost more than they gain
 _PIECE = 1024 * 1024  # bytes given to the socket, or read from it, at once
-_BRIEF_TRIES = 4
+_TRIES = {Patience.NONE: 1, Patience.TWICE: 2, Patience.BRIEF: 4}
+_ENGINE_REST = 3600.0  # seconds
 _FIRST_WAIT, _LONGEST_WAIT = 0.4, 5.0  # seconds: upper bounds, each wait is drawn below its bound
 _CREDENTIAL_TROUBLES = {DestinationTrouble.DENIED, DestinationTrouble.EXPIRED}
 
@@ -73,8 +79,12 @@ class S3Store:
         self._connection = connection
         self._settings = connection.settings
         self._options = connection.settings.options
-        self._executor = executor
+        settings = connection.settings
+        self._line = Line(
+            executor, Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
+        )
         self._single_put = single_put
+        self._slow_size, self._slow_until = 0, -math.inf  # what the engine had no time for, until when
         self._base_url = ""
         self._addressing = asyncio.Lock()
         self._sleep = sleep
@@ -91,7 +101,7 @@ class S3Store:
         """See `ObjectStore`. A repeated request keeps its condition, so a 412 may be our own object."""
         subject = self._subject("PutObject", words.checked_draft(draft).key)
         failed = None
-        if self._single_put is not None and len(body) <= SINGLE_PUT_LIMIT:
+        if self._single_put is not None and len(body) <= self._engine_limit():
             headers = words.put_headers(draft, self._options, sha256, unless_exists=unless_exists)
             try:
                 return await self._put_small(self._single_put, subject, headers, body, sha256)
@@ -253,14 +263,33 @@ class S3Store:
             body,
             sha256=sha256,
             keys=keys,
-            deadline=self._settings.connect_timeout + self._settings.read_timeout,
+            deadline=self._deadline(len(body)),
         )
+        if answer.fault is Fault.TIMEOUT:
+            self._slow_size = min(self._slow_size, len(body))
+            self._slow_until = asyncio.get_running_loop().time() + _ENGINE_REST
         if answer.fault is not None:
             raise Failed(judge_fault(subject, answer.fault, answer.detail), answer.requests)
         if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
             failed = Failed(judge_refusal(subject, read_refusal(answer)), answer.requests)
             raise await self._block(subject, partial(self._reconsidered, failed, used))
         return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
+
+    def _deadline(self, size: int) -> float:
+        """Seconds that the engine gets for a body of `size` bytes."""
+        settings = self._settings
+        slowest = size / settings.min_speed if settings.min_speed else _ENGINE_REST
+        return settings.connect_timeout + settings.read_timeout + slowest
+
+    def _engine_limit(self) -> int:
+        """The largest body for the engine now.
+
+        It tells nothing before the end, so that a thin line, shared by many, looks to it like a stall.
+        boto3's requests are judged by what moves: it gets what the engine did not bring through.
+        """
+        if asyncio.get_running_loop().time() >= self._slow_until:
+            self._slow_size = SINGLE_PUT_LIMIT + 1
+        return self._slow_size - 1
 
     async def _address(self, subject: Subject) -> tuple[str, SigningKeys]:
         """Where and as whom to send. Looked up once: hundreds of files ask at the same moment."""
@@ -314,7 +343,11 @@ class S3Store:
 
     async def _block(self, subject: Subject, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            return await self._line.run(work)
+        except Stalled as error:
+            # Connections that nobody uses now may be as dead: the next try is to open a new one.
+            self._connection.drop_idle()
+            raise Failed(judge_fault(subject, error.stall.fault, error.stall.detail)) from error
         except (boto_errors.BotoCoreError, ResponseParserError) as error:
             raise Failed(judge_fault(subject, faults.fault(error), faults.detail(error))) from error
 
@@ -338,8 +371,7 @@ class S3Store:
     def _is_enough(self, state: RetryCallState) -> bool:
         failure = state.outcome.exception() if state.outcome else None
         patience = failure.verdict.patience if isinstance(failure, Failed) else Patience.NONE
-        tries = {Patience.NONE: 1, Patience.BRIEF: _BRIEF_TRIES, Patience.FULL: self._settings.attempts}
-        return state.attempt_number >= min(tries[patience], self._settings.attempts)
+        return state.attempt_number >= min(_TRIES.get(patience, sys.maxsize), self._settings.attempts)
 
     async def _true_error(self, subject: Subject, verdict: Verdict) -> HotfolderError:
         if verdict.ask_bucket and subject.key:
