@@ -366,7 +366,10 @@ class Intake:
         try:
             own_fault = self._gate.has_taken_since(self._refused.get(job.relpath, math.inf))
             ending = await self._courier.carry(
-                job, denial_is_its_own=own_fault, on_decided=passage.decided
+                job,
+                denial_is_its_own=own_fault,
+                took_others_within=lambda s: self._gate.has_taken_since(self._clock() - s),
+                on_decided=passage.decided,
             )
             if isinstance(ending, Ended) and ending.entry["status"] == "success":
                 self._gate.took(passage.began)

@@ -97,6 +97,8 @@ class Patience(Enum):
 class Verdict:
     """The error to raise, whether to repeat before, and whether the bucket should be asked first.
 
+    `may_be_this_one`: the request got no answer, which a fault of the line to it alone could also cause.
+
     `ask_bucket`: the answer alone cannot tell this object's fault from the whole store's (any 500,
     a HEAD without an error document). If a request to the bucket itself fails, that error is the true
     one; else `error` is.
@@ -105,6 +107,7 @@ class Verdict:
     error: HotfolderError
     patience: Patience = Patience.NONE
     ask_bucket: bool = False
+    may_be_this_one: bool = False
 
 
 _POLICY = (
@@ -296,7 +299,8 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
     patience = _FAULT_PATIENCE.get(fault, Patience.BRIEF)
-    return Verdict(DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint), patience)
+    error = DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint)
+    return Verdict(error, patience, may_be_this_one=fault in _FAULT_PATIENCE)
 
 
 def read_refusal(answer: Answer) -> Refusal:
