@@ -32,6 +32,7 @@ class Fault(StrEnum):
     NO_CONNECTION = "no connection"
     CUT = "connection cut"
     TIMEOUT = "no answer in time"
+    STALLED = "stalled"
     TLS = "TLS failed"
     NO_CREDENTIALS = "no credentials"
     EXPIRED_LOGIN = "the login has expired"
@@ -87,6 +88,7 @@ class Patience(Enum):
     """How long the same request is worth repeating."""
 
     NONE = auto()  # it would be refused again
+    TWICE = auto()  # each try may take minutes
     BRIEF = auto()  # a few tries within seconds; then the destination holds and probes
     FULL = auto()  # as often as configured
 
@@ -94,6 +96,8 @@ class Patience(Enum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The error to raise, whether to repeat before, and whether the bucket should be asked first.
+
+    `may_be_this_one`: the request got no answer, which a fault of the line to it alone could also cause.
 
     `ask_bucket`: the answer alone cannot tell this object's fault from the whole store's (any 500,
     a HEAD without an error document). If a request to the bucket itself fails, that error is the true
@@ -103,6 +107,7 @@ class Verdict:
     error: HotfolderError
     patience: Patience = Patience.NONE
     ask_bucket: bool = False
+    may_be_this_one: bool = False
 
 
 _POLICY = (
@@ -147,6 +152,12 @@ _TROUBLE_HINTS = {
     DestinationTrouble.THROTTLED: "the store asks for fewer requests; the daemon goes on by itself",
 }
 
+_STALLS = {Fault.TIMEOUT, Fault.STALLED}
+_FAULT_PATIENCE = {Fault.CUT: Patience.FULL, **dict.fromkeys(_STALLS, Patience.TWICE)}
+_HELD_UP = (
+    "the store, a proxy or the line holds requests up: look at them; on a thin line lower `requests` or "
+    "`min_speed` in [transfer]; the daemon goes on by itself"
+)
 _BROKEN = "the store has a fault of its own: look into its log; the daemon goes on by itself"
 _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
     **dict.fromkeys(
@@ -283,10 +294,13 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
             "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
             "the system's, or your own as ca_bundle in [destination]"
         )
+    if fault in _STALLS:
+        hint = _HELD_UP
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
-    patience = Patience.FULL if fault is Fault.CUT else Patience.BRIEF
-    return Verdict(DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint), patience)
+    patience = _FAULT_PATIENCE.get(fault, Patience.BRIEF)
+    error = DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint)
+    return Verdict(error, patience, may_be_this_one=fault in _FAULT_PATIENCE)
 
 
 def read_refusal(answer: Answer) -> Refusal:
