@@ -9,7 +9,7 @@ import structlog
 from hotfolder.activity import Activity, Waiting
 from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.gate import Gate
-from hotfolder.inboxes import INBOX_HINT, Inboxes
+from hotfolder.inboxes import Inboxes
 from hotfolder.recorder import Recorder
 
 log = structlog.get_logger()
@@ -112,7 +112,7 @@ class Heart:
         gone = self._inboxes.gone()
         activity.hold = trouble.sentence if trouble else None
         if gone:
-            activity.hold = f"{', '.join(gone)} is not there or not readable; {INBOX_HINT}"
+            activity.hold = ". ".join(gone)
         if self.draining:
             return "draining"
         if gone:
