@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from hotfolder.core.errors import VerificationFailed
@@ -20,10 +20,12 @@ class Wire:
         self._free = asyncio.Semaphore(requests)
         self._threads = threads
 
-    async def put(self, draft: ObjectDraft, body: Body, *, sha256: bytes) -> Receipt:
-        """Store a whole object where none stands; `KeyTaken` otherwise."""
+    async def put(
+        self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool = True
+    ) -> Receipt:
+        """Store a whole object. `unless_exists`: where none stands; `KeyTaken` otherwise."""
         async with self._free:
-            return await self._store.put(draft, body, sha256=sha256, unless_exists=True)
+            return await self._store.put(draft, body, sha256=sha256, unless_exists=unless_exists)
 
     async def head(self, key: str) -> ObjectInfo | None:
         async with self._free:
@@ -56,6 +58,12 @@ class Wire:
                 ) from error
         return hasher.digest(), size
 
+    async def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
+        """The object's bytes from offset `start`, in chunks. Raises `FileNotFoundError` if absent."""
+        async with self._free, aclosing(self._store.get(key, start=start)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
     async def create_multipart(self, draft: ObjectDraft) -> str:
         async with self._free:
             return await self._store.create_multipart(draft)
@@ -79,10 +87,12 @@ class Wire:
             async for upload in self._store.list_uploads(prefix):
                 yield upload
 
-    async def complete(self, key: str, upload_id: str, parts: Sequence[PartReceipt]) -> Receipt:
-        """Make the object of its parts where none stands; `KeyTaken` otherwise."""
+    async def complete(
+        self, key: str, upload_id: str, parts: Sequence[PartReceipt], *, unless_exists: bool = True
+    ) -> Receipt:
+        """Make the object of its parts; `unless_exists` as in `put`."""
         async with self._free:
-            return await self._store.complete(key, upload_id, parts, unless_exists=True)
+            return await self._store.complete(key, upload_id, parts, unless_exists=unless_exists)
 
     async def abort(self, key: str, upload_id: str) -> None:
         async with self._free:

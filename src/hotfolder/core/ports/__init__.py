@@ -12,6 +12,7 @@ from hotfolder.core.ports.files import (
     PackedSegment,
     Reading,
     SpoolFiles,
+    Unpacker,
 )
 from hotfolder.core.ports.record import (
     Ledger,
@@ -55,5 +56,6 @@ __all__ = [
     "SigningKeys",
     "SpoolFiles",
     "StagedIndex",
+    "Unpacker",
     "UploadNotes",
 ]

@@ -1,0 +1,160 @@
+"""What follows where the key of a file is taken. Pure.
+
+Whether the same content stands there is proven elsewhere: by the store's checksum or ETag, or by
+reading the object back. Here are the rules, and what makes an object worth that proof.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+from hotfolder.core.errors import FileRejected
+from hotfolder.core.records import Digests, ObjectInfo
+
+
+class OnConflict(StrEnum):
+    """What becomes of a file whose key is taken by other content (`on_conflict`)."""
+
+    KEEP_BOTH = "keep-both"
+    OVERWRITE = "overwrite"
+    FAIL = "fail"
+
+
+class Standing(Enum):
+    """What was found under a key."""
+
+    NOTHING = auto()
+    SAME = auto()
+    OTHER = auto()
+
+
+class Way(Enum):
+    """What follows. SEND: under its own key, if that is still free. FOUND: nothing is sent."""
+
+    SEND = auto()
+    FOUND = auto()
+    BESIDE = auto()
+    REPLACE = auto()
+    REFUSE = auto()
+
+
+_PAST_OTHERS = {
+    OnConflict.KEEP_BOTH: Way.BESIDE,
+    OnConflict.OVERWRITE: Way.REPLACE,
+    OnConflict.FAIL: Way.REFUSE,
+}
+
+
+def way(standing: Standing, on_conflict: OnConflict) -> Way:
+    """The same content is never sent again, whatever is configured."""
+    match standing:
+        case Standing.NOTHING:
+            return Way.SEND
+        case Standing.SAME:
+            return Way.FOUND
+        case Standing.OTHER:
+            return _PAST_OTHERS[on_conflict]
+
+
+def looks_first(on_conflict: OnConflict, condition: bool | None) -> bool:
+    """Whether to ask what stands under a key before sending, instead of sending under a condition.
+
+    `condition`: whether the store honours If-None-Match, None if nobody knows yet. Who overwrites
+    looks first in any case: the ledger says what was replaced, and the same content stays.
+    """
+    return condition is not True or on_conflict is OnConflict.OVERWRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What an object took the place of. A version id leads to it where the bucket keeps versions."""
+
+    etag: str
+    version_id: str | None = None
+
+    @classmethod
+    def of(cls, info: ObjectInfo) -> "Replaced":
+        return cls(info.etag, info.version_id)
+
+    def words(self) -> str:
+        """As the new object's metadata says it; a lost answer must not lose it."""
+        words = f"{self.etag} {self.version_id}" if self.version_id else self.etag
+        return words if words.isascii() and words.isprintable() else "unknown"
+
+    @classmethod
+    def from_words(cls, words: str) -> "Replaced":
+        etag, _, version_id = words.partition(" ")
+        return cls(etag, version_id or None)
+
+
+class Likeness(Enum):
+    """How much an object looks like a file, by its size and our own metadata. Never a proof.
+
+    PACKED: it is as long as the packed file and says nothing of itself. ORIGINAL: it says that it
+    holds just this original. SEALED: it names the original's size; the SHA-256 may be in its seal.
+    """
+
+    NONE = auto()
+    PACKED = auto()
+    ORIGINAL = auto()
+    SEALED = auto()
+
+
+def likeness(info: ObjectInfo, digests: Digests) -> Likeness:
+    """Size and metadata can show that an object is another one; else it is a candidate for a proof."""
+    size, sha256 = (info.metadata.get(f"hotfolder-{name}") for name in ("size", "sha256"))
+    if size is None:
+        return Likeness.PACKED if info.size == digests.packed_size else Likeness.NONE
+    if size != str(digests.original_size):
+        return Likeness.NONE
+    if sha256 is None:
+        return Likeness.SEALED
+    return Likeness.ORIGINAL if sha256 == digests.original_sha256.hex() else Likeness.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The keys that a file may have got: its own, and those beside it, one an operation."""
+
+    key: str
+    start: str
+    ext: str
+
+    @classmethod
+    def of(cls, key: str, alternative: str, operation_id: str) -> "Family":
+        start, found, ext = alternative.rpartition(f"~{operation_id}")
+        return cls(key, f"{start}~" if found else alternative, ext)
+
+    def __contains__(self, key: str) -> bool:
+        return key == self.key or (key.startswith(self.start) and key.endswith(self.ext))
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierObject:
+    """An object that the ledger names as delivered. `checksum_original`: `sha256:` + hex."""
+
+    key: str
+    checksum_original: str
+    original_size: int
+
+
+def earlier_object(entry: Mapping[str, object]) -> EarlierObject | None:
+    """What a ledger line says of an object; None where it says too little, or of no delivery."""
+    key, checksum, size = (
+        entry.get(name) for name in ("s3_object_key", "checksum_original", "original_size")
+    )
+    told = isinstance(key, str) and isinstance(checksum, str) and isinstance(size, int)
+    if not told or entry.get("status") not in {"success", "skipped"}:
+        return None
+    return EarlierObject(str(key), str(checksum), int(str(size)))
+
+
+def refusal(path: str, taken: ObjectInfo) -> FileRejected:
+    """Why a file is given up where nothing is to be stored beside, or in place of, another."""
+    maker = taken.metadata.get("hotfolder-operation")
+    by = f"put there by operation {maker}" if maker else "not put there by hotfolder"
+    return FileRejected(
+        f"{path}: its key {taken.key} is taken by other content "
+        f"({taken.size} bytes, ETag {taken.etag}, {by}), which was left as it is",
+        hint='rename the file and put it back, or set on_conflict = "keep-both" or "overwrite"',
+    )
