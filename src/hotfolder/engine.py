@@ -35,9 +35,11 @@ from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
 from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
+from hotfolder.adapters.unpacking import unpacker
 from hotfolder.budget import ByteBudget
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Destination, Folder, Settings
+from hotfolder.core.conflict import EarlierObject, Family
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
 from hotfolder.core.retry import Policy
@@ -198,6 +200,7 @@ class Engine:
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
         self._journal = journal
         self.ledger = IndexedLedger(open_ledger(settings), _index(settings))
+        self._looked_up = IndexedLedger(open_ledger(settings), _index(settings))  # in `notes`
         self.spool = Spool(
             SpoolFolder(spool_folder(settings)),
             staged,
@@ -248,6 +251,8 @@ class Engine:
             resumer,
             buffers=buffers,
             limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
+            earlier=partial(self._earlier, destination.bucket),
+            unpackers=unpacker,
         )
         probing = S3Connection(_for_probes(connection.settings))
         probers = ThreadPoolExecutor(_PROBERS, thread_name_prefix="probe")
@@ -262,6 +267,9 @@ class Engine:
         )
         ends = (connection, probing), (requests, probers)
         return Line(*ends, wire, resumer, buffers, sender, gate)
+
+    async def _earlier(self, bucket: str, family: Family) -> list[EarlierObject]:
+        return await self.notes.run(self._looked_up.delivered, bucket, family)
 
     def _name_of(self, destination: Destination) -> str:
         """The bucket, and its store where two have buckets of one name."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from hotfolder.core.errors import VerificationFailed
@@ -58,11 +58,19 @@ class Wire:
                 ) from error
         return hasher.digest(), size
 
-    async def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
-        """The object's bytes from offset `start`, in chunks. Raises `FileNotFoundError` if absent."""
+    async def read(self, key: str, take: Callable[[bytes], bool], *, start: int = 0) -> bool:
+        """Hand an object's chunks from offset `start` to `take`, in a thread, as long as it says True.
+
+        Returns whether `take` got all; False, too, for an absent object.
+        """
         async with self._free, aclosing(self._store.get(key, start=start)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+            try:
+                async for chunk in chunks:
+                    if not await self._threads.run(take, chunk):
+                        return False
+            except FileNotFoundError:
+                return False
+        return True
 
     async def create_multipart(self, draft: ObjectDraft) -> str:
         async with self._free:

@@ -8,24 +8,19 @@ import pytest
 from hotfolder.core.conflict import (
     EarlierObject,
     Family,
-    Likeness,
     OnConflict,
     Replaced,
     Standing,
     Way,
     earlier_object,
-    likeness,
+    is_told_otherwise,
     looks_first,
     refusal,
     way,
 )
-from hotfolder.core.records import Digests, ObjectInfo
+from hotfolder.core.records import ObjectInfo
 
-DIGESTS = Digests(1000, b"o" * 32, 300, b"p" * 32)
 TAKEN = ObjectInfo("k", 300, "abc")
-OURS = {"hotfolder-size": "1000", "hotfolder-sha256": (b"o" * 32).hex()}
-
-KEEP_BOTH, OVERWRITE, FAIL = OnConflict
 
 
 @pytest.mark.parametrize(
@@ -45,22 +40,10 @@ def test_only_who_overwrites_looks_first_where_conditions_are_honoured() -> None
     assert all(looks_first(wanted, seen) for wanted in OnConflict for seen in (None, False))
 
 
-@pytest.mark.parametrize(
-    ("metadata", "size", "expected"),
-    [
-        ({}, 300, Likeness.PACKED),
-        ({}, 301, Likeness.NONE),
-        (OURS, 300, Likeness.ORIGINAL),
-        (OURS, 9, Likeness.ORIGINAL),  # another recipe packs to another size
-        (OURS | {"hotfolder-size": "1001"}, 300, Likeness.NONE),
-        (OURS | {"hotfolder-sha256": "00" * 32}, 300, Likeness.NONE),
-        ({"hotfolder-size": "1000"}, 300, Likeness.SEALED),
-    ],
-)
-def test_size_and_metadata_make_a_candidate_or_another(
-    metadata: dict[str, str], size: int, expected: Likeness
-) -> None:
-    assert likeness(replace(TAKEN, size=size, metadata=metadata), DIGESTS) is expected
+def test_metadata_can_say_that_it_is_another_and_never_that_it_is_the_same() -> None:
+    assert is_told_otherwise({"hotfolder-sha256": "00" * 32}, b"o" * 32)
+    assert not is_told_otherwise({"hotfolder-sha256": (b"o" * 32).hex()}, b"o" * 32)
+    assert not is_told_otherwise({}, b"o" * 32)
 
 
 @pytest.mark.parametrize("replaced", [Replaced("abc"), Replaced("abc-3", "v.1")])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 from hotfolder.core.errors import FileRejected
-from hotfolder.core.records import Digests, ObjectInfo
+from hotfolder.core.records import ObjectInfo
 
 
 class OnConflict(StrEnum):
@@ -87,29 +87,16 @@ class Replaced:
         return cls(etag, version_id or None)
 
 
-class Likeness(Enum):
-    """How much an object looks like a file, by its size and our own metadata. Never a proof.
-
-    PACKED: it is as long as the packed file and says nothing of itself. ORIGINAL: it says that it
-    holds just this original. SEALED: it names the original's size; the SHA-256 may be in its seal.
-    """
-
-    NONE = auto()
-    PACKED = auto()
-    ORIGINAL = auto()
-    SEALED = auto()
+def replaced_by(info: ObjectInfo) -> Replaced | None:
+    """What an object of ours took the place of, as it says itself."""
+    words = info.metadata.get("hotfolder-replaced")
+    return None if words is None else Replaced.from_words(words)
 
 
-def likeness(info: ObjectInfo, digests: Digests) -> Likeness:
-    """Size and metadata can show that an object is another one; else it is a candidate for a proof."""
-    size, sha256 = (info.metadata.get(f"hotfolder-{name}") for name in ("size", "sha256"))
-    if size is None:
-        return Likeness.PACKED if info.size == digests.packed_size else Likeness.NONE
-    if size != str(digests.original_size):
-        return Likeness.NONE
-    if sha256 is None:
-        return Likeness.SEALED
-    return Likeness.ORIGINAL if sha256 == digests.original_sha256.hex() else Likeness.NONE
+def is_told_otherwise(metadata: Mapping[str, str], sha256: bytes) -> bool:
+    """Whether an object's own metadata says that it holds another original. It never proves the same."""
+    told = metadata.get("hotfolder-sha256")
+    return told is not None and told != sha256.hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +123,10 @@ class EarlierObject:
     key: str
     checksum_original: str
     original_size: int
+
+    def is_of(self, sha256: bytes) -> bool:
+        """Whether the ledger says that it holds this original."""
+        return self.checksum_original == f"sha256:{sha256.hex()}"
 
 
 def earlier_object(entry: Mapping[str, object]) -> EarlierObject | None:
