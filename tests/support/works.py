@@ -79,6 +79,7 @@ class Works:
         key: str = "{prefix}/{relpath}{ext}",
         memory: int = MEMORY,
         level: str | int = "fast",
+        part_size: int | None = None,
     ) -> Tools:
         form_of = form(name, level)
         wire = Wire(self.store, requests=4, threads=self.threads)
@@ -88,7 +89,7 @@ class Works:
                 wire,
                 Resumer(wire, self.notebook, bucket="media"),
                 buffers=self.buffers,
-                limits=SendLimits(memory, MIB, None, 3),
+                limits=SendLimits(memory, MIB, part_size, 3),
                 profile=lambda: self.profile,
                 earlier=self._earlier,
                 unpackers=unpacker,
