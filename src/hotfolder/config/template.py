@@ -45,6 +45,7 @@ bucket = "my-bucket"                   # must exist
 # tags = { keep = "10y" }              # else as in [destination]
 # on_complete = "move"                # move | delete | leave the original in the inbox
 # completed_layout = "tree"            # tree | flat | dated
+# on_conflict = "keep-both"            # other content under the key: keep-both, overwrite, or fail
 # spool = "stream"                     # disk: compress once into the state folder, for slow links
 # keep_compressed = false              # with spool = "disk": keep it in completed/, beside the original
 # verify = "auto"                      # auto | checksum | etag | head | readback: what proves an object
