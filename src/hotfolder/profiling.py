@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import structlog
 
-from hotfolder.core.errors import ConfigError, LocalError
+from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
 from hotfolder.core.ports import Profiles
 from hotfolder.core.profile import UNKNOWN, Profile, Seen
+from hotfolder.core.records import Receipt
 from hotfolder.core.store_survey import Answers, profile_of
 from hotfolder.gate import Gate
 from hotfolder.threads import Threads
@@ -79,7 +80,7 @@ class Profiler:
             answers, skew = await self._survey()
         except ConfigError as error:  # the gate's own probe says so, too, and to whom it matters
             answers, skew = Answers(listed=error), None
-        silent = answers.listed or answers.cut_short
+        silent = answers.listed or answers.cut_short or _refusal(answers.stored)
         if silent is not None:
             log.info("store.not_profiled", destination=self._gate.name, reason=silent.sentence)
             return
@@ -98,3 +99,8 @@ class Profiler:
             await self._threads.run(self._notes.keep, self._key, self._seen)
         except LocalError as error:  # the next start looks again
             log.info("store.profile_not_kept", reason=error.sentence)
+
+
+def _refusal(stored: Receipt | HotfolderError | None) -> HotfolderError | None:
+    """Where not even an honest request got through nothing is seen of the store."""
+    return stored if isinstance(stored, HotfolderError) else None

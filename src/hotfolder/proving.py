@@ -45,7 +45,14 @@ class Prover:
     Raises `VerificationFailed`, and what `ObjectStore` raises.
     """
 
-    def __init__(self, wire: Wire, profile: Callable[[], Profile], terms: Terms) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        profile: Callable[[], Profile],
+        terms: Terms,
+        on_stage: Callable[[str], None],
+    ) -> None:
+        self._on_stage = on_stage
         self._wire, self._known = wire, profile
         self._verify, self._cold = terms.verify, terms.cold
 
@@ -182,6 +189,7 @@ class Prover:
             raise VerificationFailed(
                 f"nothing that the store says proves {key}, and it cannot be read back", hint=_COLD
             )
+        self._on_stage("reading back")
         sha256, size = await self._wire.read_back(key, most=digests.packed_size)
         if (sha256, size) != (digests.packed_sha256, digests.packed_size):
             raise VerificationFailed(

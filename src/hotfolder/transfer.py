@@ -85,7 +85,7 @@ class Sender:
         # A quarter stays free for small files beside a large one.
         most = max(need.least, min(need.most, self._limits.memory * 3 // 4))
         on_stage("queued")  # for its share of the memory
-        prover = await self._prover(terms)
+        prover = await self._prover(terms, on_stage)
         prover.require_possible()
         async with self._buffers.lease(need.least, most) as granted:
             packed.window, in_flight = need.within(granted)
@@ -116,10 +116,10 @@ class Sender:
         """The operation is over, however it ended: no upload of it stays open."""
         await self._resumer.end(operation_id)
 
-    async def _prover(self, terms: Terms) -> Prover:
+    async def _prover(self, terms: Terms, on_stage: Callable[[str], None]) -> Prover:
         if terms.cold and self._learn is not None:
             await self._learn()  # the careful way ends in reading back, which no cold class allows
-        return Prover(self._wire, self._profile, terms)
+        return Prover(self._wire, self._profile, terms, on_stage)
 
     def _upload(self, errand: "_Errand", verdict: Verdict) -> Upload:
         packed, label, terms = errand.packed, errand.label, errand.terms

@@ -102,6 +102,7 @@ async def test_the_strongest_proof_that_the_store_gives_is_taken(
     store = works.store
     assert isinstance(store, Counted)
     assert store.read == (len(store.objects[KEY][1]) if proof == "readback" else 0)
+    assert ("reading back" in works.log.stages) == (proof == "readback")
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE])

@@ -15,7 +15,7 @@ from hotfolder.profiling import Profiler
 from hotfolder.threads import Threads
 from tests.support.memory_profiles import MemoryProfiles
 from tests.support.profiles import AS_S3
-from tests.support.wicked_store import WickedStore
+from tests.support.wicked_store import Habits, WickedStore
 from tests.unit.test_gate import Way
 
 UNREACHABLE = DestinationError(DestinationTrouble.UNREACHABLE, "no answer")
@@ -101,6 +101,20 @@ async def test_what_was_cut_short_is_not_remembered_and_tried_again_later(thread
     assert [entry["event"] for entry in logs] == ["store.not_profiled"]
     assert (looking.surveys, looking.notes.kept) == (1, {})
     looking.store.outage = None
+    looking.way.clock.now += 600
+    await looking.turn()
+    assert looking.profiler.profile() == AS_S3
+
+
+async def test_where_not_even_an_honest_request_gets_through_nothing_is_concluded(
+    threads: Threads,
+) -> None:
+    looking = Looking(threads)
+    await looking.way.gate.probe()
+    looking.store.habits = Habits(alters="on the way")
+    await looking.turn()
+    assert (looking.notes.kept, looking.profiler.profile()) == ({}, UNKNOWN)
+    looking.store.habits = Habits()
     looking.way.clock.now += 600
     await looking.turn()
     assert looking.profiler.profile() == AS_S3

@@ -140,8 +140,10 @@ async def test_a_probe_that_is_interrupted_clears_up() -> None:
 
 def test_a_profile_ages() -> None:
     whole, part = Seen(AS_S3, 100 * DAY), Seen(replace(AS_S3, trailers=None), 100 * DAY)
+    poor = Seen(replace(AS_S3, keeps_bytes=False), 100 * DAY)
     assert not whole.is_due(106.9 * DAY)
     assert whole.is_due(107 * DAY)
     assert not part.is_due(100.9 * DAY)
     assert part.is_due(101 * DAY)
+    assert poor.is_due(101 * DAY)
     assert whole.is_due(98 * DAY), "the clock was set back"

@@ -108,12 +108,13 @@ class Seen:
 
     def is_due(self, now: float) -> bool:
         """Whether to look again, as stores and rights change; also where a clock was set back."""
-        age = _AGE if not self.profile.unknown() else _AGE_INCOMPLETE
-        return not -_AGE_INCOMPLETE < now - self.at < age
+        proofs = {self.profile.put_proof, self.profile.upload_proof}
+        is_poor = Verification.READBACK in proofs or bool(self.profile.unknown())
+        return not -_AGE_POOR < now - self.at < (_AGE_POOR if is_poor else _AGE)
 
 
 _DAY = 86_400.0
-_AGE, _AGE_INCOMPLETE = 7 * _DAY, _DAY
+_AGE, _AGE_POOR = 7 * _DAY, _DAY  # poor: it may have been a bad moment
 
 
 def _counts(keeps_bytes: bool | None, *seen: bool | None) -> bool | None:

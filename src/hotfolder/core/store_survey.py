@@ -31,7 +31,7 @@ PROBE_METADATA = {"hotfolder-probe": "1"}
 
 _COMPOSITE = composite_sha256([PROBE_SHA256])
 _COMPOSITE_ETAG = composite_etag([bytes.fromhex(PROBE_MD5)])
-_REFUSALS = (VerificationFailed, ObjectRefused, FileRejected)
+_REFUSALS = ObjectRefused | FileRejected
 _SILENT = {DestinationTrouble.UNREACHABLE, DestinationTrouble.THROTTLED, DestinationTrouble.EXPIRED}
 
 
@@ -137,13 +137,13 @@ def _is_etag(said: Said, etag: str) -> bool:
 
 
 def _refused(answer: Receipt | PartReceipt | HotfolderError | None, *, others_work: bool) -> bool | None:
-    """`others_work`: honest ones of the kind got through afterwards, so "denied" was about this one."""
+    """`others_work`: honest ones of the kind got through afterwards, so a refusal was about this one."""
     if isinstance(answer, Receipt | PartReceipt):
         return False
-    if isinstance(answer, _REFUSALS):
+    if isinstance(answer, VerificationFailed):
         return True
     is_denied = isinstance(answer, DestinationError) and answer.trouble is DestinationTrouble.DENIED
-    return True if is_denied and others_work else None
+    return True if others_work and (is_denied or isinstance(answer, _REFUSALS)) else None
 
 
 def _counts(*taken: Said | HotfolderError | None) -> bool | None:
@@ -193,4 +193,4 @@ def _takes_trailers(answers: Answers) -> bool | None:
     if isinstance(answers.trailing, Receipt):
         kept = answers.trailing_read
         return kept == PROBE if isinstance(kept, bytes) else None
-    return False if isinstance(answers.trailing, _REFUSALS) else None
+    return False if isinstance(answers.trailing, _REFUSALS | VerificationFailed) else None
