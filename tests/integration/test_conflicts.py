@@ -269,18 +269,20 @@ async def test_an_ordinary_small_file_is_one_request_where_conditions_are_honour
 
 
 @pytest.mark.parametrize("profile", [NO_CONDITIONS, NOBODY_KNOWS])
-async def test_where_they_are_not_it_looks_first(works_over: Making, profile: Profile) -> None:
+async def test_where_they_are_not_it_looks_before_and_after(
+    works_over: Making, profile: Profile
+) -> None:
     works = works_over(store_of(profile), profile)
     await works.deliver(drop(works, SMALL))
-    assert calls(works) == ["head", "put"]
+    assert calls(works) == ["head", "put", "head"]
     assert isinstance(works.store, WatchedStore)
     assert works.store.conditions == [profile.condition_on_put is None]
 
 
-async def test_a_large_one_looks_before_its_first_and_its_last_request(works_over: Making) -> None:
+async def test_a_large_one_looks_first_and_last(works_over: Making) -> None:
     for profile, expected in (
-        (AS_S3, ["head", "complete"]),
-        (NO_CONDITIONS, ["head", "head", "complete"]),
+        (AS_S3, ["head", "complete", "head"]),
+        (NO_CONDITIONS, ["head", "head", "complete", "head"]),
     ):
         works = works_over(store_of(profile), profile)
         await works.deliver(drop(works, LARGE))
@@ -401,6 +403,30 @@ async def test_a_racer_at_the_last_moment_is_noticed_by_the_condition(
     assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
     assert store.uploads == {}
     assert works.folders.files() == {"completed/clip.mp4": data}
+
+
+@kinds
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_writer_that_replaces_ours_at_the_same_moment_is_noticed(
+    works_over: Making, data: bytes, same: bool
+) -> None:
+    """A store without conditions, or one that looks first and acts later: both succeed."""
+    works = works_over(WatchedStore(honours=False), NO_CONDITIONS)
+    if same:
+        await put_ours(works, data)
+    store = works.store
+    assert isinstance(store, WatchedStore)
+    replace_it = racer(works, data if same else None)
+    last = "put" if data is SMALL else "complete"
+    store.before[last] = lambda: store.before.update(head=replace_it)
+    job = drop(works, data)
+    line = await works.deliver(job)
+    beside = f"nas1/clip.mp4~{job.operation_id}.tar.gz"
+    expected = ("skipped", KEY) if same else ("success", beside)
+    assert (line["status"], line["s3_object_key"]) == expected
+    stored = store.objects[line["s3_object_key"]][1]
+    assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    assert store.uploads == {}
 
 
 @kinds
