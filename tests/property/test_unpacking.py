@@ -63,16 +63,20 @@ async def test_what_we_packed_is_unpacked(name: str, tmp_path: Path) -> None:
     assert unpacked(name, stream, 70_000) == data
 
 
+def unpacked_if_whole(name: str, stream: bytes) -> bytes | None:
+    try:
+        return unpacked(name, stream, 1000)
+    except VerificationFailed:
+        return None
+
+
 @pytest.mark.parametrize("name", ["tar.gz", "gz", "tar.zst", "zst"])
 def test_a_stream_that_is_damaged_or_cut_gives_other_bytes_or_an_error(name: str) -> None:
     data = hashlib.shake_256(b"seed").digest(20_000)
     stream = packed_elsewhere(name, data)
     half = len(stream) // 2
     for broken in (stream[:half], stream[:half] + bytes([stream[half] ^ 1]) + stream[half + 1 :], b"no"):
-        try:
-            assert unpacked(name, broken, 1000) != data
-        except VerificationFailed as error:
-            assert str(error)
+        assert unpacked_if_whole(name, broken) != data
 
 
 def test_a_small_piece_that_unpacks_to_much_comes_in_bounded_pieces() -> None:
