@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hotfolder.adapters.s3 import S3Store
 from hotfolder.core.conflict import OnConflict
 from hotfolder.core.errors import (
     DestinationError,
@@ -21,9 +22,9 @@ from hotfolder.core.errors import (
     ObjectRefused,
     VerificationFailed,
 )
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.profile import Profile
-from hotfolder.core.records import Job, ObjectDraft, Receipt, Verify
+from hotfolder.core.records import Disposition, Job, ObjectDraft, Receipt, Verify
 from hotfolder.core.segments import MIB
 from tests.support.careless_store import WatchedStore
 from tests.support.profiles import AS_S3
@@ -253,6 +254,21 @@ async def test_other_content_stays_and_the_file_is_given_up_with_the_reason(
     assert there[KEY][0].etag in str(told.value)
     assert works.store.objects == there
     stays(works, data)
+
+
+@kinds
+@pytest.mark.parametrize("wanted", WANTED)
+async def test_what_is_only_to_be_recorded_overwrites_nothing_and_does_not_fail(
+    works_over: Making, data: bytes, wanted: OnConflict
+) -> None:
+    """A file of completed/ without a line: what stands under its key may be newer."""
+    works = works_over()
+    works.on_conflict = wanted
+    works.put_there(b"a newer version")
+    tools = replace(works.tools(), on_success=Disposition.IN_PLACE)
+    line = await works.deliver(drop(works, data), tools)
+    assert (line["status"], line["s3_object_key"] != KEY) == ("success", True)
+    assert works.store.objects[KEY][1] == b"a newer version"
 
 
 # -- what it costs -------------------------------------------------------------------------------
@@ -559,3 +575,62 @@ async def test_an_object_that_only_the_ledger_knows_is_read_and_found_the_same(
     )
     line = await works.deliver(drop(works, data))
     assert (line["status"], line["verification"], line["s3_object_key"]) == ("skipped", "readback", KEY)
+
+
+# -- on a real store -------------------------------------------------------------------------------
+
+
+class Counted:
+    """Any store, with the names of what it was asked."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls.append(name)
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [("keep-both", ["put"]), ("fail", ["put"]), ("overwrite", ["head", "put"])]
+)
+async def test_a_new_small_file_costs_what_it_did_on_a_real_store(
+    tmp_path: Path, s3_store: S3Store, wanted: str, expected: list[str]
+) -> None:
+    store: Any = Counted(s3_store)
+    works = Works(tmp_path, store)
+    works.on_conflict = OnConflict(wanted)
+    line = await works.deliver(works.drop(SMALL))
+    await works.close()
+    assert (line["status"], line["verification"], store.calls) == ("success", "checksum", expected)
+
+
+@kinds
+@pytest.mark.parametrize("wanted", WANTED)
+async def test_a_real_store_agrees(
+    tmp_path: Path, s3_store: S3Store, data: bytes, wanted: OnConflict
+) -> None:
+    store: Any = s3_store
+    works = Works(tmp_path, store)
+    try:
+        first = await works.deliver(drop(works, data, seconds=1_000_000_000))
+        same = await works.deliver(drop(works, data, number=2))
+        assert (same["status"], same["verification"]) == ("skipped", "checksum")
+        assert same["checksum_compressed"] == first["checksum_compressed"]
+        tools = works.tools(level=9, part_size=6 * MIB)
+        again = await works.deliver(drop(works, data, number=3), tools)
+        assert (again["status"], again["s3_object_key"]) == ("skipped", KEY)
+        works.on_conflict = wanted
+        other = drop(works, data[::-1], number=4)
+        if wanted is OnConflict.FAIL:
+            with pytest.raises(FileRejected):
+                await works.deliver(other)
+            return
+        line = await works.deliver(other)
+        assert line["status"] == "success"
+        assert (line["s3_object_key"] == KEY) is (wanted is OnConflict.OVERWRITE)
+        if wanted is OnConflict.OVERWRITE:
+            assert line["metadata"]["replaced"]["etag"] == first["checksum_s3_etag"]
+    finally:
+        await works.close()
