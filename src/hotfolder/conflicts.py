@@ -1,5 +1,6 @@
 """What stands under a file's key, and what follows: the rules of `core.conflict`, acted out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,12 @@ from hotfolder.core.conflict import (
     way,
 )
 from hotfolder.core.objects import Label
+from hotfolder.core.records import Receipt
 from hotfolder.wire import Wire
 
 log = structlog.get_logger()
 
+_LONGEST_WAIT = 5.0  # seconds
 _MOST_CANDIDATES = 8  # objects that one file is compared with
 
 #: The deliveries that the ledger knows under keys of a family, newest first.
@@ -77,6 +80,19 @@ class Conflicts:
                 known = await self._earlier(label.family) if known is None else known
                 same = await self._beside(label, comparison, known)
         return Verdict(follows if same is None else Way.FOUND, same)
+
+    async def outlasts(self, label: Label, key: str, receipt: Receipt, took: float) -> bool:
+        """Whether an object of ours was not replaced by another writer's right after it was made.
+
+        Where a store looks at a condition first and acts later, or knows none, two writers may both
+        succeed, and the first one's object is gone. Who looked before us cannot take much longer than
+        we did: it is waited for `took` seconds, which our own request needed, and then looked again.
+        Raises `VerificationFailed` where nothing is there any more.
+        """
+        await asyncio.sleep(min(took, _LONGEST_WAIT))
+        info = await self._wire.existing(key)
+        says_whose = "hotfolder-operation" in info.metadata
+        return label.names(info) if says_whose else info.etag == receipt.etag
 
     async def _beside(
         self, label: Label, comparison: Comparison, known: Sequence[EarlierObject]

@@ -79,11 +79,13 @@ async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
 
 
 def terms_of(rules: Rules, tools: Tools) -> Terms:
+    in_place = tools.on_success is Disposition.IN_PLACE
     return Terms(
         hash_first=rules.route.needs_sha256,
         verify=rules.verify,
         cold=is_cold(rules.storage_class or tools.storage_class),
-        on_conflict=rules.on_conflict,
+        # What stands in completed/ without a record may be older than what has its key by now.
+        on_conflict=OnConflict.KEEP_BOTH if in_place else rules.on_conflict,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from hotfolder.conflicts import Conflicts
 from hotfolder.core import digest
 from hotfolder.core.conflict import Replaced, replaced_by
 from hotfolder.core.errors import (
@@ -50,14 +51,15 @@ class Upload:
         recipe: str,
         in_flight: int,
         condition: bool | None = None,
-        overwrites: bool = False,
+        conflicts: Conflicts | None = None,
         replaced: Replaced | None = None,
     ) -> None:
         """`condition`: whether the store honours If-None-Match at the completion, None if nobody knows.
 
-        `overwrites`: whatever stands under the key at the completion; `replaced` stands there by now.
+        `conflicts`: looks out for other writers; without, whatever stands under the key is overwritten.
+        `replaced` stands there by now.
         """
-        self._condition, self._overwrites, self._replaced = condition, overwrites, replaced
+        self._condition, self._conflicts, self._replaced = condition, conflicts, replaced
         self._wire = wire
         self._resumer = resumer
         self._prover = prover
@@ -75,13 +77,16 @@ class Upload:
             self._known = await self._open(sha256)
             await self._send_parts(first, rest)
             digests = same_reading(self._packed, sha256)
+            began = asyncio.get_running_loop().time()
             receipt = await self._complete()
+            took = asyncio.get_running_loop().time() - began
         except (DestinationError, LocalError, asyncio.CancelledError):
             raise
         except BaseException:
             await asyncio.shield(self._resumer.end(self._job.operation_id))
             raise
         self._resumer.note_completed(self._job)
+        await self._require_outlasting(receipt, took)
         sent = [self._sent[number] for number in sorted(self._sent)]
         proof = await self._prover.assembled(self._key, receipt, sent, self._in_order(), digests)
         attempts = receipt.attempts + sum(part.receipt.attempts for part in self._sent.values())
@@ -153,11 +158,11 @@ class Upload:
 
     async def _complete(self) -> Receipt:
         """Raises `KeyTaken` where something else stands under the key that is not to be replaced."""
-        if self._condition is not True or self._overwrites:
+        if self._condition is not True or self._conflicts is None:
             done = await self._look()
             if done is not None:
                 return done
-        conditional = self._condition is not False and not self._overwrites
+        conditional = self._condition is not False and self._conflicts is not None
         try:
             return await self._wire.complete(
                 self._key, self._known.upload_id, self._in_order(), unless_exists=conditional
@@ -171,13 +176,20 @@ class Upload:
                 raise
             raise KeyTaken(f"the key {self._key} was taken during the upload") from error
 
+    async def _require_outlasting(self, receipt: Receipt, took: float) -> None:
+        """Even stores that honour conditions may let two completions at the same moment both succeed."""
+        if self._conflicts is not None and not await self._conflicts.outlasts(
+            self._label, self._key, receipt, took
+        ):
+            raise KeyTaken(f"the object {self._key} was replaced by another writer's")
+
     async def _look(self) -> Receipt | None:
         """What stands under the key just before the completion; a receipt if it is our own object."""
         info = await self._wire.head(self._key)
         if info is not None and self._label.names(info):
             self._replaced = replaced_by(info)
             return _receipt(info)
-        if info is not None and not self._overwrites:
+        if info is not None and self._conflicts is not None:
             raise KeyTaken(f"the key {self._key} was taken during the upload")
         self._replaced = None if info is None else Replaced.of(info)
         return None

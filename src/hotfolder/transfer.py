@@ -4,6 +4,7 @@ What is there already is `skipped`. A key that is taken by other content leads, 
 to an alternative key, to failed/, or to an object that is overwritten.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -122,7 +123,7 @@ class Sender:
         return Prover(self._wire, self._profile, terms, on_stage)
 
     def _upload(self, errand: "_Errand", verdict: Verdict) -> Upload:
-        packed, label, terms = errand.packed, errand.label, errand.terms
+        packed, label = errand.packed, errand.label
         return Upload(
             self._wire,
             self._resumer,
@@ -133,7 +134,7 @@ class Sender:
             recipe=f"{packed.form.recipe}, segment {self._limits.segment}, part {errand.plan.size}",
             in_flight=errand.in_flight,
             condition=self._profile().condition_on_complete,
-            overwrites=terms.on_conflict is OnConflict.OVERWRITE,
+            conflicts=None if errand.overwrites else self._conflicts,
             replaced=verdict.replaced,
         )
 
@@ -191,12 +192,17 @@ class Sender:
         condition = self._profile().condition_on_put
         if verdict.way is Way.BESIDE and condition is not True and await self._wire.head(key):
             raise KeyTaken(f"{key} exists")
+        began = asyncio.get_running_loop().time()
         receipt = await self._wire.put(
             label.draft(key, digests.original_sha256, verdict.replaced),
             body,
             sha256=digests.packed_sha256,
             unless_exists=verdict.way is not Way.REPLACE and condition is not False,
         )
+        took = asyncio.get_running_loop().time() - began
+        races = condition is not True and verdict.way is Way.SEND and not errand.overwrites
+        if races and not await self._conflicts.outlasts(label, key, receipt, took):
+            raise KeyTaken(f"the object {key} was replaced by another writer's")
         proof = await errand.prover.whole(key, receipt, body, digests)
         return Sent(key, receipt, proof.verification, digests, parts=1, replaced=verdict.replaced)
 
@@ -252,6 +258,10 @@ class _Errand:
     plan: PartPlan
     in_flight: int
     sha256: bytes | None
+
+    @property
+    def overwrites(self) -> bool:
+        return self.terms.on_conflict is OnConflict.OVERWRITE
 
 
 def _never_settles(label: Label) -> ObjectRefused:

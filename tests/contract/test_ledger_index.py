@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
+from hotfolder.core.conflict import EarlierObject, Family
 from hotfolder.core.ledger_marks import Mark, PlacedLine, Stretch
 from hotfolder.core.ports import LedgerIndex
 from tests.support.memory_index import MemoryIndex
@@ -81,4 +82,39 @@ def test_cleared_it_begins_anew(index: LedgerIndex) -> None:
     assert index.mark() is None
     assert index.recorded({"a"})[1] == frozenset()
     assert index.add(stretch("b", lines=1), after=None)
+    index.close()
+
+
+FAMILY = Family("in/a.gz", "in/a~", ".gz")
+
+
+def delivered(key: str, checksum: str = "sha256:00", **more: Any) -> dict[str, Any]:
+    said = {"s3_bucket": "media", "s3_object_key": key, "checksum_original": checksum}
+    return {"operation_type": "upload", "status": "success", "original_size": 5, **said, **more}
+
+
+def test_objects_of_a_family_are_known_newest_first(index: LedgerIndex) -> None:
+    lines = [
+        delivered("in/a.gz"),
+        delivered("in/a~0198.gz", "sha256:01"),
+        delivered("in/a~0199.gz", "sha256:02", status="skipped"),
+        delivered("in/a~0200.gz", status="failed"),
+        delivered("in/a~0201.gz", s3_bucket="other"),
+        delivered("in/a~0202.zst"),
+        delivered("in/ab.gz"),
+        delivered("in/a~0203.gz", checksum_original=None),
+        delivered("in/b~0204.gz"),
+    ]
+    read = [PlacedLine(1, n, {"operation_id": f"{n}", **line}) for n, line in enumerate(lines)]
+    index.add(Stretch(read, mark(9)), after=None)
+    assert index.delivered("media", FAMILY) == (
+        mark(9),
+        [
+            EarlierObject("in/a~0199.gz", "sha256:02", 5),
+            EarlierObject("in/a~0198.gz", "sha256:01", 5),
+            EarlierObject("in/a.gz", "sha256:00", 5),
+        ],
+    )
+    index.clear()
+    assert index.delivered("media", FAMILY) == (None, [])
     index.close()

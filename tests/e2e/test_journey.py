@@ -168,6 +168,48 @@ def test_a_second_file_of_the_same_name_keeps_both(box: Box, tmp_path: Path) -> 
     assert Path(second["completed_dir_path"]).read_bytes() == b"second"
 
 
+def test_a_file_that_is_dropped_again_and_again_is_kept_beside_once(box: Box) -> None:
+    box.s3().put_object(Bucket=box.bucket, Key="same.txt.tar.gz", Body=b"of somebody else")
+    box.start()
+    for number in range(3):
+        (box.inbox / "same.txt").write_bytes(b"content")
+        box.wait_recorded(number + 1)
+    first, second, third = box.ledger()
+    assert [line["status"] for line in (first, second, third)] == ["success", "skipped", "skipped"]
+    beside = f"same.txt~{first['operation_id']}.tar.gz"
+    assert {line["s3_object_key"] for line in (first, second, third)} == {beside}
+    assert sorted(box.keys()) == ["same.txt.tar.gz", beside]
+    box.stop()
+    for path in box.state.glob("state.db*"):  # the ledger alone knows it, too
+        path.unlink()
+    box.start()
+    (box.inbox / "same.txt").write_bytes(b"content")
+    assert box.wait_recorded(4)[-1]["status"] == "skipped"
+
+
+def test_each_group_has_its_own_way_with_conflicts(box: Box) -> None:
+    box.configure(
+        'settle = "200ms"\non_conflict = "fail"\n'
+        '[folders.box.groups.drafts]\non_conflict = "overwrite"\n'
+        '[folders.box.groups.notes]\non_conflict = "keep-both"\n'
+        "[folders.box.groups.final]\n"
+    )
+    names = ["drafts/a", "final/a", "notes/a"]
+    for name in names:
+        box.s3().put_object(Bucket=box.bucket, Key=f"{name}.tar.gz", Body=b"of somebody else")
+        (box.inbox / name).parent.mkdir()
+        (box.inbox / name).write_bytes(b"content")
+    box.start()
+    drafts, final, notes = sorted(box.wait_recorded(3), key=lambda line: str(line["target_path"]))
+    assert (drafts["status"], drafts["s3_object_key"]) == ("success", "drafts/a.tar.gz")
+    etag = hashlib.md5(b"of somebody else", usedforsecurity=False).hexdigest()
+    assert drafts["metadata"]["replaced"]["etag"] == etag
+    assert (notes["status"], notes["s3_object_key"].startswith("notes/a~")) == ("success", True)
+    assert final["status"] == "failed"
+    assert "final/a.tar.gz is taken by other content" in final["error_message"]
+    assert (box.failed / "final/a").read_bytes() == b"content"
+
+
 def test_what_cannot_be_delivered_goes_to_failed_with_its_reason(box: Box) -> None:
     box.start()
     deep = box.inbox / ("d" * 200) / ("e" * 200) / ("f" * 200) / ("g" * 200) / ("h" * 200)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hotfolder.adapters.s3 import S3Store
 from hotfolder.core.conflict import OnConflict
 from hotfolder.core.errors import (
     DestinationError,
@@ -21,9 +22,9 @@ from hotfolder.core.errors import (
     ObjectRefused,
     VerificationFailed,
 )
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.profile import Profile
-from hotfolder.core.records import Job, ObjectDraft, Receipt, Verify
+from hotfolder.core.records import Disposition, Job, ObjectDraft, Receipt, Verify
 from hotfolder.core.segments import MIB
 from tests.support.careless_store import WatchedStore
 from tests.support.profiles import AS_S3
@@ -255,6 +256,21 @@ async def test_other_content_stays_and_the_file_is_given_up_with_the_reason(
     stays(works, data)
 
 
+@kinds
+@pytest.mark.parametrize("wanted", WANTED)
+async def test_what_is_only_to_be_recorded_overwrites_nothing_and_does_not_fail(
+    works_over: Making, data: bytes, wanted: OnConflict
+) -> None:
+    """A file of completed/ without a line: what stands under its key may be newer."""
+    works = works_over()
+    works.on_conflict = wanted
+    works.put_there(b"a newer version")
+    tools = replace(works.tools(), on_success=Disposition.IN_PLACE)
+    line = await works.deliver(drop(works, data), tools)
+    assert (line["status"], line["s3_object_key"] != KEY) == ("success", True)
+    assert works.store.objects[KEY][1] == b"a newer version"
+
+
 # -- what it costs -------------------------------------------------------------------------------
 
 
@@ -269,18 +285,20 @@ async def test_an_ordinary_small_file_is_one_request_where_conditions_are_honour
 
 
 @pytest.mark.parametrize("profile", [NO_CONDITIONS, NOBODY_KNOWS])
-async def test_where_they_are_not_it_looks_first(works_over: Making, profile: Profile) -> None:
+async def test_where_they_are_not_it_looks_before_and_after(
+    works_over: Making, profile: Profile
+) -> None:
     works = works_over(store_of(profile), profile)
     await works.deliver(drop(works, SMALL))
-    assert calls(works) == ["head", "put"]
+    assert calls(works) == ["head", "put", "head"]
     assert isinstance(works.store, WatchedStore)
     assert works.store.conditions == [profile.condition_on_put is None]
 
 
-async def test_a_large_one_looks_before_its_first_and_its_last_request(works_over: Making) -> None:
+async def test_a_large_one_looks_first_and_last(works_over: Making) -> None:
     for profile, expected in (
-        (AS_S3, ["head", "complete"]),
-        (NO_CONDITIONS, ["head", "head", "complete"]),
+        (AS_S3, ["head", "complete", "head"]),
+        (NO_CONDITIONS, ["head", "head", "complete", "head"]),
     ):
         works = works_over(store_of(profile), profile)
         await works.deliver(drop(works, LARGE))
@@ -401,6 +419,30 @@ async def test_a_racer_at_the_last_moment_is_noticed_by_the_condition(
     assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
     assert store.uploads == {}
     assert works.folders.files() == {"completed/clip.mp4": data}
+
+
+@kinds
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_writer_that_replaces_ours_at_the_same_moment_is_noticed(
+    works_over: Making, data: bytes, same: bool
+) -> None:
+    """A store without conditions, or one that looks first and acts later: both succeed."""
+    works = works_over(WatchedStore(honours=False), NO_CONDITIONS)
+    if same:
+        await put_ours(works, data)
+    store = works.store
+    assert isinstance(store, WatchedStore)
+    replace_it = racer(works, data if same else None)
+    last = "put" if data is SMALL else "complete"
+    store.before[last] = lambda: store.before.update(head=replace_it)
+    job = drop(works, data)
+    line = await works.deliver(job)
+    beside = f"nas1/clip.mp4~{job.operation_id}.tar.gz"
+    expected = ("skipped", KEY) if same else ("success", beside)
+    assert (line["status"], line["s3_object_key"]) == expected
+    stored = store.objects[line["s3_object_key"]][1]
+    assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    assert store.uploads == {}
 
 
 @kinds
@@ -533,3 +575,62 @@ async def test_an_object_that_only_the_ledger_knows_is_read_and_found_the_same(
     )
     line = await works.deliver(drop(works, data))
     assert (line["status"], line["verification"], line["s3_object_key"]) == ("skipped", "readback", KEY)
+
+
+# -- on a real store -------------------------------------------------------------------------------
+
+
+class Counted:
+    """Any store, with the names of what it was asked."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls.append(name)
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [("keep-both", ["put"]), ("fail", ["put"]), ("overwrite", ["head", "put"])]
+)
+async def test_a_new_small_file_costs_what_it_did_on_a_real_store(
+    tmp_path: Path, s3_store: S3Store, wanted: str, expected: list[str]
+) -> None:
+    store: Any = Counted(s3_store)
+    works = Works(tmp_path, store)
+    works.on_conflict = OnConflict(wanted)
+    line = await works.deliver(works.drop(SMALL))
+    await works.close()
+    assert (line["status"], line["verification"], store.calls) == ("success", "checksum", expected)
+
+
+@kinds
+@pytest.mark.parametrize("wanted", WANTED)
+async def test_a_real_store_agrees(
+    tmp_path: Path, s3_store: S3Store, data: bytes, wanted: OnConflict
+) -> None:
+    store: Any = s3_store
+    works = Works(tmp_path, store)
+    try:
+        first = await works.deliver(drop(works, data, seconds=1_000_000_000))
+        same = await works.deliver(drop(works, data, number=2))
+        assert (same["status"], same["verification"]) == ("skipped", "checksum")
+        assert same["checksum_compressed"] == first["checksum_compressed"]
+        tools = works.tools(level=9, part_size=6 * MIB)
+        again = await works.deliver(drop(works, data, number=3), tools)
+        assert (again["status"], again["s3_object_key"]) == ("skipped", KEY)
+        works.on_conflict = wanted
+        other = drop(works, data[::-1], number=4)
+        if wanted is OnConflict.FAIL:
+            with pytest.raises(FileRejected):
+                await works.deliver(other)
+            return
+        line = await works.deliver(other)
+        assert line["status"] == "success"
+        assert (line["s3_object_key"] == KEY) is (wanted is OnConflict.OVERWRITE)
+        if wanted is OnConflict.OVERWRITE:
+            assert line["metadata"]["replaced"]["etag"] == first["checksum_s3_etag"]
+    finally:
+        await works.close()

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
+from hotfolder.core.conflict import Family
 from hotfolder.core.errors import LocalError
 from hotfolder.indexing import IndexedLedger, Indexer
 from hotfolder.threads import Threads
@@ -228,3 +229,36 @@ async def test_the_upkeep_complains_once_and_goes_on(
         await running
     threads.close()
     assert [log["event"] for log in logs] == ["upkeep.failed"]
+
+
+def delivered(number: int, key: str) -> dict[str, Any]:
+    said = {"status": "success", "s3_bucket": "media", "s3_object_key": key, "original_size": number}
+    return entry(number) | said | {"checksum_original": f"sha256:{number:064x}"}
+
+
+def test_earlier_objects_come_from_the_index_and_from_what_it_has_not_read(world: World) -> None:
+    family = Family("a.gz", "a~", ".gz")
+    indexed = IndexedLedger(world.ledger, world.index)
+    assert indexed.delivered("media", family) == []
+    world.ledger.append([delivered(1, "a.gz"), delivered(2, "a~1.gz"), delivered(3, "b~1.gz")])
+    assert [line.key for line in indexed.delivered("media", family)] == ["a~1.gz", "a.gz"]
+    world.catch_up()
+    world.ledger.append([delivered(4, "a~2.gz")])
+    assert [line.key for line in indexed.delivered("media", family)] == ["a~2.gz", "a~1.gz", "a.gz"]
+    assert indexed.delivered("other", family) == []
+
+
+def test_an_index_of_another_ledger_and_a_ledger_that_cannot_be_read_name_nothing(
+    world: World, tmp_path: Path
+) -> None:
+    family = Family("a.gz", "a~", ".gz")
+    world.ledger.append([delivered(1, "a.gz")])
+    world.catch_up()
+    world.path.unlink()
+    world.ledger = FileLedger(world.path, rotate_at=1_000)
+    world.ledger.append([delivered(9, "c.gz")])
+    assert IndexedLedger(world.ledger, world.index).delivered("media", family) == []
+    shut = FileLedger(tmp_path, rotate_at=1_000)  # a folder in its place
+    with capture_logs() as told:
+        assert IndexedLedger(shut, world.index).delivered("media", family) == []
+    assert [line["event"] for line in told] == ["index.failed"]

@@ -78,6 +78,7 @@ def test_only_a_line_of_a_delivery_names_an_object() -> None:
     assert earlier_object(LINE | {"status": "skipped"}) is not None
     for missing in (
         {"status": "failed"},
+        {"status": ["success"]},
         {"s3_object_key": None},
         {"checksum_original": None},
         {"original_size": "3"},

@@ -135,7 +135,7 @@ def earlier_object(entry: Mapping[str, object]) -> EarlierObject | None:
         entry.get(name) for name in ("s3_object_key", "checksum_original", "original_size")
     )
     told = isinstance(key, str) and isinstance(checksum, str) and isinstance(size, int)
-    if not told or entry.get("status") not in {"success", "skipped"}:
+    if not told or entry.get("status") not in ("success", "skipped"):
         return None
     return EarlierObject(str(key), str(checksum), int(str(size)))
 
