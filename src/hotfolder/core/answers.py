@@ -5,6 +5,7 @@ connection), this module returns the verdict. S3's codes are those of the S3 API
 `XMinio…` ones are MinIO's.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
@@ -20,9 +21,12 @@ from hotfolder.core.errors import (
     UploadLost,
     VerificationFailed,
 )
+from hotfolder.core.permissions import missing_permission
+from hotfolder.core.skew import NOTICEABLE, REFUSED_AT, skew_of, skew_words
 
 _MAX_ERROR_BODY = 64 * 1024  # bytes; S3's error documents have about 500
 _SOON = 5.0  # seconds; what asks for a longer rest is not asked again before
+_IN_REGION = re.compile(r"\bs3[.-](?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com")
 _MAX_MESSAGE = 300  # characters of the store's own sentence that are repeated
 
 
@@ -33,6 +37,8 @@ class Fault(StrEnum):
     CUT = "connection cut"
     TIMEOUT = "no answer in time"
     TLS = "TLS failed"
+    NO_TLS = "the store does not speak https there"
+    NO_PLAIN = "the store speaks https there"
     NO_CREDENTIALS = "no credentials"
     EXPIRED_LOGIN = "the login has expired"
     OTHER = "request failed"
@@ -60,6 +66,7 @@ class Refusal:
     """A store's "no" in its own words. `region` is where the bucket really is, if it was told.
 
     `retry_after`: seconds that it asks for.
+    `skew`: seconds of our clock minus the store's, None if it did not tell its time.
     """
 
     status: int
@@ -67,6 +74,12 @@ class Refusal:
     message: str = ""
     region: str = ""
     retry_after: float | None = None
+    skew: float | None = None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there was no error document: a HEAD's answer, or no S3 store's."""
+        return not self.code or self.code.isdigit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +118,6 @@ class Verdict:
     ask_bucket: bool = False
 
 
-_POLICY = (
-    "check the credentials, and that their policy allows s3:PutObject, s3:GetObject, "
-    "s3:AbortMultipartUpload and s3:ListMultipartUploadParts on the objects, "
-    "and s3:ListBucket on the bucket"
-)
 #: What belongs to the configuration although the status is that of a bad request: every object asks
 #: for the same, so that it must not cost each file its attempts.
 _OPTIONS_REFUSED = (
@@ -138,16 +146,35 @@ _HINTS = {
     ),
 }
 _TROUBLE_HINTS = {
-    DestinationTrouble.UNREACHABLE: (
-        "check the network, the endpoint_url and the store; the daemon goes on by itself"
-    ),
-    DestinationTrouble.DENIED: _POLICY,
+    DestinationTrouble.UNREACHABLE: "check the network, the endpoint_url and the store",
+    DestinationTrouble.DENIED: "check the credentials, and what the store lets them do",
     DestinationTrouble.NO_BUCKET: "create the bucket, or correct `bucket` in [destination]",
-    DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in); the daemon goes on by itself",
-    DestinationTrouble.THROTTLED: "the store asks for fewer requests; the daemon goes on by itself",
+    DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in with `aws sso login`)",
+    DestinationTrouble.THROTTLED: "the store asks for fewer requests: lower `requests` in [transfer]",
 }
-
-_BROKEN = "the store has a fault of its own: look into its log; the daemon goes on by itself"
+_FAULT_HINTS = {
+    Fault.TLS: (
+        "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
+        "the system's, or your own as ca_bundle in [destination]"
+    ),
+    Fault.NO_TLS: "write http:// in place of https:// in endpoint_url of [destination]",
+    Fault.NO_PLAIN: "write https:// in place of http:// in endpoint_url of [destination]",
+}
+_NO_POLICY = {"403", "AccessDenied", "AllAccessDisabled", "Forbidden", "UnauthorizedAccess"}
+_BROKEN = "the store has a fault of its own: look into its log"
+_NO_S3 = (
+    "this is no answer of an S3 store: correct endpoint_url in [destination], also whether it begins "
+    "with http:// or https://"
+)
+_ELSEWHERE = {
+    "301",
+    "307",
+    "400",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+    "TemporaryRedirect",
+}
 _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
     **dict.fromkeys(
         (
@@ -243,9 +270,11 @@ _OBJECT_ERRORS: dict[str, tuple[type[HotfolderError], Patience]] = {
 def judge_refusal(subject: Subject, refusal: Refusal) -> Verdict:
     """The verdict on an answer that is not a success."""
     code = refusal.code or str(refusal.status)
-    text = f"{subject}: {_sentence(refusal, code)}"
+    text = f"{subject}: {_sentence(refusal, code)}{_clock(refusal, code)}"
+    if refusal.region and code in _ELSEWHERE:
+        return _elsewhere(refusal, text)
     for name in (code, str(refusal.status)):
-        if name in _OBJECT_ERRORS:
+        if name in _OBJECT_ERRORS and subject.key:
             kind, patience = _OBJECT_ERRORS[name]
             return Verdict(kind(text, hint=_HINTS.get(code, "")), patience)
         if name in _TROUBLES:
@@ -253,19 +282,28 @@ def judge_refusal(subject: Subject, refusal: Refusal) -> Verdict:
             error = DestinationError(
                 trouble,
                 text,
-                hint=_hint(trouble, code, refusal.region),
+                hint=_hint(trouble, code, subject, refusal),
                 may_be_one_keys=name == "AccessDenied",
                 retry_after=refusal.retry_after,
             )
             if refusal.retry_after is not None and refusal.retry_after > _SOON:
                 patience = Patience.NONE  # all others would be told the same: the destination rests
+            if code == "RequestTimeTooSkewed" and refusal.skew is None:
+                patience = Patience.BRIEF  # another try may tell by how much
             return Verdict(error, patience, ask_bucket=_is_bare(subject, code))
     if refusal.status >= 500 or code == "InternalError":  # a late one comes inside a 200
         trouble = DestinationTrouble.UNREACHABLE
         broken = DestinationError(trouble, text, hint=_BROKEN, may_be_one_keys=True)
         return Verdict(broken, Patience.FULL, ask_bucket=True)
+    if not subject.key:  # whatever it is, it is no object's fault
+        if refusal.is_bare:
+            return Verdict(DestinationError(DestinationTrouble.UNREACHABLE, text, hint=_NO_S3))
+        trouble = DestinationTrouble.DENIED
+        hint = _HINTS.get(code) or _TROUBLE_HINTS[trouble]
+        return Verdict(DestinationError(trouble, text, hint=hint))
     refused = ObjectRefused(text, hint=_HINTS.get(code, ""))
-    return Verdict(refused, ask_bucket=_is_bare(subject, code))
+    # Without an error document it is not S3 that answers, or a HEAD's answer: the bucket tells.
+    return Verdict(refused, ask_bucket=refusal.is_bare)
 
 
 def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
@@ -277,32 +315,39 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     if fault is Fault.EXPIRED_LOGIN:
         hint = _TROUBLE_HINTS[DestinationTrouble.EXPIRED]
         return Verdict(DestinationError(DestinationTrouble.EXPIRED, text, hint=hint))
-    hint = _TROUBLE_HINTS[DestinationTrouble.UNREACHABLE]
-    if fault is Fault.TLS:
-        hint = (
-            "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
-            "the system's, or your own as ca_bundle in [destination]"
-        )
+    hint = _FAULT_HINTS.get(fault, _TROUBLE_HINTS[DestinationTrouble.UNREACHABLE])
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
     patience = Patience.FULL if fault is Fault.CUT else Patience.BRIEF
     return Verdict(DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint), patience)
 
 
-def read_refusal(answer: Answer) -> Refusal:
-    """Code, message and region of an error answer; a body that is no S3 error document says nothing."""
-    region = answer.headers.get("x-amz-bucket-region", "")
-    rest = seconds_of(answer.headers.get("retry-after"))
+def read_refusal(answer: Answer, *, now: float) -> Refusal:
+    """What an error answer says; a body that is no S3 error document says nothing.
+
+    `now`: seconds since the epoch on this machine's clock.
+    """
     try:
         # expat builds nothing from external entities, and since 2.4.1 stops entity bombs.
         root = ET.fromstring(answer.body[:_MAX_ERROR_BODY])  # noqa: S314
     except ET.ParseError:
-        # A proxy's HTML page, or nothing at all.
-        return Refusal(answer.status, answer.code, region=region, retry_after=rest)
+        return refusal_of(answer.status, {"Code": answer.code}, answer.headers, now=now)  # a web page
     fields = {child.tag.rpartition("}")[2]: child.text or "" for child in root}
-    code = fields.get("Code") or answer.code
-    message, region = fields.get("Message", ""), fields.get("Region") or region
-    return Refusal(answer.status, code, message, region, rest)
+    fields["Code"] = fields.get("Code") or answer.code
+    return refusal_of(answer.status, fields, answer.headers, now=now)
+
+
+def refusal_of(
+    status: int, document: Mapping[str, str], headers: Mapping[str, str], *, now: float
+) -> Refusal:
+    """The refusal in the fields of an error document and the headers (lower-case) of its answer."""
+    endpoint = _IN_REGION.search(document.get("Endpoint", ""))
+    region = (
+        document.get("Region") or headers.get("x-amz-bucket-region") or (endpoint[1] if endpoint else "")
+    )
+    skew = skew_of(document, headers.get("date"), now=now)
+    rest = seconds_of(headers.get("retry-after"))
+    return Refusal(status, document.get("Code", ""), document.get("Message", ""), region, rest, skew)
 
 
 def seconds_of(retry_after: str | None) -> float | None:
@@ -321,15 +366,28 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:_MAX_MESSAGE].strip()
 
 
-def _hint(trouble: DestinationTrouble, code: str, region: str) -> str:
-    if region and code in {
-        "301",
-        "400",
-        "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException",
-        "PermanentRedirect",
-    }:
-        return f'the bucket is in another region: set region = "{_one_line(region)}" in [destination]'
+def _clock(refusal: Refusal, code: str) -> str:
+    """The clock's error where it is the reason, or may be."""
+    skew = refusal.skew or 0.0
+    least = NOTICEABLE if code == "RequestTimeTooSkewed" else REFUSED_AT
+    suspect = refusal.status in {400, 401, 403} and abs(skew) >= least
+    return f" ({skew_words(skew)})" if suspect else ""
+
+
+def _elsewhere(refusal: Refusal, text: str) -> Verdict:
+    region = _one_line(refusal.region)
+    hint = (
+        f'the bucket is in another region: set region = "{region}" in [destination], and endpoint_url, '
+        "if it names a region, to match"
+    )
+    # HEAD's answers name the bucket's region even where it is the right one.
+    error = DestinationError(DestinationTrouble.NO_BUCKET, text, hint=hint)
+    return Verdict(error, ask_bucket=refusal.is_bare)
+
+
+def _hint(trouble: DestinationTrouble, code: str, subject: Subject, refusal: Refusal) -> str:
+    if code in _NO_POLICY:
+        return missing_permission(subject.operation, subject.bucket, refusal.message)
     return _HINTS.get(code) or _TROUBLE_HINTS[trouble]
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import math
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +15,8 @@ import botocore.exceptions as boto_errors
 from botocore.config import Config
 
 from hotfolder.adapters.s3.logins import DefaultLogin, Login, frozen, open_session
-from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble, HotfolderError
+from hotfolder.adapters.s3.tls import checked_bundle, speaks_tls
+from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.s3_words import ObjectOptions, is_loopback
 
@@ -76,6 +76,7 @@ class S3Connection:
         self._refused = False
         self._keys: SigningKeys | None = None
         self._keys_at = -math.inf
+        self._is_plain: bool | None = None  # unless it was seen to speak TLS; None: nobody asked
         self.generation = 0
         """Grows with every other key that is used."""
 
@@ -170,6 +171,14 @@ class S3Connection:
             return address.url.removesuffix("k")
         raise RuntimeError("botocore sent a request past its before-send event")
 
+    def meets_tls(self) -> bool:
+        """Whether https is spoken where the settings say http. Blocks for a moment, mostly once."""
+        if self._is_plain is None:
+            apart = self.settings.proxy or not self.settings.endpoint_url.startswith("http://")
+            speaks = False if apart else speaks_tls(self.settings.endpoint_url)
+            self._is_plain = None if speaks is None else not speaks
+        return self._is_plain is False
+
     def rehearse(self) -> None:
         """Make a client and drop it. Raises `ConfigError` for settings of which none can be made.
 
@@ -223,24 +232,6 @@ class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
         return base64.b64decode(checksum).hex() if checksum else super().payload(request)
 
 
-def checked_bundle(path: Path) -> Path:
-    """The path, if certificates can be read there. Raises `DestinationError`: it may come yet.
-
-    Asked beforehand, as botocore names neither the file nor the fault.
-    """
-    try:
-        ssl.create_default_context(cafile=str(path))
-    except OSError as error:  # ssl.SSLError is one, and says what is wrong with the content
-        no_pem = isinstance(error, ssl.SSLError)
-        why = "it holds no certificate in PEM form" if no_pem else error.strerror
-        raise DestinationError(
-            DestinationTrouble.UNREACHABLE,
-            f"cannot use the ca_bundle {path}: {why}",
-            hint="give the certificate of the store's CA in PEM form, and let this user read it",
-        ) from error
-    return path
-
-
 def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
     config = Config(
         connect_timeout=settings.connect_timeout,
@@ -264,6 +255,9 @@ def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
     botocore.auth.AUTH_TYPE_MAPS[_SIGNER] = _BoundBodyAuth
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register_first(f"choose-signer.s3.{operation}", cast(Any, _choose_signer))
+    # botocore would follow to another region, of which the put engine knows nothing: then probes get
+    # through and files do not. What is wrong is said instead.
+    client.meta.events.register_last("before-parameter-build.s3", cast(Any, _stay_in_region))
     return client
 
 
@@ -277,6 +271,10 @@ class _Addressed(Exception):
 
 def _reveal_address(*, request: Any, **_: object) -> None:
     raise _Addressed(request.url)
+
+
+def _stay_in_region(*, context: dict[str, Any], **_: object) -> None:
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _choose_signer(*, signature_version: object, **_: object) -> str | None:

@@ -8,6 +8,7 @@ is decided by `core.answers`.
 import asyncio
 import contextlib
 import http.client
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -25,6 +26,7 @@ from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.tries import Failed, Tries
 from hotfolder.core import s3_words as words
 from hotfolder.core.answers import (
+    Fault,
     Patience,
     Subject,
     Verdict,
@@ -69,6 +71,7 @@ class S3Store:
         *,
         single_put: PutEngine | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
         self._settings = connection.settings
@@ -76,8 +79,9 @@ class S3Store:
         self._executor = executor
         self._single_put = single_put
         self._base_url = ""
+        self._heard = False  # whether an S3 store ever answered
         self._addressing = asyncio.Lock()
-        self._sleep = sleep
+        self._sleep, self._wall = sleep, wall
 
     async def check(self) -> None:
         """See `ObjectStore`. Lists one key: unlike HEAD, a refusal of it names its reason."""
@@ -258,7 +262,9 @@ class S3Store:
         if answer.fault is not None:
             raise Failed(judge_fault(subject, answer.fault, answer.detail), answer.requests)
         if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
-            failed = Failed(judge_refusal(subject, read_refusal(answer)), answer.requests)
+            failed = Failed(
+                judge_refusal(subject, read_refusal(answer, now=self._wall())), answer.requests
+            )
             raise await self._block(subject, partial(self._reconsidered, failed, used))
         return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
 
@@ -322,10 +328,23 @@ class S3Store:
         """One request, in the executor."""
         client, used = self._connection.lend()
         try:
-            return call(client)
+            reply = call(client)
         except boto_errors.ClientError as error:
-            failed = Failed(judge_refusal(subject, faults.refusal(error)))
-            raise self._reconsidered(failed, used) from error
+            refusal = faults.refusal(error, now=self._wall())
+            self._heard = self._heard or not refusal.is_bare
+            if self._meets_tls():
+                raise Failed(judge_fault(subject, Fault.NO_PLAIN)) from error
+            raise self._reconsidered(Failed(judge_refusal(subject, refusal)), used) from error
+        except boto_errors.BotoCoreError as error:
+            if faults.fault(error) is Fault.CUT and self._meets_tls():
+                raise Failed(judge_fault(subject, Fault.NO_PLAIN)) from error
+            raise
+        self._heard = True
+        return reply
+
+    def _meets_tls(self) -> bool:
+        """Whether nothing was understood yet because the other side speaks https."""
+        return not self._heard and self._connection.meets_tls()
 
     def _reconsidered(self, failed: Failed, used: int) -> Failed:
         """The failure of a request with keys of generation `used`: with others it is worth repeating."""

@@ -152,7 +152,7 @@ DELETING_IS_SAFE = (
 _MAKING = threading.Lock()
 
 _HINTS = {
-    sqlite3.SQLITE_FULL: "free space on this file system; the daemon goes on by itself",
+    sqlite3.SQLITE_FULL: "free space on this file system",
     sqlite3.SQLITE_IOERR: "look into the kernel log and check the disk",
     sqlite3.SQLITE_READONLY: "give the user that runs hotfolder permission to write the state folder",
     sqlite3.SQLITE_PERM: "give the user that runs hotfolder permission to write the state folder",
