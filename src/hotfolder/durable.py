@@ -97,7 +97,7 @@ def sync_file(path: Place) -> None:
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        return
+        return  # nothing was begun
     except OSError as error:
         raise local_error("sync", path, error) from error
     sync_directory(os.path.dirname(os.path.abspath(path)))

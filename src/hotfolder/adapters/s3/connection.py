@@ -187,7 +187,7 @@ class S3Connection:
         try:
             self.client()
         except boto_errors.BotoCoreError:
-            return
+            return  # the first probe meets it, and holds
         finally:
             self.close()
 

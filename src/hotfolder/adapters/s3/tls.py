@@ -37,9 +37,9 @@ def speaks_tls(url: str) -> bool | None:
     try:
         line = socket.create_connection((parts.hostname or "", parts.port or 80), _PATIENCE)
     except OSError:
-        return None
+        return None  # the error that led here says why
     try:
         with line, context.wrap_socket(line, server_hostname=parts.hostname):
             return True
     except OSError:
-        return False
+        return False  # a refusal in TLS's own words, silence, or none of its words

@@ -236,7 +236,7 @@ class StateDb:
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 os.close(os.open(self.path, flags, 0o640))
             except FileExistsError:
-                return
+                return  # as at every start but the first
             except OSError as error:
                 raise durable.local_error("open the state file", self.path, error) from error
 
