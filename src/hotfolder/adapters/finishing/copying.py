@@ -161,10 +161,12 @@ def _write_at(target: int, piece: bytes, position: int) -> None:
 
 
 def _attributes(source: int) -> list[str]:
-    names: list[str] = []
-    with _as_far_as_possible():
-        names = os.listxattr(source)
-    return names
+    try:
+        return os.listxattr(source)
+    except OSError as error:
+        if error.errno not in _NOT_KEPT:
+            raise
+        return []
 
 
 @contextlib.contextmanager

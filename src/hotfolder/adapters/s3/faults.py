@@ -6,7 +6,7 @@ from typing import Any
 import botocore.exceptions as boto_errors
 
 from hotfolder.adapters.s3.logins import ExpiredLoginError, UnusableLoginError
-from hotfolder.core.answers import Fault, Refusal, refusal_of
+from hotfolder.core.refusals import Fault, Refusal, refusal_of
 
 _FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
     (

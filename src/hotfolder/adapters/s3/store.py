@@ -25,15 +25,7 @@ from hotfolder.adapters.s3.bodies import Download, Pieces
 from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.tries import Failed, Tries
 from hotfolder.core import s3_words as words
-from hotfolder.core.answers import (
-    Fault,
-    Patience,
-    Subject,
-    Verdict,
-    judge_fault,
-    judge_refusal,
-    read_refusal,
-)
+from hotfolder.core.answers import Patience, Subject, Verdict, judge_fault, judge_refusal
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -42,6 +34,7 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import Body, PutEngine, SigningKeys
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
+from hotfolder.core.refusals import Fault, read_refusal
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
