@@ -69,6 +69,8 @@ _OPTIONS_REFUSED = (
     "InvalidEncryptionAlgorithmError",
     "InvalidStorageClass",
     "InvalidTag",
+)
+_KEY_REFUSED = (
     "KMS.DisabledException",
     "KMS.InvalidKeyUsageException",
     "KMS.KMSInvalidStateException",
@@ -85,8 +87,11 @@ _HINTS = {
         "the store lacks a feature this request needs; leave out what it does not know of tags, sse, "
         "acl and storage_class in [destination]"
     ),
+    **dict.fromkeys(_OPTIONS_REFUSED, "correct storage_class, tags, sse or acl in [destination]"),
     **dict.fromkeys(
-        _OPTIONS_REFUSED, "correct storage_class, tags, sse, kms_key_id or acl in [destination]"
+        _KEY_REFUSED,
+        "correct kms_key_id in [destination], or the key: it has to be in the bucket's region, enabled, "
+        "and made to encrypt and decrypt",
     ),
 }
 _TROUBLE_HINTS = {
@@ -94,7 +99,9 @@ _TROUBLE_HINTS = {
     DestinationTrouble.DENIED: "check the credentials, and what the store lets them do",
     DestinationTrouble.NO_BUCKET: "create the bucket, or correct `bucket` in [destination]",
     DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in with `aws sso login`)",
-    DestinationTrouble.THROTTLED: "the store asks for fewer requests: lower `requests` in [transfer]",
+    DestinationTrouble.THROTTLED: (
+        "the store asks for fewer requests; if that lasts, lower `requests` in [transfer]"
+    ),
 }
 _FAULT_HINTS = {
     Fault.TLS: (
@@ -141,6 +148,7 @@ _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
             "UnauthorizedAccess",
             "NotImplemented",
             *_OPTIONS_REFUSED,
+            *_KEY_REFUSED,
         ),
         (DestinationTrouble.DENIED, Patience.NONE),
     ),

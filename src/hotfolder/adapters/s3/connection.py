@@ -72,6 +72,7 @@ class S3Connection:
         self._client: S3Client | None = None
         self._made_at = -math.inf
         self._looked_at = -math.inf
+        self._files: tuple[Path, ...] | None = None  # asked once: the environment stays
         self._stamp: _Stamp = ()
         self._refused = False
         self._keys: SigningKeys | None = None
@@ -87,15 +88,15 @@ class S3Connection:
     def lend(self) -> tuple["S3Client", int]:
         """The client, and the generation of the keys that it signs with."""
         with self._lock:
-            client = self._fresh_client()
-            self._note_keys()
-            return client, self.generation
+            client, session = self._fresh_client()
+        self._note_keys(session)
+        return client, self.generation
 
     def keys(self) -> SigningKeys:
         """What is valid now, refreshed by botocore as needed."""
         with self._lock:
-            self._fresh_client()
-            return self._note_keys()
+            _, session = self._fresh_client()
+        return self._note_keys(session)
 
     def credentials(self) -> Any:
         """botocore's credentials, which say where they came from; blocks and raises as `keys` does."""
@@ -113,46 +114,53 @@ class S3Connection:
         True if there are others now. Those that stay are read again after a few seconds.
         """
         with self._lock:
-            if self.generation == used:
-                self._refused = True
-                self._looked_at = -math.inf
-                try:
-                    self._fresh_client()
-                    self._note_keys()
-                except (boto_errors.BotoCoreError, HotfolderError):
-                    return False  # the next use fails with it
-            return self.generation != used
+            if self.generation != used:
+                return True
+            self._refused, self._looked_at = True, -math.inf
+        try:
+            self.client()
+        except (boto_errors.BotoCoreError, HotfolderError):
+            return False  # the next use fails with it
+        return self.generation != used
 
-    def _fresh_client(self) -> "S3Client":
+    def _fresh_client(self) -> tuple["S3Client", boto3.Session]:
         now = self._clock()
         if now - self._looked_at >= _LOOK_INTERVAL or self._client is None:
             self._looked_at = now
-            stamp = _stamp(self.settings.login.files())
+            if self._files is None:
+                self._files = self.settings.login.files()
+            stamp = _stamp(self._files)
             if stamp != self._stamp:
                 # Taken before the files are read: what changes meanwhile is seen next time.
                 self._stamp, self._client = stamp, None
-        if self._client is None or (self._refused and now - self._made_at >= _RENEW_INTERVAL):
+        if (
+            self._client is None
+            or self._session is None
+            or (self._refused and now - self._made_at >= _RENEW_INTERVAL)
+        ):
             self._client = None  # whatever fails here is tried again with the next use
             self._session = open_session(self.settings.login, self.settings.region)
             self._client = _open_client(self._session, self.settings)
             self._made_at = now
             self._refused = False
-        return self._client
+        return self._client, self._session
 
-    def _note_keys(self) -> SigningKeys:
-        if self._session is None:
-            raise RuntimeError("keys are asked of no session")
+    def _note_keys(self, session: boto3.Session) -> SigningKeys:
+        """Outside the lock: botocore may refresh them here, and lets others go on meanwhile."""
         try:
-            said = frozen(self._session)
+            said = frozen(session)
         except boto_errors.BotoCoreError:
-            self._client = None  # a session keeps what it did not find, or found expired
+            with self._lock:
+                if self._session is session:
+                    self._client = None  # a session keeps what it did not find, or found expired
             raise
         keys = SigningKeys(str(said.access_key), str(said.secret_key), said.token)
-        if keys != self._keys:
-            self._keys = keys
-            self.generation += 1
-            self._refused = False
-        self._keys_at = self._clock()
+        with self._lock:
+            if self._session is session:
+                if keys != self._keys:
+                    self._keys, self._refused = keys, False
+                    self.generation += 1
+                self._keys_at = self._clock()
         return keys
 
     def base_url(self) -> str:
