@@ -33,6 +33,7 @@ _WRITTEN = {
     "seconds": "duration",
     "workers": 'number or `"cpu*N"`',
     "part_size": '`"auto"` or size',
+    "speed": "size a second",
     "level": "`fast`, `balanced`, `small` or a number",
 }
 _NAMES = {
@@ -150,7 +151,8 @@ def _default(name: str, field: FieldInfo) -> str:
     if _kind(field) == "duration":
         return f'`"{_duration(value)}"`'
     if isinstance(value, ByteSize):
-        return f'`"{value.human_readable(decimal=False, separator="").replace(".0", "")}"`'
+        rate = "/s" if _kind(field) == _WRITTEN["speed"] else ""
+        return f'`"{value.human_readable(decimal=False, separator="").replace(".0", "")}{rate}"`'
     if isinstance(value, Path):
         value = str(value)
     return f"`{json.dumps(value)}`"

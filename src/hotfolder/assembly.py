@@ -8,6 +8,7 @@ from functools import partial
 from hotfolder.adapters import machine
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.heartbeat import HeartbeatFile
+from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
@@ -38,8 +39,9 @@ def parts_of(
     *,
     once: bool,
     notifier: Notifier,
+    locks: InboxLocks,
 ) -> Parts:
-    """`called_off`: of each folder, what somebody asked not to deliver."""
+    """`called_off`: of each folder, what somebody asked not to deliver. `locks` outlive a reload."""
     settings = made.settings
     loop = asyncio.get_running_loop()
     wake = asyncio.Event()
@@ -95,6 +97,7 @@ def parts_of(
     inboxes = Inboxes(
         folders,
         find=find_inbox,
+        locks=locks,
         threads=made.io,
         recorder=made.recorder,
         watching=not once,

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from hotfolder.activity import Activity, InFlight
-from hotfolder.core.errors import HotfolderError, SourceUnreadable
+from hotfolder.core.errors import DestinationError, HotfolderError, SourceUnreadable
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
 from hotfolder.delivery import Tools, call_off, deliver, quarantine
@@ -60,20 +60,23 @@ class Courier:
         job: Job,
         *,
         denial_is_its_own: bool = False,
+        took_others_within: Callable[[float], bool] = lambda _: False,
         on_decided: Callable[[str], None] = lambda _: None,
     ) -> Ended | NotNow:
         """Deliver one file, or give it up, or say when to try again. Raises nothing but cancellation.
 
         `denial_is_its_own`: the store denied this file before and took others since, so that another
-        denial is a fault of this file (a policy on its key) and not of the destination. `on_decided` is
-        told "recording" or "giving up" once the store is needed no more.
+        denial is a fault of this file (a policy on its key) and not of the destination.
+        `took_others_within(seconds)`: whether a delivery that began no longer ago has succeeded: what
+        stalled all that time is such a fault, too. `on_decided` is told "recording" or "giving up" once
+        the store is needed no more.
         """
         flight = self._activity.begin(job)
         flight.on_decided = on_decided
         status: str | None = None
         over = False
         try:
-            ending = await self._attempt(job, flight, denial_is_its_own)
+            ending = await self._attempt(job, flight, denial_is_its_own, took_others_within)
             over = isinstance(ending, Ended) or isinstance(ending.decision, Resettle)
             if over:
                 await self._tools.sender.end(job.operation_id)
@@ -111,10 +114,18 @@ class Courier:
             log.warning("upload.left_open", file=job.path, reason="the store does not answer")
         return entry
 
-    async def _attempt(self, job: Job, flight: InFlight, denial_is_its_own: bool) -> Ended | NotNow:
+    async def _attempt(
+        self,
+        job: Job,
+        flight: InFlight,
+        denial_is_its_own: bool,
+        took_others_within: Callable[[float], bool],
+    ) -> Ended | NotNow:
         try:
             entry = await deliver(job, self._tools, flight)
         except Exception as error:  # noqa: BLE001 - every error becomes a decision, none is dropped
+            if isinstance(error, DestinationError) and error.failing_for is not None:
+                denial_is_its_own = took_others_within(error.failing_for)
             decision = self._decide(error, job, denial_is_its_own)
             if not isinstance(decision, Quarantined):
                 return self._not_now(job, error, decision)

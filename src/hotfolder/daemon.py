@@ -11,7 +11,7 @@ from hotfolder.activity import Activity
 from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.gate import Gate
 from hotfolder.heart import Heart, Notifier
-from hotfolder.inboxes import INBOX_HINT, Inboxes
+from hotfolder.inboxes import Inboxes
 from hotfolder.profiling import Profiler
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Reserve
@@ -209,9 +209,7 @@ def trouble_of(parts: Parts) -> HotfolderError | None:
     """Why a `once` run could not do its work at all, or None."""
     for folder in parts.inboxes.folders:
         if folder.identity is None:
-            return LocalError(
-                f"the inbox {folder.intake.inbox} is not there or not readable", hint=INBOX_HINT
-            )
+            return LocalError(f"the inbox {folder.intake.inbox} cannot be used", hint=folder.absence)
         if folder.intake.hold is not None:
             return folder.intake.hold
     held = (gate.held for gate in parts.gates if gate.held is not None)

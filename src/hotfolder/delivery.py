@@ -2,11 +2,12 @@
 
 import mimetypes
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
 from hotfolder.core import routing
+from hotfolder.core.conflict import OnConflict
 from hotfolder.core.entries import StoredObject, upload_entry
 from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.records import (
@@ -42,6 +43,7 @@ class Rules:
     storage_class: str | None = None
     tags: Mapping[str, str] | None = None
     verify: Verify = Verify.AUTO
+    on_conflict: OnConflict = OnConflict.KEEP_BOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def terms_of(rules: Rules, tools: Tools) -> Terms:
         hash_first=rules.route.needs_sha256,
         verify=rules.verify,
         cold=is_cold(rules.storage_class or tools.storage_class),
+        on_conflict=rules.on_conflict,
     )
 
 
@@ -176,7 +179,10 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         attempts=job.attempt,
         compressed_file_path=packed.staged_at,  # where it is until the recorder has moved it
         command_args=tools.command_args,
-        metadata={"requests": sent.receipt.attempts},
+        metadata={
+            "requests": sent.receipt.attempts,
+            **({"replaced": asdict(sent.replaced)} if sent.replaced else {}),
+        },
     )
 
 

@@ -34,6 +34,7 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
         proxy=destination.proxy,
         connect_timeout=transfer.connect_timeout,
         read_timeout=transfer.read_timeout,
+        min_speed=float(transfer.min_speed),
         attempts=transfer.attempts,
         max_pool_connections=transfer.requests,
     )

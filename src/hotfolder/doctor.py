@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hotfolder.adapters import lock, machine, mounts, source
+from hotfolder.adapters import inbox_locks, lock, machine, mounts, source
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import rehearse
 from hotfolder.adapters.s3 import S3Settings
@@ -45,7 +45,8 @@ def examine(settings: Settings, file: Path) -> Iterator[Finding]:
     )
     counts = []
     for name, folder in settings.folders.items():
-        count = yield from _folder(f"folders.{name}", folder, spool_folder(settings), user, measured)
+        spool = spool_folder(settings)
+        count = yield from _folder(f"folders.{name}", folder, spool, user, measured, pid)
         counts.append(count)
     yield from _limits(settings, counts, daemon=pid)
     destinations = list(_destinations(settings))
@@ -80,12 +81,15 @@ def _state(settings: Settings, user: str, measured: set[int]) -> Iterator[Findin
 
 
 def _folder(
-    name: str, folder: Folder, spool: Path, user: str, measured: set[int]
+    name: str, folder: Folder, spool: Path, user: str, measured: set[int], daemon: int | None
 ) -> Generator[Finding, None, Census]:
     if folder.spool == "disk":
         yield _spool(f"{name}.spool", spool, kept=folder.keep_compressed)
     inbox = machine.place(str(folder.inbox))
     yield checkup.inbox_finding(f"{name}.inbox", inbox, user=user)
+    keeper = inbox_locks.holder(inbox.path)
+    if keeper is not None and keeper != daemon:
+        yield checkup.kept_finding(f"{name}.keeper", inbox.path, keeper)
     roles = [("completed", str(folder.completed))] if folder.on_complete == "move" else []
     for role, path in (*roles, ("failed", str(folder.failed))):
         found = machine.place(path)

@@ -36,9 +36,11 @@ from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
+from hotfolder.adapters.unpacking import unpacker
 from hotfolder.budget import ByteBudget
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Destination, Folder, Settings
+from hotfolder.core.conflict import EarlierObject, Family
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.profile import Seen
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
@@ -206,6 +208,7 @@ class Engine:
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
         self._journal = journal
         self.ledger = IndexedLedger(open_ledger(settings), _index(settings))
+        self._looked_up = IndexedLedger(open_ledger(settings), _index(settings))  # in `notes`
         self.spool = Spool(
             SpoolFolder(spool_folder(settings)),
             staged,
@@ -270,6 +273,8 @@ class Engine:
             limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
             profile=profiler.profile,
             learn=profiler.learn,
+            earlier=partial(self._earlier, destination.bucket),
+            unpackers=unpacker,
         )
         ends = (connection, probing), (requests, probers)
         return Line(*ends, wire, resumer, buffers, sender, gate, profiler)
@@ -292,6 +297,9 @@ class Engine:
         """Read what former runs noted. `is_new`: `state.db` was lost, or never was."""
         await self.notebook.load(is_new=is_new)
         self._seen = await self.notes.run(self._profiles.all)
+
+    async def _earlier(self, bucket: str, family: Family) -> list[EarlierObject]:
+        return await self.notes.run(self._looked_up.delivered, bucket, family)
 
     def _name_of(self, destination: Destination) -> str:
         """The bucket, and its store where two have buckets of one name."""

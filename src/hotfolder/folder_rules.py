@@ -7,6 +7,7 @@ from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.filters import include_filter
 from hotfolder.adapters.finishing import Places
 from hotfolder.config import EXTENSIONS, Folder, RouteKeys, Settings
+from hotfolder.core.conflict import OnConflict
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.records import Verify
 from hotfolder.delivery import Rules
@@ -22,6 +23,7 @@ def rules_of(settings: Settings, name: str, group: str) -> Rules:
         rules.storage_class,
         rules.tags,
         Verify(rules.verify),
+        OnConflict(rules.on_conflict),
     )
 
 

@@ -10,7 +10,7 @@ from hotfolder.activity import Activity, Waiting
 from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.core.phase import Road, Situation, phase_of
 from hotfolder.gate import Gate
-from hotfolder.inboxes import INBOX_HINT, Inboxes
+from hotfolder.inboxes import Inboxes
 from hotfolder.recorder import Recorder
 
 log = structlog.get_logger()
@@ -126,7 +126,7 @@ class Heart:
         gone = self._inboxes.gone()
         activity.hold = trouble.sentence if trouble else None
         if gone:
-            activity.hold = f"{', '.join(gone)} is not there or not readable; {INBOX_HINT}"
+            activity.hold = ". ".join(gone)
         busy = [folder.intake.gate for folder in folders if folder.intake.has_work()]
         return phase_of(
             Situation(

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from hotfolder.core.errors import ConfigError, LocalError
+from hotfolder.core.errors import AlreadyRunning, ConfigError, LocalError
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
@@ -35,6 +35,7 @@ class Watched:
     make_watcher: Callable[[], Watcher]
     prepare: Callable[[], None]  # makes the outputs of an inbox that is there; raises ConfigError
     identity: tuple[int, int] | None = None
+    kept_by_another: str | None = None  # a sentence: why it is not used although it is there
     watcher: Watcher | None = None
     complained: bool = False
 
@@ -46,6 +47,20 @@ class Watched:
             self.intake.hint(relpath, is_directory)
         if self.watcher.lost_some():
             self.intake.finder.walk_now()
+
+    @property
+    def absence(self) -> str:
+        """Why nothing is taken from it now, as a sentence."""
+        missing = f"{self.intake.inbox} is not there or not readable; {INBOX_HINT}"
+        return self.kept_by_another or missing
+
+
+class Locks(Protocol):
+    """Keeps other daemons away from an inbox. Blocking."""
+
+    def take(self, path: str) -> None:
+        """Keep what stands there now, if anything does. Raises `AlreadyRunning`: another keeps it."""
+        ...
 
 
 class Inboxes:
@@ -59,6 +74,7 @@ class Inboxes:
         folders: Sequence[Watched],
         *,
         find: Callable[[str], tuple[int, int] | None],
+        locks: Locks,
         threads: Threads,
         recorder: Recorder,
         watching: bool,
@@ -67,7 +83,7 @@ class Inboxes:
         """`clock` is monotonic seconds."""
         self.folders = folders
         self._find, self._threads, self._recorder, self._watching = find, threads, recorder, watching
-        self._clock = clock
+        self._clock, self._locks = clock, locks
         self._next_recovery = clock() + _RECOVERY
 
     def present(self) -> list[Watched]:
@@ -75,24 +91,21 @@ class Inboxes:
         return [folder for folder in self.folders if folder.identity is not None]
 
     def gone(self) -> list[str]:
-        """The paths of those that are not."""
-        return [folder.intake.inbox for folder in self.folders if folder.identity is None]
+        """Of those that are not, or that another daemon keeps: why, as sentences."""
+        return [folder.absence for folder in self.folders if folder.identity is None]
 
     async def visit(self) -> None:
         """Notice what came, went or was remade. Raises `ConfigError` for what a start cannot do."""
         for folder in self.folders:
             identity = await self._threads.run(self._find, folder.intake.inbox)
+            if identity != folder.identity or folder.kept_by_another:
+                identity = await self._claimed(folder, identity)
             if identity == folder.identity and (identity is not None or folder.complained):
                 continue
             folder.identity = identity
             await self._unwatch(folder)
             if identity is None:
-                folder.complained = True
-                log.error(
-                    "inbox.missing",
-                    path=folder.intake.inbox,
-                    hint=f"{INBOX_HINT}; hotfolder waits for it",
-                )
+                self._complain(folder)
                 continue
             await self._prepare(folder)
             await self._recover_rest()
@@ -104,6 +117,30 @@ class Inboxes:
                 await self._watch(folder)
         if self._clock() >= self._next_recovery:
             await self._recover_rest()
+
+    @staticmethod
+    def _complain(folder: Watched) -> None:
+        folder.complained = True
+        if folder.kept_by_another is None:
+            log.error(
+                "inbox.missing",
+                path=folder.intake.inbox,
+                hint=f"{INBOX_HINT}; hotfolder waits for it",
+            )
+
+    async def _claimed(
+        self, folder: Watched, identity: tuple[int, int] | None
+    ) -> tuple[int, int] | None:
+        """`identity`, once the inbox is ours alone; None while another daemon keeps it."""
+        try:
+            await self._threads.run(self._locks.take, folder.intake.inbox)
+        except AlreadyRunning as error:
+            if folder.kept_by_another is None:
+                log.error("inbox.kept", path=folder.intake.inbox, reason=str(error), hint=error.hint)
+            folder.kept_by_another = error.sentence
+            return None
+        folder.kept_by_another = None
+        return identity
 
     async def close(self) -> None:
         """Watch nothing any more."""

@@ -1,16 +1,19 @@
 """The index of the ledger: caught up in small steps, asked where it pays, never believed blindly."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
 
+from hotfolder.core.conflict import EarlierObject, Family, earlier_object
 from hotfolder.core.errors import LocalError
 from hotfolder.core.ledger_marks import Mark, Stretch
 from hotfolder.core.ports import LedgerIndex, ReadLedger
 
 log = structlog.get_logger()
 
+_NEWEST = 2000  # lines that the index may be behind
 _LINES = 500  # in a step: some 10 ms
 
 
@@ -41,6 +44,25 @@ class IndexedLedger:
             return self._ledger.recorded(wanted, since=since)
         rest = [operation_id for operation_id in wanted if operation_id not in known]
         return known | self._ledger.recorded(rest, since=since, behind=mark)
+
+    def delivered(self, bucket: str, family: Family) -> list[EarlierObject]:
+        """Objects of these keys that the ledger names, newest first. Candidates: nothing is proven.
+
+        What the index has not read yet is looked for among the newest lines. Blocking. A ledger that
+        cannot be read names none.
+        """
+        try:
+            mark, known = self._index.delivered(bucket, family)
+            self._index.close()
+            if mark is not None and not self._ledger.fits(mark):
+                known = []
+            newest = islice(self._ledger.newest_first(), _NEWEST)
+            told = [earlier_object(line) for line in newest if line.get("s3_bucket") == bucket]
+        except LocalError as error:
+            log.warning("index.failed", reason=str(error), hint=error.hint)
+            return []
+        mine = [line for line in told if line is not None and line.key in family]
+        return list(dict.fromkeys([*mine, *known]))
 
 
 class Indexer:

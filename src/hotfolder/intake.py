@@ -384,7 +384,10 @@ class Intake:
             refused_at = self._refused.get(job.relpath, math.inf)
             own_fault = self.gate.is_well() and self.gate.has_taken_since(refused_at)
             ending = await self._courier.carry(
-                job, denial_is_its_own=own_fault, on_decided=passage.decided
+                job,
+                denial_is_its_own=own_fault,
+                took_others_within=lambda s: self.gate.has_taken_since(self._clock() - s),
+                on_decided=passage.decided,
             )
             if isinstance(ending, Ended) and ending.entry["status"] == "success":
                 self.gate.took(passage.began)

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from hotfolder.core import digest
+from hotfolder.core.conflict import Replaced, replaced_by
 from hotfolder.core.errors import (
     DestinationError,
     HotfolderError,
     KeyTaken,
     LocalError,
-    ObjectRefused,
     SourceChanged,
     UploadLost,
 )
@@ -18,6 +18,7 @@ from hotfolder.core.objects import Label, Sent
 from hotfolder.core.ports import Body
 from hotfolder.core.records import (
     Digests,
+    ObjectInfo,
     PartDigest,
     PartReceipt,
     Receipt,
@@ -48,7 +49,15 @@ class Upload:
         key: str,
         recipe: str,
         in_flight: int,
+        condition: bool | None = None,
+        overwrites: bool = False,
+        replaced: Replaced | None = None,
     ) -> None:
+        """`condition`: whether the store honours If-None-Match at the completion, None if nobody knows.
+
+        `overwrites`: whatever stands under the key at the completion; `replaced` stands there by now.
+        """
+        self._condition, self._overwrites, self._replaced = condition, overwrites, replaced
         self._wire = wire
         self._resumer = resumer
         self._prover = prover
@@ -79,10 +88,17 @@ class Upload:
         if not receipt.etag and proof.info is not None:  # Ceph leaves it out of this answer
             receipt = replace(receipt, etag=proof.info.etag)
         receipt = replace(receipt, attempts=attempts)
-        return Sent(self._key, receipt, proof.verification, digests, len(self._sent))
+        return Sent(
+            self._key,
+            receipt,
+            proof.verification,
+            digests,
+            len(self._sent),
+            replaced=self._replaced,
+        )
 
     async def _open(self, sha256: bytes | None) -> Known:
-        draft = self._label.draft(self._key, sha256)
+        draft = self._label.draft(self._key, sha256, self._replaced)
         # What the object will say of itself is fixed at its creation, too.
         recipe = f"{self._recipe}, {draft.storage_class} {draft.tags} {sha256 and sha256.hex()}"
         known = await self._resumer.find(self._job, self._key, recipe)
@@ -136,19 +152,35 @@ class Upload:
         return SentPart(await self._prover.part(receipt, ours, body, what), receipt)
 
     async def _complete(self) -> Receipt:
+        """Raises `KeyTaken` where something else stands under the key that is not to be replaced."""
+        if self._condition is not True or self._overwrites:
+            done = await self._look()
+            if done is not None:
+                return done
+        conditional = self._condition is not False and not self._overwrites
         try:
-            return await self._wire.complete(self._key, self._known.upload_id, self._in_order())
+            return await self._wire.complete(
+                self._key, self._known.upload_id, self._in_order(), unless_exists=conditional
+            )
         except (KeyTaken, UploadLost) as error:
             # Either the answer to our own request was lost, or another writer was faster.
             info = await self._wire.head(self._key)
             if info is not None and self._label.names(info):
-                return Receipt(
-                    info.etag,
-                    info.checksum_sha256,
-                    info.version_id,
-                    etag_is_digest=info.etag_is_digest,
-                )
-            raise ObjectRefused(f"the key {self._key} was taken during the upload") from error
+                return _receipt(info)
+            if info is None:
+                raise
+            raise KeyTaken(f"the key {self._key} was taken during the upload") from error
+
+    async def _look(self) -> Receipt | None:
+        """What stands under the key just before the completion; a receipt if it is our own object."""
+        info = await self._wire.head(self._key)
+        if info is not None and self._label.names(info):
+            self._replaced = replaced_by(info)
+            return _receipt(info)
+        if info is not None and not self._overwrites:
+            raise KeyTaken(f"the key {self._key} was taken during the upload")
+        self._replaced = None if info is None else Replaced.of(info)
+        return None
 
     def _in_order(self) -> list[PartReceipt]:
         sent = [self._sent[number] for number in sorted(self._sent)]
@@ -162,6 +194,10 @@ class Upload:
             )
             for part in sent
         ]
+
+
+def _receipt(info: ObjectInfo) -> Receipt:
+    return Receipt(info.etag, info.checksum_sha256, info.version_id, etag_is_digest=info.etag_is_digest)
 
 
 def same_reading(packed: Packed, sha256: bytes | None) -> Digests:

@@ -5,6 +5,7 @@ window of segments. Either way the caller sees an ordered stream of chunks, and 
 """
 
 import asyncio
+import copy
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -75,6 +76,13 @@ class Packed(Protocol):
         """The original's SHA-256, before the packed stream is read."""
         ...
 
+    def as_of(self, mtime_ns: int) -> "Packed | None":
+        """The same original packed as if it had another time; None where it is packed already.
+
+        Read it before this one is closed; it needs no closing of its own.
+        """
+        ...
+
     def chunks(self) -> AsyncGenerator[Body]:
         """The packed stream in order. Raises `SourceChanged` unless one whole version was read."""
         ...
@@ -105,9 +113,7 @@ class Streamed:
         self._threads = threads
         self._segment = segment
         self._on_read = on_read
-        self._head = form.archive.head(
-            job.name, size=original.size, mode=original.mode, mtime_ns=original.mtime_ns
-        )
+        self._head = self._head_of(original.mtime_ns)
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,6 +132,17 @@ class Streamed:
         if self.digests is None:
             raise RuntimeError("the packed stream was not read to its end")
         return self.digests
+
+    def as_of(self, mtime_ns: int) -> "Streamed":
+        """See `Packed`."""
+        twin = copy.copy(self)
+        twin._head = self._head_of(mtime_ns)
+        return twin
+
+    def _head_of(self, mtime_ns: int) -> bytes:
+        return self.form.archive.head(
+            self.job.name, size=self.size, mode=self._original.mode, mtime_ns=mtime_ns
+        )
 
     async def hash_original(self) -> bytes:
         """A pass of its own, for formats that cannot carry it inside."""

@@ -119,19 +119,23 @@ class Prover:
         return Proof(proof) if proof is not None else await self._looked_up(key, digests, judge)
 
     async def same_whole(self, taken: ObjectInfo, body: Body, digests: Digests) -> Verification | None:
-        """The proof that an object which stands there already holds exactly `body`; None: who knows."""
+        """What shows, by the store's word, that an object which stands there holds exactly `body`."""
+        if taken.size != digests.packed_size:
+            return None
         judge = partial(
             digest.prove_whole,
             sha256=digests.packed_sha256,
             md5=None if self._verify is Verify.CHECKSUM else await self._wire.md5(body),
             checksum_counts=self._counts(self._profile.put_checksum_counts),
         )
-        return await self._same(taken, digests, judge)
+        return self._same(taken, judge)
 
-    async def same_parts(
+    def same_parts(
         self, taken: ObjectInfo, ours: Sequence[PartDigest], digests: Digests
     ) -> Verification | None:
         """The same of an object that would be made of `ours`, which have their MD5s."""
+        if taken.size != digests.packed_size:
+            return None
         judge = partial(
             digest.prove_assembled,
             ours=ours,
@@ -139,19 +143,17 @@ class Prover:
             checksum_counts=self._counts(self._profile.part_checksum_counts),
             parts_proven=self._verify is not Verify.CHECKSUM,
         )
-        return await self._same(taken, digests, judge)
+        return self._same(taken, judge)
 
-    async def _same(self, taken: ObjectInfo, digests: Digests, judge: Judge) -> Verification | None:
-        if taken.size != digests.packed_size:
-            return None
+    def may_read(self, taken: ObjectInfo) -> bool:
+        """Whether an object that stands there already may be read, to see what it holds."""
+        return self._verify in {Verify.AUTO, Verify.READBACK} and not is_cold(taken.storage_class)
+
+    def _same(self, taken: ObjectInfo, judge: Judge) -> Verification | None:
         try:
-            proof = None if self._reads_anyway() else judge(taken)
-            unclear = proof is None and self._verify in {Verify.AUTO, Verify.READBACK}
-            if unclear and not is_cold(taken.storage_class):
-                proof = await self._read_back(taken.key, digests)
+            return None if self._reads_anyway() else judge(taken)
         except VerificationFailed:
             return None  # a checksum that is not ours is the answer here, not a fault
-        return proof
 
     async def _looked_up(
         self, key: str, digests: Digests, judge: Judge, *, refuting: bytes | None = None

@@ -18,6 +18,7 @@ from hotfolder.adapters import source
 from hotfolder.adapters.control import ControlServer
 from hotfolder.adapters.finishing import hand_back
 from hotfolder.adapters.heartbeat import HeartbeatFile
+from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.lock import StateLock
 from hotfolder.adapters.s3 import S3Connection
 from hotfolder.adapters.systemd import Notifier
@@ -59,9 +60,15 @@ async def run(
     so does SIGHUP, which else means that the terminal was closed.
     """
     prepare_state(settings)
-    with StateLock(settings.state_dir / "lock"):
+    with StateLock(settings.state_dir / "lock"), InboxLocks() as locks:
+        await asyncio.to_thread(_keep_inboxes, settings, locks)
         return await Service(
-            settings, once=once, display=display, reread=reread, hangup_reloads=hangup_reloads
+            settings,
+            locks,
+            once=once,
+            display=display,
+            reread=reread,
+            hangup_reloads=hangup_reloads,
         ).run()
 
 
@@ -71,12 +78,14 @@ class Service:
     def __init__(
         self,
         settings: Settings,
+        locks: InboxLocks,
         *,
         once: bool,
         display: Display | None,
         reread: Callable[[], Settings] | None,
         hangup_reloads: bool,
     ) -> None:
+        self._locks = locks
         self._settings, self._once, self._display = settings, once, display
         self._reread, self._hangup_reloads = reread, hangup_reloads
         self._activity = new_activity()
@@ -201,12 +210,20 @@ class Service:
 
     async def _one_life(self) -> RunSummary:
         settings = self._settings
+        self._locks.keep_only({str(folder.inbox) for folder in settings.folders.values()})
         async with AsyncExitStack() as stack:
             made = await stack.enter_async_context(engine(settings, activity=self._activity))
             await made.recover_spool()
             known = stack.enter_context(memory(made))
             called_off = await made.called_off()
-            parts = parts_of(made, known, called_off, once=self._once, notifier=self._notifier)
+            parts = parts_of(
+                made,
+                known,
+                called_off,
+                once=self._once,
+                notifier=self._notifier,
+                locks=self._locks,
+            )
             daemon = self._daemon = Daemon(parts, once=self._once, on_ready=self._is_ready)
             if self._stopping:
                 daemon.stop()
@@ -245,6 +262,7 @@ class Service:
             settings = await asyncio.to_thread(self._reread)
             _require_takeable(self._settings, settings)
             await asyncio.to_thread(_rehearse, settings)
+            await asyncio.to_thread(_keep_inboxes, settings, self._locks, but=self._settings)
         except BaseException:
             self._reloaded = None
             self._notifier.ready()
@@ -287,6 +305,17 @@ def _rehearse(settings: Settings) -> None:
         prepare_outputs(name, folder)
     for destination in settings.destinations():
         S3Connection(s3_settings(destination, settings.transfer)).rehearse()
+
+
+def _keep_inboxes(settings: Settings, locks: InboxLocks, but: Settings | None = None) -> None:
+    """Blocking. Raises `AlreadyRunning` where another daemon watches one of them.
+
+    `but`: of a life that looks after its own inboxes.
+    """
+    known = {folder.inbox for folder in but.folders.values()} if but else set()
+    for folder in settings.folders.values():
+        if folder.inbox not in known:
+            locks.take(str(folder.inbox))
 
 
 def retry(settings: Settings, request: Request) -> list[Retried]:

@@ -63,6 +63,9 @@ class StagedStream:
     async def hash_original(self) -> bytes:
         return self._digests.original_sha256
 
+    def as_of(self, mtime_ns: int) -> None:
+        """See `Packed`. The original was let go of."""
+
     async def chunks(self) -> AsyncGenerator[Body]:
         """Raises `VerificationFailed`, before the last piece, unless the bytes are what was packed."""
         hashing, offset, told = hashlib.sha256(), 0, 0

@@ -1,19 +1,23 @@
 """Sending one packed stream: as one PUT if it fits a part, else as a multipart upload; proven.
 
-Nothing is ever overwritten: a key that is taken by other content leads to an alternative key, one
-that holds the very same bytes to `skipped`.
+What is there already is `skipped`. A key that is taken by other content leads, as `on_conflict` says,
+to an alternative key, to failed/, or to an object that is overwritten.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from hotfolder.budget import ByteBudget
+from hotfolder.comparing import Comparison, Same, Unpackers
+from hotfolder.conflicts import FREE, Conflicts, Earlier, Verdict, nothing_earlier
+from hotfolder.core.conflict import OnConflict, Way, looks_first, replaced_by
 from hotfolder.core.errors import FileRejected, KeyTaken, ObjectRefused
 from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile
-from hotfolder.core.records import Digests, ObjectInfo, PartDigest, Receipt, Verification
+from hotfolder.core.records import Receipt
 from hotfolder.core.segments import PartPlan, WorkingSet, plan_parts, working_set, worst_case
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
@@ -23,6 +27,7 @@ from hotfolder.resuming import Resumer
 from hotfolder.wire import Wire
 
 _PLAIN = Terms()
+_MOST_RACES = 5  # how often others may be faster before a file is put off
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,14 @@ class Sender:
         limits: SendLimits,
         profile: Callable[[], Profile] = lambda: UNKNOWN,
         learn: Callable[[], Awaitable[None]] | None = None,
+        earlier: Earlier = nothing_earlier,
+        unpackers: Unpackers = lambda _: None,
     ) -> None:
-        """`profile`: what is known of the store by now; `learn` waits until that is all there is."""
+        """`profile`: what is known of the store by now; `learn` waits until that is all there is.
+
+        `earlier`: what the ledger knows of this bucket.
+        """
+        self._conflicts, self._unpackers = Conflicts(wire, earlier), unpackers
         self._profile, self._learn = profile, learn
         self._wire = wire
         self._resumer = resumer
@@ -82,25 +93,20 @@ class Sender:
             must_hash = terms.hash_first or self._must_hash_first(packed, plan)
             sha256 = await packed.hash_original() if must_hash else None
             label = label_for(sha256)
+            errand = _Errand(packed, label, prover, terms, plan, in_flight, sha256)
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
                 first = await anext(parts)
                 on_stage("uploading")
                 if first.is_last:
                     same_reading(packed, sha256)
                     await self.end(packed.job.operation_id)  # begun when it was cut into parts
-                    return await self._put_whole(packed, label, first.take(), prover)
-                taken = await self._wire.head(label.key)
-                if taken is None:
-                    upload = self._upload(packed, label, label.key, plan, in_flight, prover)
-                    return await upload.run(first, parts, sha256)
-                first.take()
-            same = await self._same_parts(packed, taken, plan, prover)
-            if same is not None:
-                return self._found(packed, label, taken, same)
-            async with aclosing(cut(packed.chunks(), plan.size)) as parts:
-                first = await anext(parts)
-                upload = self._upload(packed, label, label.alternative, plan, in_flight, prover)
-                return await upload.run(first, parts, sha256)
+                    return await self._put_whole(errand, first.take())
+                if await self._wire.head(label.key) is None:
+                    with contextlib.suppress(KeyTaken):  # during the upload
+                        return await self._upload(errand, FREE).run(first, parts, sha256)
+                else:
+                    first.take()
+            return await self._upload_past_others(errand)
 
     async def disown(self, operation_id: str) -> None:
         """No later try goes on with the upload of this operation."""
@@ -115,26 +121,35 @@ class Sender:
             await self._learn()  # the careful way ends in reading back, which no cold class allows
         return Prover(self._wire, self._profile, terms)
 
-    def _upload(
-        self,
-        packed: Packed,
-        label: Label,
-        key: str,
-        plan: PartPlan,
-        in_flight: int,
-        prover: Prover,
-    ) -> Upload:
-        recipe = f"{packed.form.recipe}, segment {self._limits.segment}, part {plan.size}"
+    def _upload(self, errand: "_Errand", verdict: Verdict) -> Upload:
+        packed, label, terms = errand.packed, errand.label, errand.terms
         return Upload(
             self._wire,
             self._resumer,
-            prover,
+            errand.prover,
             packed,
             label,
-            key=key,
-            recipe=recipe,
-            in_flight=in_flight,
+            key=label.alternative if verdict.way is Way.BESIDE else label.key,
+            recipe=f"{packed.form.recipe}, segment {self._limits.segment}, part {errand.plan.size}",
+            in_flight=errand.in_flight,
+            condition=self._profile().condition_on_complete,
+            overwrites=terms.on_conflict is OnConflict.OVERWRITE,
+            replaced=verdict.replaced,
         )
+
+    async def _upload_past_others(self, errand: "_Errand") -> Sent:
+        """Send in parts where something stands under the key, or stood there a moment ago."""
+        packed, label = errand.packed, errand.label
+        comparison = self._comparison(errand)
+        for _ in range(_MOST_RACES):
+            verdict = await self._settle(errand, comparison)
+            if verdict.same is not None:
+                return self._found(label, verdict.same)
+            async with aclosing(cut(packed.chunks(), errand.plan.size)) as parts:
+                first = await anext(parts)
+                with contextlib.suppress(KeyTaken):  # by somebody else meanwhile: look again
+                    return await self._upload(errand, verdict).run(first, parts, errand.sha256)
+        raise _never_settles(label)
 
     def _plan(self, packed: Packed) -> tuple[PartPlan, WorkingSet]:
         limits = self._limits
@@ -153,58 +168,94 @@ class Sender:
         """Metadata of a multipart upload comes before its bytes: what has no seal is hashed first."""
         return not packed.form.sealed and packed.size > plan.size
 
-    async def _put_whole(self, packed: Packed, label: Label, body: Body, prover: Prover) -> Sent:
-        digests = packed.final_digests()
-        try:
-            receipt = await self._put(label, label.key, body, digests)
-        except KeyTaken:
-            taken = await self._wire.head(label.key)
-            same = taken and await prover.same_whole(taken, body, digests)
-            if taken and same:
-                return self._found(packed, label, taken, same)
-            return await self._put_alternative(packed, label, body, prover)
-        proof = await prover.whole(label.key, receipt, body, digests)
-        return Sent(label.key, receipt, proof.verification, digests, parts=1)
+    async def _put_whole(self, errand: "_Errand", body: Body) -> Sent:
+        label, condition = errand.label, self._profile().condition_on_put
+        comparison = self._comparison(errand, body)
+        verdict = FREE
+        if looks_first(errand.terms.on_conflict, condition):
+            verdict = await self._settle(errand, comparison)
+        for _ in range(_MOST_RACES):
+            if verdict.same is not None:
+                return self._found(label, verdict.same)
+            try:
+                return await self._put(errand, body, verdict)
+            except KeyTaken as error:
+                if verdict.way is Way.BESIDE:
+                    return await self._found_beside(label, comparison, error)
+                verdict = await self._settle(errand, comparison)
+        raise _never_settles(label)
 
-    async def _put_alternative(self, packed: Packed, label: Label, body: Body, prover: Prover) -> Sent:
-        digests, key = packed.final_digests(), label.alternative
-        try:
-            receipt = await self._put(label, key, body, digests)
-        except KeyTaken as error:
-            # The key carries our operation id: what stands there is ours, its answer was lost.
-            taken = await self._wire.head(key)
-            same = taken and await prover.same_whole(taken, body, digests)
-            if taken and same:
-                return self._found(packed, label, taken, same)
-            raise ObjectRefused(
-                f"the keys {label.key} and {key} are both taken by other content"
-            ) from error
-        proof = await prover.whole(key, receipt, body, digests)
-        return Sent(key, receipt, proof.verification, digests, parts=1)
-
-    async def _put(self, label: Label, key: str, body: Body, digests: Digests) -> Receipt:
-        draft = label.draft(key, digests.original_sha256)
-        return await self._wire.put(draft, body, sha256=digests.packed_sha256)
-
-    async def _same_parts(
-        self, packed: Packed, taken: ObjectInfo, plan: PartPlan, prover: Prover
-    ) -> Verification | None:
-        """Whether a multipart object is just ours: pack once more without sending, and compare."""
-        if taken.metadata.get("hotfolder-size") != str(packed.size):
-            return None
-        ours: list[PartDigest] = []
-        async with aclosing(cut(packed.chunks(), plan.size)) as parts:
-            async for part in parts:
-                body = part.take()
-                sha256 = await self._wire.sha256(body)
-                md5 = await self._wire.md5(body)
-                ours.append(PartDigest(len(ours) + 1, len(body), sha256, md5))
-        return await prover.same_parts(taken, ours, packed.final_digests())
-
-    def _found(self, packed: Packed, label: Label, taken: ObjectInfo, proof: Verification) -> Sent:
-        receipt = Receipt(taken.etag, taken.checksum_sha256, taken.version_id)
-        _, dash, count = taken.etag.partition("-")
-        parts = int(count) if dash and count.isdigit() else 1
-        return Sent(
-            taken.key, receipt, proof, packed.final_digests(), parts, skipped=not label.names(taken)
+    async def _put(self, errand: "_Errand", body: Body, verdict: Verdict) -> Sent:
+        label, digests = errand.label, errand.packed.final_digests()
+        key = label.alternative if verdict.way is Way.BESIDE else label.key
+        condition = self._profile().condition_on_put
+        if verdict.way is Way.BESIDE and condition is not True and await self._wire.head(key):
+            raise KeyTaken(f"{key} exists")
+        receipt = await self._wire.put(
+            label.draft(key, digests.original_sha256, verdict.replaced),
+            body,
+            sha256=digests.packed_sha256,
+            unless_exists=verdict.way is not Way.REPLACE and condition is not False,
         )
+        proof = await errand.prover.whole(key, receipt, body, digests)
+        return Sent(key, receipt, proof.verification, digests, parts=1, replaced=verdict.replaced)
+
+    async def _found_beside(self, label: Label, comparison: Comparison, error: KeyTaken) -> Sent:
+        """The key beside carries our operation id: what stands there is ours, its answer was lost."""
+        taken = await self._wire.head(label.alternative)
+        same = await comparison.proof(taken) if taken is not None else None
+        if same is None:
+            raise ObjectRefused(
+                f"the keys {label.key} and {label.alternative} are both taken by other content"
+            ) from error
+        return self._found(label, same)
+
+    def _comparison(self, errand: "_Errand", body: Body | None = None) -> Comparison:
+        return Comparison(
+            self._wire,
+            errand.prover,
+            errand.packed,
+            part=errand.plan.size,
+            unpackers=self._unpackers,
+            body=body,
+        )
+
+    async def _settle(self, errand: "_Errand", comparison: Comparison) -> Verdict:
+        path, wanted = errand.packed.job.path, errand.terms.on_conflict
+        return await self._conflicts.settle(path, errand.label, comparison, wanted)
+
+    @staticmethod
+    def _found(label: Label, same: Same) -> Sent:
+        info = same.info
+        receipt = Receipt(info.etag, info.checksum_sha256, info.version_id)
+        _, dash, count = info.etag.partition("-")
+        ours = label.names(info)
+        return Sent(
+            info.key,
+            receipt,
+            same.verification,
+            same.digests,
+            parts=int(count) if dash and count.isdigit() else 1,
+            skipped=not ours,
+            replaced=replaced_by(info) if ours else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """One file to be sent: all that its ways have in common. `sha256`: of a first reading, if any."""
+
+    packed: Packed
+    label: Label
+    prover: Prover
+    terms: Terms
+    plan: PartPlan
+    in_flight: int
+    sha256: bytes | None
+
+
+def _never_settles(label: Label) -> ObjectRefused:
+    return ObjectRefused(
+        f"what stands under the key {label.key} changes all the time",
+        hint="see to it that nobody else writes and deletes there",
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from hotfolder.core.errors import VerificationFailed
@@ -20,10 +20,12 @@ class Wire:
         self._free = asyncio.Semaphore(requests)
         self._threads = threads
 
-    async def put(self, draft: ObjectDraft, body: Body, *, sha256: bytes) -> Receipt:
-        """Store a whole object where none stands; `KeyTaken` otherwise."""
+    async def put(
+        self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool = True
+    ) -> Receipt:
+        """Store a whole object. `unless_exists`: where none stands; `KeyTaken` otherwise."""
         async with self._free:
-            return await self._store.put(draft, body, sha256=sha256, unless_exists=True)
+            return await self._store.put(draft, body, sha256=sha256, unless_exists=unless_exists)
 
     async def head(self, key: str) -> ObjectInfo | None:
         async with self._free:
@@ -56,6 +58,20 @@ class Wire:
                 ) from error
         return hasher.digest(), size
 
+    async def read(self, key: str, take: Callable[[bytes], bool], *, start: int = 0) -> bool:
+        """Hand an object's chunks from offset `start` to `take`, in a thread, as long as it says True.
+
+        Returns whether `take` got all; False, too, for an absent object.
+        """
+        async with self._free, aclosing(self._store.get(key, start=start)) as chunks:
+            try:
+                async for chunk in chunks:
+                    if not await self._threads.run(take, chunk):
+                        return False
+            except FileNotFoundError:
+                return False
+        return True
+
     async def create_multipart(self, draft: ObjectDraft) -> str:
         async with self._free:
             return await self._store.create_multipart(draft)
@@ -79,10 +95,12 @@ class Wire:
             async for upload in self._store.list_uploads(prefix):
                 yield upload
 
-    async def complete(self, key: str, upload_id: str, parts: Sequence[PartReceipt]) -> Receipt:
-        """Make the object of its parts where none stands; `KeyTaken` otherwise."""
+    async def complete(
+        self, key: str, upload_id: str, parts: Sequence[PartReceipt], *, unless_exists: bool = True
+    ) -> Receipt:
+        """Make the object of its parts; `unless_exists` as in `put`."""
         async with self._free:
-            return await self._store.complete(key, upload_id, parts, unless_exists=True)
+            return await self._store.complete(key, upload_id, parts, unless_exists=unless_exists)
 
     async def abort(self, key: str, upload_id: str) -> None:
         async with self._free:

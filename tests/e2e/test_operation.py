@@ -46,6 +46,90 @@ def test_a_second_daemon_on_the_same_state_is_refused(box: Box) -> None:
     assert "Traceback" not in second.stderr
 
 
+def other_box(box: Box, **settings: str) -> Box:
+    """A second daemon's world: a state folder of its own, the same inbox, the same bucket."""
+    (box.root / "other").mkdir()
+    other = Box(
+        box.root / "other",
+        endpoint_url=box.endpoint_url,
+        access_key=box.access_key,
+        secret_key=box.secret_key,
+        bucket=box.bucket,
+    )
+    own = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
+    other.config.write_text(
+        other.config.read_text().replace('inbox = "inbox"', f'inbox = "{box.inbox}"\n{own}')
+    )
+    return other
+
+
+@pytest.mark.parametrize("command", ["run", "once"])
+def test_a_second_daemon_on_the_same_inbox_is_refused(box: Box, command: str) -> None:
+    daemon = box.start()
+    other = other_box(box)
+    second = other.command(command)
+    assert second.returncode == 75, second.stderr
+    assert f"({daemon.pid}, " in second.stderr
+    assert str(box.inbox) in second.stderr
+    assert "Traceback" not in second.stderr
+    told = json.loads(other.command("check", "--json").stdout)
+    assert str(daemon.pid) in next(
+        check["what"] for check in told["checks"] if check["id"].endswith("keeper")
+    )
+    own = box.command("check", "--json").stdout
+    assert "keeper" not in own
+    assert list(box.inbox.iterdir()) == [], "nothing is written into the inbox"
+    uploaded = other.command("upload", str(box.config))  # needs no inbox
+    assert uploaded.returncode == 0, uploaded.stderr
+    box.kill()
+    assert other.command("once").returncode == 0, "the kernel let go of it"
+
+
+def test_an_inbox_that_appears_and_is_kept_by_another_daemon_is_waited_for(box: Box) -> None:
+    os.rmdir(box.inbox)
+    other = other_box(box)
+    other.start(wait=False)
+    try:
+        other.wait(lambda: other.phase() == "inbox-missing")
+        box.start(wait=False)
+        box.wait(lambda: box.phase() == "inbox-missing")
+        box.inbox.mkdir()
+        box.wait(lambda: sorted([box.phase(), other.phase()]) == ["idle", "inbox-missing"])
+        first, second = (box, other) if box.phase() == "idle" else (other, box)
+        second.wait(lambda: "keeps the inbox" in str(second.status()["hold"]))
+        (box.inbox / "a").write_bytes(b"data")
+        first.wait_recorded(1)
+        first.stop()
+        second.wait(lambda: second.phase() == "idle")
+        (box.inbox / "b").write_bytes(b"data")
+        second.wait_recorded(1)
+        assert second.log().count("inbox.kept") == 1, "told once"
+    finally:
+        other.close()
+
+
+def test_a_reload_keeps_the_inboxes_and_takes_no_inbox_of_another(box: Box) -> None:
+    box.start()
+    other = other_box(box)
+    free = other.root / "inbox"
+    other.config.write_text(other.config.read_text().replace(str(box.inbox), str(free)))
+    other.start()
+    try:
+        second = f'[folders.second]\ninbox = "{box.inbox}"\nkey = "2/{{relpath}}"\n'
+        first = other.config.read_text().replace("settle", 'key = "1/{relpath}"\nsettle', 1)
+        other.config.write_text(first + second)
+        refused = other.command("reload")
+        assert (refused.returncode, "keeps the inbox" in refused.stderr) == (1, True), refused.stderr
+        box.stop()
+        assert other.command("reload").returncode == 0, other.log()
+        assert box.command("once").returncode == 75
+        (box.inbox / "a").write_bytes(b"data")
+        (free / "b").write_bytes(b"data")
+        other.wait_recorded(2)
+    finally:
+        other.close()
+
+
 def test_run_waits_for_a_missing_inbox_and_once_says_69(box: Box) -> None:
     os.rmdir(box.inbox)
     once = box.command("once")

@@ -41,6 +41,7 @@ class PolicyOnKeys:
         *,
         denial_is_its_own: bool = False,
         on_decided: Callable[[str], None] = lambda _: None,
+        **_: object,
     ) -> Ended | NotNow:
         await asyncio.sleep(0)
         if not job.relpath.startswith("deny"):

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
+from hotfolder.core.refusals import Fault
 from tests.support.s3_stores import Naps, opened, write_credentials
 from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
@@ -62,9 +64,9 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield Bench(stack, credentials, request.param)
 
 
-async def put(store: S3Store, *, unless_exists: bool = True) -> Receipt:
-    digest = hashlib.sha256(BODY).digest()
-    return await store.put(ObjectDraft("a b"), BODY, sha256=digest, unless_exists=unless_exists)
+async def put(store: S3Store, *, body: bytes = BODY, unless_exists: bool = True) -> Receipt:
+    digest = hashlib.sha256(body).digest()
+    return await store.put(ObjectDraft("a b"), body, sha256=digest, unless_exists=unless_exists)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +186,13 @@ async def test_another_region_is_named(bench: Bench) -> None:
     assert 'region = "eu-central-1"' in caught.value.hint
 
 
-async def test_a_store_that_never_answers_is_left_after_four_tries(bench: Bench) -> None:
+async def test_a_store_that_never_answers_is_left_after_two_tries(bench: Bench) -> None:
     store, server = await bench.open(Reply(hang=True), read_timeout=0.2)
     with pytest.raises(DestinationError) as caught:
         await put(store)
     assert caught.value.trouble is DestinationTrouble.UNREACHABLE
-    assert len(server.seen) == 4
+    assert "no answer in time (within" in str(caught.value)
+    assert len(server.seen) == 2
 
 
 async def test_an_early_refusal_is_heard(bench: Bench) -> None:
@@ -242,3 +245,39 @@ async def test_the_put_engine_uses_its_signers_again() -> None:
             assert known <= signers
             known = signers
         assert len(known) <= 10
+
+
+async def test_the_put_engine_is_done_with_a_request_that_it_gave_up() -> None:
+    # Until then it holds the body, and a copy of it.
+    async with scripted(Reply(hang=True)) as server:
+        engine = CrtPutEngine(region="us-east-1", connect_timeout=5, connections=8)
+        url, sha256 = f"{server.endpoint_url}/bucket/key", hashlib.sha256(BODY).digest()
+        put = partial(engine.put, url, {}, BODY, sha256=sha256, keys=SigningKeys("AK", "SK", None))
+        answer = await put(deadline=0.2)
+        assert (answer.fault, answer.detail) == (Fault.TIMEOUT, "within 0.2 s")
+        assert engine._signers == engine._kept
+        server.asked.clear()
+        task = asyncio.create_task(put(deadline=60.0))
+        await server.asked.wait()
+        assert engine._signers == []
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert engine._signers == engine._kept
+
+
+async def test_what_the_engine_had_no_time_for_goes_to_boto3_for_a_while(tmp_path: Path) -> None:
+    login = FileLogin(write_credentials(tmp_path / "credentials", "KEY", "SECRET"))
+    async with scripted(Reply(hang=True), OK) as server:
+        settings = S3Settings(
+            "bucket",
+            endpoint_url=server.endpoint_url,
+            login=login,
+            connect_timeout=0.2,
+            read_timeout=0.2,
+        )
+        async with opened(settings, crt=True) as store:
+            assert (await put(store, body=100 * BODY)).attempts == 2
+            await put(store, body=100 * BODY)
+            await put(store)
+    assert ["crts3nativeclient" in head for head in server.heads] == [True, False, False, True]

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hotfolder.adapters.source import open_original
+from hotfolder.adapters.unpacking import unpacker
 from hotfolder.budget import ByteBudget
+from hotfolder.core.conflict import EarlierObject, Family, OnConflict, earlier_object
 from hotfolder.core.ports import UploadNotes
 from hotfolder.core.records import Job, ObjectInfo, Verify
 from hotfolder.core.routing import Route, parse_template
@@ -51,6 +53,7 @@ class Works:
 
     def __init__(self, root: Path, store: MemoryStore, notes: UploadNotes | None = None) -> None:
         self.profile = AS_S3  # what is known of the store
+        self.on_conflict = OnConflict.KEEP_BOTH
         self.verify = Verify.AUTO
         self.folders = Folders(root)
         self.store = store
@@ -76,6 +79,7 @@ class Works:
         key: str = "{prefix}/{relpath}{ext}",
         memory: int = MEMORY,
         level: str | int = "fast",
+        part_size: int | None = None,
     ) -> Tools:
         form_of = form(name, level)
         wire = Wire(self.store, requests=4, threads=self.threads)
@@ -85,14 +89,17 @@ class Works:
                 wire,
                 Resumer(wire, self.notebook, bucket="media"),
                 buffers=self.buffers,
-                limits=SendLimits(memory, MIB, None, 3),
+                limits=SendLimits(memory, MIB, part_size, 3),
                 profile=lambda: self.profile,
+                earlier=self._earlier,
+                unpackers=unpacker,
             ),
             recorder=self.recorder,
             rules=lambda _: Rules(
                 Route("media", parse_template(key), "nas1", form_of.ext, "nas"),
                 form_of,
                 verify=self.verify,
+                on_conflict=self.on_conflict,
             ),
             layout="tree",
             inbox=str(self.folders.inbox),
@@ -102,6 +109,10 @@ class Works:
             clock=lambda: MOMENT,
             user_name=str,
         )
+
+    async def _earlier(self, family: Family) -> list[EarlierObject]:
+        known = map(earlier_object, self.ledger.newest_first())
+        return [line for line in known if line is not None and line.key in family]
 
     async def deliver(self, job: Job, tools: Tools | None = None) -> dict[str, Any]:
         return await deliver(job, tools or self.tools(), self.log)

@@ -54,7 +54,7 @@ HOMES = {
     "typer": ["cli/"],
     "types_boto3_s3": ["adapters/s3/"],  # types only
     "watchdog": ["adapters/watcher.py"],
-    "zstandard": ["adapters/compression.py"],
+    "zstandard": ["adapters/compression.py", "adapters/unpacking.py"],
 }
 
 #: What outside core every adapter may use: durable writes, and paths that cannot escape their root.

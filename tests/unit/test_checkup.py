@@ -18,6 +18,7 @@ from hotfolder.core.checkup import (
     daemon_finding,
     filesystem_finding,
     inbox_finding,
+    kept_finding,
     output_finding,
     space_finding,
     spool_finding,
@@ -209,6 +210,12 @@ def test_the_daemon_and_who_it_is() -> None:
     other = daemon_finding(12, owner="hf", user="root")
     assert other.state is State.WARNING
     assert other.commands == ("sudo -u hf hotfolder check",)
+
+
+def test_an_inbox_of_another_daemon() -> None:
+    told = kept_finding("folders.a.keeper", "/srv/in", 12)
+    assert (told.state, "process 12" in told.what) == (State.ERROR, True)
+    assert "another container" in kept_finding("folders.a.keeper", "/srv/in", 0).what
 
 
 def test_words() -> None:

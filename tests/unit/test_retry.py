@@ -104,6 +104,14 @@ def test_a_denial_is_the_files_own_once_the_store_took_others_since() -> None:
         assert isinstance(decided(error, 3, denial_is_its_own=True), Hold)
 
 
+def test_a_stall_is_the_files_own_where_the_store_took_others_meanwhile() -> None:
+    stalled = DestinationError(DestinationTrouble.UNREACHABLE, "nothing was taken for 300 s")
+    stalled.failing_for = 601.0
+    assert isinstance(decided(stalled, 3), Hold)
+    assert isinstance(decided(stalled, denial_is_its_own=True), Deferred)
+    assert isinstance(decided(stalled, 3, denial_is_its_own=True), Quarantined)
+
+
 @pytest.mark.parametrize("tries", [1, 2, 33, 34, 1_000_000])
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
 def test_a_wait_lies_between_half_and_all_of_the_doubled_delay(tries: int, jitter: float) -> None:

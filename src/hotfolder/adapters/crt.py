@@ -1,10 +1,11 @@
 """Small PUTs over awscrt, the engine inside boto3's own `crt` extra: no thread and no GIL a request.
 
-Traps of the engine, and what is done here: it has no read timeout (own deadline, then `cancel`); it
-repeats failed requests by itself, and "0 retries" means its default of five (one is the least it
-takes); of a 5xx it keeps neither status nor document (its error's name is all there is); it keys its
-connections by host name without the port (one engine for one endpoint); its threads must never meet a
-fork without exec; it tells a failed TLS handshake 10 to 30 s late, on purpose (s2n's blinding).
+Traps of the engine, and what is done here: it has no read timeout (own deadline, then `cancel`), but
+ends what moves less than a byte a second for 30 s, and sends it again without a word; it repeats failed
+requests by itself, and "0 retries" means its default of five (one is the least it takes); of a 5xx it
+keeps neither status nor document (its error's name is all there is); it keys its connections by host
+name without the port (one engine for one endpoint); its threads must never meet a fork without exec; it
+tells a failed TLS handshake 10 to 30 s late, on purpose (s2n's blinding).
 """
 
 import asyncio
@@ -48,7 +49,10 @@ _FAULTS = {
     "AWS_IO_SOCKET_CLOSED": Fault.CUT,
     "AWS_ERROR_HTTP_CONNECTION_CLOSED": Fault.CUT,
     "AWS_ERROR_HTTP_SERVER_CLOSED": Fault.CUT,
+    "AWS_ERROR_HTTP_CHANNEL_THROUGHPUT_FAILURE": Fault.TIMEOUT,
 }
+_CANCELLED = "AWS_ERROR_S3_CANCELED"
+_LANDING = 5.0  # seconds that a cancelled request gets to let go of its body; it takes milliseconds
 _FAULT_PREFIXES = (
     ("AWS_IO_TLS_", Fault.TLS),
     ("AWS_IO_DNS_", Fault.NO_CONNECTION),
@@ -111,13 +115,15 @@ class CrtPutEngine:
         )
         try:
             async with asyncio.timeout(deadline):
-                return await flight.landed
+                return await asyncio.shield(flight.landed)
         except TimeoutError:
-            request.cancel()
+            answer = await flight.give_up(request)
+            if answer.detail != _CANCELLED:
+                return answer  # it came at the last moment
             detail = f"within {deadline:g} s"
-            return Answer(0, fault=Fault.TIMEOUT, detail=detail, requests=flight.requests)
+            return Answer(0, fault=Fault.TIMEOUT, detail=detail, requests=answer.requests)
         except asyncio.CancelledError:
-            request.cancel()
+            await flight.give_up(request)
             raise
 
     def _take_signer(self) -> "_Signer":
@@ -199,6 +205,14 @@ class _Flight:
         self._headers: list[tuple[str, str]] = []
         self.landed: asyncio.Future[Answer] = self._loop.create_future()
 
+    async def give_up(self, request: Any) -> Answer:
+        """Cancel, and wait until the engine has let go of the body: it is the caller's again."""
+        request.cancel()
+        await asyncio.wait({self.landed}, timeout=_LANDING)
+        if self.landed.done():
+            return self.landed.result()
+        return Answer(0, fault=Fault.TIMEOUT, detail=_CANCELLED, requests=self.requests)
+
     @property
     def requests(self) -> int:
         """Requests sent: each is signed, which is the only trace that a repetition leaves.
@@ -234,8 +248,7 @@ class _Flight:
 
     def _land(self, answer: Answer) -> None:
         self._signers.append(self._signer)  # not sooner: a cancelled request may still have been signed
-        if not self.landed.done():  # its deadline may have passed, or its caller gone
-            self.landed.set_result(answer)
+        self.landed.set_result(answer)
 
 
 def _fault(name: str) -> Fault:

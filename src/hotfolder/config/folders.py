@@ -35,6 +35,9 @@ class RouteKeys(Table):
     """What proves that the store holds a file: auto (the strongest that this very store gives: its
     SHA-256, its ETag, or reading the object back), checksum or etag (only that will do), readback (every
     object is read again), head (the size is enough: weak, and no original is ever deleted for it)."""
+    on_conflict: Literal["keep-both", "overwrite", "fail"] = "keep-both"
+    """Where the key is taken by other content: keep-both (the file goes beside it, to NAME~OPERATION),
+    overwrite, or fail (the file goes to failed/). What is there already is skipped in any case."""
 
     @model_validator(mode="after")
     def _level_fits(self) -> Self:
@@ -63,6 +66,8 @@ class Group(Table):
     """Tags of the objects."""
     verify: Literal["auto", "checksum", "etag", "head", "readback"] | None = None
     """What proves that the store holds a file."""
+    on_conflict: Literal["keep-both", "overwrite", "fail"] | None = None
+    """Where the key is taken by other content: keep-both, overwrite, or fail."""
 
 
 class FolderKeys(RouteKeys):

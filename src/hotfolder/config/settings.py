@@ -41,7 +41,11 @@ class Transfer(Table):
     """How long a connection may take to come about."""
 
     read_timeout: Duration = 300.0
-    """How long the store may be silent before a request is given up and tried again."""
+    """How long a request may stand still before it is given up and tried again."""
+
+    min_speed: Annotated[ByteSize, BeforeValidator(values.speed)] = ByteSize(16 * 1024)
+    """What the line carries at least: all requests in flight together. One that gets less than its share
+    for as long as `read_timeout` is given up and tried again. 0: any speed will do."""
 
     part_size: Annotated[
         ByteSize | None, BeforeValidator(values.part_size), values.at_least(MIN_PART, "5MiB, S3's limit")

@@ -45,6 +45,7 @@ bucket = "my-bucket"                   # must exist
 # tags = { keep = "10y" }              # else as in [destination]
 # on_complete = "move"                # move | delete | leave the original in the inbox
 # completed_layout = "tree"            # tree | flat | dated
+# on_conflict = "keep-both"            # other content under the key: keep-both, overwrite, or fail
 # spool = "stream"                     # disk: compress once into the state folder, for slow links
 # keep_compressed = false              # with spool = "disk": keep it in completed/, beside the original
 # verify = "auto"                      # auto | checksum | etag | head | readback: what proves an object
@@ -67,7 +68,8 @@ inbox = "inbox"
 # requests = 64                        # requests in flight
 # attempts = 12                        # tries for each request
 # connect_timeout = "20s"
-# read_timeout = "5m"
+# read_timeout = "5m"                  # without any progress of a request
+# min_speed = "16KiB/s"                # of all requests together; one that gets less than its share ends
 # part_size = "auto"                   # a ceiling for parts of multipart uploads
 # memory = "256MiB"                    # the bound on buffers
 # reserve = "256MiB"                   # free space left alone on the disks; at most a fiftieth of each

@@ -58,6 +58,11 @@ def workers(value: object) -> int:
     return (os.cpu_count() or 1) * int(factor[1] or 1)
 
 
+def speed(value: object) -> object:
+    """As a size; the second that it belongs to is optional."""
+    return value.strip().removesuffix("/s") if isinstance(value, str) else value
+
+
 def part_size(value: object) -> object:
     return None if value == "auto" else value
 

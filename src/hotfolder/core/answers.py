@@ -44,6 +44,7 @@ class Patience(Enum):
     """How long the same request is worth repeating."""
 
     NONE = auto()  # it would be refused again
+    TWICE = auto()  # each try may take minutes
     BRIEF = auto()  # a few tries within seconds; then the destination holds and probes
     FULL = auto()  # as often as configured
 
@@ -51,6 +52,8 @@ class Patience(Enum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The error to raise, whether to repeat before, and whether the bucket should be asked first.
+
+    `may_be_this_one`: the request got no answer, which a fault of the line to it alone could also cause.
 
     `ask_bucket`: the answer alone cannot tell this object's fault from the whole store's (any 500,
     a HEAD without an error document). If a request to the bucket itself fails, that error is the true
@@ -60,6 +63,7 @@ class Verdict:
     error: HotfolderError
     patience: Patience = Patience.NONE
     ask_bucket: bool = False
+    may_be_this_one: bool = False
 
 
 #: What belongs to the configuration although the status is that of a bad request: every object asks
@@ -108,6 +112,11 @@ _FAULT_HINTS = {
         "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
         "the system's, or your own as ca_bundle in [destination]"
     ),
+    **dict.fromkeys(
+        (Fault.TIMEOUT, Fault.STALLED),
+        "the store, a proxy or the line holds requests up: look at them; on a thin line lower "
+        "`requests` or `min_speed` in [transfer]",
+    ),
     Fault.NO_TLS: "write http:// in place of https:// in endpoint_url of [destination]",
     Fault.NO_PLAIN: "write https:// in place of http:// in endpoint_url of [destination]",
 }
@@ -126,6 +135,8 @@ _ELSEWHERE = {
     "PermanentRedirect",
     "TemporaryRedirect",
 }
+_STALLS = {Fault.TIMEOUT, Fault.STALLED}
+_FAULT_PATIENCE = {Fault.CUT: Patience.FULL, **dict.fromkeys(_STALLS, Patience.TWICE)}
 _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
     **dict.fromkeys(
         (
@@ -270,8 +281,9 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     hint = _FAULT_HINTS.get(fault, _TROUBLE_HINTS[DestinationTrouble.UNREACHABLE])
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
-    patience = Patience.FULL if fault is Fault.CUT else Patience.BRIEF
-    return Verdict(DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint), patience)
+    patience = _FAULT_PATIENCE.get(fault, Patience.BRIEF)
+    error = DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint)
+    return Verdict(error, patience, may_be_this_one=fault in _FAULT_PATIENCE)
 
 
 def _sentence(refusal: Refusal, code: str) -> str:

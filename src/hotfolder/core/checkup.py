@@ -213,6 +213,18 @@ def inbox_finding(name: str, place: Place, *, user: str) -> Finding:
     return Finding(name, State.OK, f"the inbox {path} can be read, and files moved out of it")
 
 
+def kept_finding(name: str, path: str, pid: int) -> Finding:
+    """That a process which is not this state folder's daemon keeps an inbox; `pid` 0: an unseen one."""
+    who = f"the process {pid}" if pid else "a process of another container"
+    return Finding(
+        name,
+        State.ERROR,
+        f"{who} keeps the inbox {path}: another daemon watches it",
+        "one daemon watches an inbox: stop the other one, or give this one an inbox of its own",
+        numbers={"pid": pid},
+    )
+
+
 def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user: str) -> Finding:
     """Whether originals can be moved from `inbox` to `place`. `trouble`: why a probe was not moved."""
     path = place.path

@@ -58,6 +58,9 @@ class DestinationError(HotfolderError):
         self.trouble = trouble
         self.may_be_one_keys = may_be_one_keys
         self.retry_after = retry_after
+        #: Seconds for which every try of one request was cut or stalled; None for other troubles. Where
+        #: the store took others within that time it is no outage.
+        self.failing_for: float | None = None
 
 
 class LocalError(HotfolderError):

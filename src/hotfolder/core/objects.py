@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hotfolder.core.conflict import Family, OnConflict, Replaced
 from hotfolder.core.records import (
     Digests,
     ObjectDraft,
@@ -25,19 +26,32 @@ class Label:
     storage_class: str | None = None
     tags: Mapping[str, str] | None = None
 
-    def draft(self, key: str, sha256: bytes | None) -> ObjectDraft:
-        """The object under `key`, with the original's SHA-256 where it is known already."""
+    def draft(self, key: str, sha256: bytes | None, replaced: Replaced | None = None) -> ObjectDraft:
+        """The object under `key`, with the original's SHA-256 where it is known already.
+
+        `replaced`: what it takes the place of.
+        """
         known = {"hotfolder-sha256": sha256.hex()} if sha256 is not None else {}
+        if replaced is not None:
+            known["hotfolder-replaced"] = replaced.words()
         return ObjectDraft(key, self.metadata | known, self.content_type, self.storage_class, self.tags)
 
     def names(self, info: ObjectInfo) -> bool:
         """Whether an object was made by this very operation (an answer of the store was lost)."""
         return info.metadata.get("hotfolder-operation") == self.operation_id
 
+    @property
+    def family(self) -> Family:
+        """The keys that this file's content may stand under already."""
+        return Family.of(self.key, self.alternative, self.operation_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A proven object. `skipped`: the store had it already and nothing was kept of ours."""
+    """A proven object. `skipped`: the store had it already and nothing was kept of ours.
+
+    `replaced`: what stood under its key before.
+    """
 
     key: str
     receipt: Receipt
@@ -45,6 +59,7 @@ class Sent:
     digests: Digests
     parts: int
     skipped: bool = False
+    replaced: Replaced | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +67,13 @@ class Terms:
     """How one file is to be sent. `hash_first`: its key needs the original's SHA-256.
 
     `cold`: its storage class can be written and not be read, so that nothing is proven by reading.
+    `on_conflict`: what becomes of it where its key is taken by other content.
     """
 
     hash_first: bool = False
     verify: Verify = Verify.AUTO
     cold: bool = False
+    on_conflict: OnConflict = OnConflict.KEEP_BOTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,15 @@ def decimal_seconds(ns: int) -> str:
     return f"{'-' if ns < 0 else ''}{seconds}.{nanoseconds:09d}"
 
 
+def nanoseconds(text: str) -> int | None:
+    """The inverse of `decimal_seconds`; None where it is no such text."""
+    seconds, dot, nanos = text.removeprefix("-").partition(".")
+    if not (dot and len(nanos) == 9 and f"{seconds}{nanos}".isascii() and f"{seconds}{nanos}".isdigit()):
+        return None
+    ns = int(seconds) * 1_000_000_000 + int(nanos)
+    return -ns if text.startswith("-") else ns
+
+
 @dataclass(frozen=True, slots=True)
 class PassedOver:
     """An entry of the inbox that is never opened; `relpath` is relative to the inbox."""

@@ -18,6 +18,7 @@ class Fault(StrEnum):
     NO_CONNECTION = "no connection"
     CUT = "connection cut"
     TIMEOUT = "no answer in time"
+    STALLED = "stalled"
     TLS = "TLS failed"
     NO_TLS = "the store does not speak https there"
     NO_PLAIN = "the store speaks https there"

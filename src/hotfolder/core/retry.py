@@ -62,6 +62,10 @@ def backoff(tries: int, *, first: float, longest: float, jitter: float) -> float
     return min(longest, first * 2.0 ** min(tries - 1, 32)) * (0.5 + 0.5 * jitter)
 
 
+def _may_be_its_own(error: DestinationError) -> bool:
+    return error.may_be_one_keys or error.failing_for is not None
+
+
 def decide(
     error: BaseException,
     attempt: int,
@@ -73,7 +77,8 @@ def decide(
 ) -> Decision:
     """What to do with a file whose delivery raised `error` on attempt number `attempt` (from 1).
 
-    `jitter` in [0, 1]. `denial_is_its_own`: the store denied this file before and took others since.
+    `jitter` in [0, 1]. `denial_is_its_own`: the store denied this file before and took others since; or
+    it took others while every try of this one was cut or stalled.
     An error that is not typed is a defect of ours: it is treated as the file's own, so that it cannot
     stop others.
     """
@@ -81,8 +86,8 @@ def decide(
     match error:
         case SourceChanged():
             return Resettle(reason)
-        case DestinationError(may_be_one_keys=True) if denial_is_its_own:
-            pass  # a policy on its key: it must not hold the others again and again
+        case DestinationError() if denial_is_its_own and _may_be_its_own(error):
+            pass  # a policy on its key, or bytes that no proxy lets through: the others go on
         case DestinationError() | LocalError():
             return Hold(reason)
         case FileRejected():

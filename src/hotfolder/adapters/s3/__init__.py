@@ -9,7 +9,8 @@ from hotfolder.adapters.s3.logins import (
     ProfileLogin,
     SecretLogin,
 )
-from hotfolder.adapters.s3.store import SINGLE_PUT_LIMIT, S3Store
+from hotfolder.adapters.s3.small_puts import SINGLE_PUT_LIMIT
+from hotfolder.adapters.s3.store import S3Store
 
 __all__ = [
     "SINGLE_PUT_LIMIT",

@@ -1,6 +1,7 @@
 """Bodies on the wire, both ways: sent in pieces without a copy, read in chunks across retries."""
 
 import http.client
+import socket
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions as boto_errors
 
 from hotfolder.adapters.s3.faults import status
+from hotfolder.adapters.s3.watching import current_watch
 from hotfolder.core.errors import ObjectRefused
 from hotfolder.core.ports import Body
+from hotfolder.core.stalls import Phase
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -52,12 +55,14 @@ class Download:
         self._arguments = {"Bucket": bucket, "Key": key}
         self._offset = start
         self._stream: Any = None
+        self._connection: socket.socket | None = None
 
     def read(self, s3: "S3Client") -> bytes:
         """The next chunk; empty at the end. Raises FileNotFoundError; blocks."""
         try:
             if self._stream is None and not self._open(s3):
                 return b""
+            self._show()
             chunk = bytes(self._stream.read(_PIECE))
         except Exception:
             self.close()
@@ -69,6 +74,14 @@ class Download:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+
+    def _show(self) -> None:
+        """Let the request be watched that reads on: its connection is that of the one that opened."""
+        watch = current_watch()
+        if watch is not None:
+            self._connection = watch.connection or self._connection
+            if self._connection is not None:
+                watch.on(self._connection, Phase.STREAMING)
 
     def _open(self, s3: "S3Client") -> bool:
         arguments: dict[str, Any] = dict(self._arguments)

@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from hotfolder.adapters.s3.logins import DefaultLogin, Login, frozen, open_session
 from hotfolder.adapters.s3.tls import checked_bundle, speaks_tls
+from hotfolder.adapters.s3.watching import watch_connections
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.s3_words import ObjectOptions, is_loopback
@@ -30,7 +31,7 @@ _SIGNER = "hotfolder-s3v4"
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
-    """Where the bucket is and how to talk to it. Times in seconds.
+    """Where the bucket is and how to talk to it. Times in seconds, `min_speed` in bytes a second.
 
     `ca_bundle` names the CAs that are trusted in place of the system's; `proxy` is the URL of an HTTP
     proxy for every request. `attempts` counts requests, the first included.
@@ -46,6 +47,7 @@ class S3Settings:
     proxy: str = ""
     connect_timeout: float = 20.0
     read_timeout: float = 300.0
+    min_speed: float = 16 * 1024.0
     attempts: int = 12
     max_pool_connections: int = 64
 
@@ -199,6 +201,12 @@ class S3Connection:
         finally:
             self.close()
 
+    def drop_idle(self) -> None:
+        """As `close`, and never blocks."""
+        client = self._client
+        if client is not None:
+            client.close()
+
     def close(self) -> None:
         """Close the idle connections; the next use opens new ones."""
         with self._lock:
@@ -260,6 +268,7 @@ def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
         )
     except ValueError as error:  # botocore's word for an endpoint_url that is none
         raise ConfigError(str(error), hint="correct endpoint_url in [destination]") from error
+    watch_connections(client)
     botocore.auth.AUTH_TYPE_MAPS[_SIGNER] = _BoundBodyAuth
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register_first(f"choose-signer.s3.{operation}", cast(Any, _choose_signer))

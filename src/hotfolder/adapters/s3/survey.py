@@ -87,7 +87,7 @@ class S3ProbedStore(S3Store):
     ) -> Receipt:
         fields = self._condition(unless_exists=False) | words.draft_fields(draft, self._options)
         pieces = Claiming(body, signed)
-        reply, requests = await self._call(
+        reply, requests = await self._requests.call(
             self._subject("PutObject", draft.key),
             lambda s3: s3.put_object(**fields, Body=cast(Any, pieces), **_claim(checksum)),
             pieces=pieces,
@@ -106,7 +106,7 @@ class S3ProbedStore(S3Store):
     ) -> PartReceipt:
         fields = self._of_upload(key, upload_id) | {"PartNumber": number}
         pieces = Claiming(body, signed)
-        reply, requests = await self._call(
+        reply, requests = await self._requests.call(
             self._subject("UploadPart", key),
             lambda s3: s3.upload_part(**fields, Body=cast(Any, pieces), **_claim(checksum)),
             pieces=pieces,
@@ -115,14 +115,14 @@ class S3ProbedStore(S3Store):
 
     async def put_trailing(self, draft: ObjectDraft, body: Body) -> Receipt:
         fields = self._condition(unless_exists=False) | words.draft_fields(draft, self._options)
-        reply, requests = await self._call(
+        reply, requests = await self._requests.call(
             self._subject("PutObject", draft.key), partial(_put_trailing, fields, bytes(body))
         )
         return words.receipt(reply, requests, self._options.sse)
 
     async def metadata_names(self, key: str) -> frozenset[str]:
         subject = self._subject("HeadObject", words.checked_key(key))
-        reply, _ = await self._call(subject, partial(looked_up, self._settings.bucket, key))
+        reply, _ = await self._requests.call(subject, partial(looked_up, self._settings.bucket, key))
         return frozenset(reply.get("Metadata", {})) if reply else frozenset()
 
 

@@ -98,6 +98,7 @@ _TABLES = (
         "offset"           INTEGER NOT NULL
     ) STRICT
     """,
+    "CREATE INDEX IF NOT EXISTS ledger_lines_of_key ON ledger_lines (s3_object_key)",
     """
     CREATE TABLE IF NOT EXISTS ledger_mark (
         only     INTEGER PRIMARY KEY CHECK (only = 1),

@@ -1,10 +1,12 @@
 """The index of the ledger in `state.db`: what each line says in short, and where it stands."""
 
+import sys
 from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any
 
 from hotfolder.adapters.state.database import Table
+from hotfolder.core.conflict import EarlierObject, Family, earlier_object
 from hotfolder.core.ledger_marks import Mark, PlacedLine, Stretch
 
 FIELDS = (
@@ -30,6 +32,12 @@ _ADD = (
     f"VALUES ({', '.join('?' * len(_COLUMNS))})"
 )
 _MARK = 'INSERT OR REPLACE INTO ledger_mark (only, file, "offset", digest, lines) VALUES (1, ?, ?, ?, ?)'
+_TOLD = ("s3_object_key", "checksum_original", "original_size", "status")
+_DELIVERED = (
+    f"SELECT {', '.join(_TOLD)} FROM ledger_lines "  # noqa: S608 - names of ours
+    "WHERE (s3_object_key = ? OR (s3_object_key >= ? AND s3_object_key < ?)) AND s3_bucket = ? "
+    "ORDER BY sequence DESC"
+)
 _AT_ONCE = 500  # parameters of one question
 
 
@@ -69,6 +77,17 @@ class SqliteLedgerIndex(Table):
                 found.update(operation_id for (operation_id,) in connection.execute(asked, some))
             connection.execute("COMMIT")
         return mark, frozenset(found)
+
+    def delivered(self, bucket: str, family: Family) -> tuple[Mark | None, list[EarlierObject]]:
+        """How far the ledger was read, and which objects of these keys it names, newest first."""
+        behind = f"{family.start}{chr(sys.maxunicode)}"
+        with self._db.connection() as connection:
+            connection.execute("BEGIN")  # one moment for both, as above
+            mark = _mark(connection)
+            rows = connection.execute(_DELIVERED, (family.key, family.start, behind, bucket)).fetchall()
+            connection.execute("COMMIT")
+        known = (earlier_object(dict(zip(_TOLD, row, strict=True))) for row in rows)
+        return mark, [line for line in known if line is not None and line.key in family]
 
     def clear(self) -> None:
         with self._db.transaction(durable=False) as connection:

@@ -12,6 +12,7 @@ from hotfolder.core.ports.files import (
     PackedSegment,
     Reading,
     SpoolFiles,
+    Unpacker,
 )
 from hotfolder.core.ports.record import (
     Ledger,
@@ -59,5 +60,6 @@ __all__ = [
     "SigningKeys",
     "SpoolFiles",
     "StagedIndex",
+    "Unpacker",
     "UploadNotes",
 ]

@@ -1,6 +1,6 @@
 """What happens to the bytes of a file and to the file itself on this machine."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,21 @@ class Codec(Protocol):
 
     def seal(self, sha256: bytes, size: int) -> bytes:
         """The self-description of the original behind the stream's end; empty where none fits."""
+        ...
+
+
+class Unpacker(Protocol):
+    """Takes the original out of a packed stream. Blocking; used by one thread at a time.
+
+    Raises `VerificationFailed` for a stream that is damaged or of another shape.
+    """
+
+    def feed(self, data: Body) -> Iterator[Body]:
+        """The original's bytes that `data` adds, in pieces of bounded length."""
+        ...
+
+    def finish(self) -> None:
+        """The stream is over; raises where it was not whole."""
         ...
 
 

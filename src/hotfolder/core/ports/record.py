@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from hotfolder.core.conflict import EarlierObject, Family
 from hotfolder.core.ledger_marks import Mark, Stretch
 
 
@@ -61,6 +62,10 @@ class LedgerIndex(Protocol):
 
     def recorded(self, wanted: Collection[str]) -> tuple[Mark | None, frozenset[str]]:
         """How far the ledger was read, and which of the operation ids have a line up to there."""
+        ...
+
+    def delivered(self, bucket: str, family: Family) -> tuple[Mark | None, list[EarlierObject]]:
+        """How far the ledger was read, and which objects of these keys it names, newest first."""
         ...
 
     def clear(self) -> None:

@@ -1,0 +1,91 @@
+"""Small PUTs over the put engine, one try each: what fails there is boto3's to repeat."""
+
+import asyncio
+import http.client
+import math
+from collections.abc import Mapping
+from functools import partial
+from urllib.parse import quote
+
+from hotfolder.adapters.s3.connection import S3Connection
+from hotfolder.adapters.s3.requests import Requests
+from hotfolder.adapters.s3.tries import Failed
+from hotfolder.core import s3_words as words
+from hotfolder.core.answers import Subject, judge_fault, judge_refusal
+from hotfolder.core.ports import Body, PutEngine, SigningKeys
+from hotfolder.core.records import Receipt
+from hotfolder.core.refusals import Fault, read_refusal
+
+SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it the put engine's copies cost more than they gain
+_REST = 600.0  # seconds that what the engine had no time for goes to boto3
+_TINY = 64 * 1024  # bytes; what is smaller was not too much for a thin line: that was an outage
+
+
+class SmallPuts:
+    """What the engine sends of one store, and as whom; use it from one event loop."""
+
+    def __init__(self, connection: S3Connection, engine: PutEngine, requests: Requests) -> None:
+        self._connection, self._engine, self._requests = connection, engine, requests
+        self._settings, self._options = connection.settings, connection.settings.options
+        self._slow_size, self._slow_until = 0, -math.inf  # what it had no time for, and until when
+        self._base_url = ""
+        self._addressing = asyncio.Lock()
+
+    def takes(self, size: int) -> bool:
+        """Whether a body of `size` bytes is for the engine.
+
+        It tells nothing before the end, so that a thin line, shared by many, looks to it like a stall.
+        boto3's requests are judged by what moves: they get what the engine did not bring through.
+        """
+        if asyncio.get_running_loop().time() >= self._slow_until:
+            self._slow_size = SINGLE_PUT_LIMIT + 1
+        return size < self._slow_size
+
+    async def put(
+        self,
+        subject: Subject,
+        headers: Mapping[str, str],
+        body: Body,
+        sha256: bytes,
+    ) -> Receipt:
+        """One try; raises `Failed`."""
+        base_url, keys = await self._address(subject)
+        used = self._connection.generation
+        answer = await self._engine.put(
+            base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
+            headers,
+            body,
+            sha256=sha256,
+            keys=keys,
+            deadline=self._deadline(len(body)),
+        )
+        if answer.fault is Fault.TIMEOUT and len(body) > _TINY:
+            self._slow_size = min(self._slow_size, len(body))
+            self._slow_until = asyncio.get_running_loop().time() + _REST
+        if answer.fault is not None:
+            raise Failed(judge_fault(subject, answer.fault, answer.detail), answer.requests)
+        if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
+            failed = Failed(
+                judge_refusal(subject, read_refusal(answer, now=self._requests.wall())), answer.requests
+            )
+            raise await self._requests.once(subject, partial(self._requests.reconsidered, failed, used))
+        return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
+
+    def _deadline(self, size: int) -> float:
+        """Seconds that the engine gets for a body of `size` bytes."""
+        settings = self._settings
+        slowest = size / settings.min_speed if settings.min_speed else _REST
+        return settings.connect_timeout + settings.read_timeout + slowest
+
+    async def _address(self, subject: Subject) -> tuple[str, SigningKeys]:
+        """Where and as whom to send. Looked up once: hundreds of files ask at the same moment."""
+        keys = self._connection.recent_keys()
+        if self._base_url and keys is not None:
+            return self._base_url, keys
+        async with self._addressing:
+            if not self._base_url:
+                self._base_url = await self._requests.once(subject, self._connection.base_url)
+            keys = self._connection.recent_keys()
+            if keys is None:
+                keys = await self._requests.once(subject, self._connection.keys)
+            return self._base_url, keys
