@@ -163,7 +163,7 @@ def find_inbox(path: str) -> tuple[int, int] | None:
         with os.scandir(path):
             return status.st_dev, status.st_ino
     except OSError:
-        return None
+        return None  # whatever it is: the inbox is held, and looked at again
 
 
 def _files_of(

@@ -73,7 +73,7 @@ def device_of(root: str) -> int | None:
     try:
         return os.stat(root).st_dev
     except OSError:
-        return None
+        return None  # not mounted, for all that can be seen
 
 
 def look(root: str, relpath: str) -> Fingerprint | None:
@@ -140,4 +140,4 @@ def digest_of(root: str, relpath: str) -> str | None:
         with open(descriptor, "rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError:
-        return None
+        return None  # not known, so never the same as anything

@@ -202,7 +202,7 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await event.wait()
     except TimeoutError:
-        return
+        return  # it was time
 
 
 def trouble_of(parts: Parts) -> HotfolderError | None:

@@ -13,7 +13,7 @@ from hotfolder.core.errors import DiskFull, LocalError
 Place = str | os.PathLike[str]
 
 _HINTS = {
-    errno.ENOSPC: "free space on this file system; the daemon goes on by itself",
+    errno.ENOSPC: "free space on this file system",
     errno.EDQUOT: "the disk quota is used up: free space or raise the quota",
     errno.EFBIG: "the file reached the size limit of the process or file system",
     errno.EROFS: "the file system is mounted read-only: look into the kernel log, then remount it",
@@ -97,7 +97,7 @@ def sync_file(path: Place) -> None:
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        return
+        return  # nothing was begun
     except OSError as error:
         raise local_error("sync", path, error) from error
     sync_directory(os.path.dirname(os.path.abspath(path)))

@@ -131,7 +131,7 @@ class Recorder:
     async def _arrival(self, until: float) -> None:
         """Wait for the next operation, or for the moment `until` on the loop's clock."""
         self._arrived.clear()
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError):  # then it is the moment
             async with asyncio.timeout_at(None if until == float("inf") else until):
                 await self._arrived.wait()
 

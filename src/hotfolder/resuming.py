@@ -40,7 +40,7 @@ class Known:
         try:
             proven = digest.prove_part(listed, ours)
         except VerificationFailed:
-            return None
+            return None  # other bytes stand there: ours are sent over them
         return SentPart(ours, replace(listed, attempts=0)) if proven is not None else None
 
 

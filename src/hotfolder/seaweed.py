@@ -279,7 +279,7 @@ def _ask(method: str, port: int, path: str) -> tuple[int, bytes] | None:
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return None
+        return None  # not up yet; past the deadline its log is shown
     finally:
         connection.close()
 
@@ -334,7 +334,7 @@ def _free_ports(s3_port: int) -> dict[str, int]:
                 grpc = admin + _ADMIN_GRPC_OFFSET
                 if grpc > 65_535:
                     continue
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # taken: another pair of ports
                     stack.enter_context(_bound(grpc))
                     ports |= {"admin.port": admin, "admin.port.grpc": grpc}
     except OSError as error:

@@ -86,7 +86,7 @@ class Spool:
         try:
             seen = look(row.root, row.relpath)
             away = seen is None and device_of(row.root) != row.fingerprint.device
-        except LocalError:
+        except LocalError:  # it cannot be told now: as if its volume were away
             seen, away = None, True
         # Its volume may come back; but numbers of devices change, and nothing is kept for ever.
         return self._wall() - row.made_at < _LONGEST_AWAY if away else _is_same(row.fingerprint, seen)

@@ -169,7 +169,7 @@ class Stager:
         if self._keep and room is Room.NONE:
             raise LocalError(
                 f"the spool has no room for the packed file of {job.path} ({size} bytes)",
-                hint="free space on the file system of the state folder; the daemon goes on by itself",
+                hint="free space on the file system of the state folder",
             )
         if job.path not in self._told:
             self._told.add(job.path)

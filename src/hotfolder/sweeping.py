@@ -107,7 +107,7 @@ class Sweeper:
         try:
             seen = await self._threads.run(look, note.root, note.relpath)
         except LocalError:
-            return False
+            return False  # it cannot be told now; the next sweep asks again
         if self._is_flying(note.operation_id):
             return False
         return seen is None or self._notebook.remembered(note.root, note.relpath, seen) is None

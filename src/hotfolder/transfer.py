@@ -148,7 +148,7 @@ class Sender:
                 return self._found(label, verdict.same)
             async with aclosing(cut(packed.chunks(), errand.plan.size)) as parts:
                 first = await anext(parts)
-                with contextlib.suppress(KeyTaken):
+                with contextlib.suppress(KeyTaken):  # by somebody else meanwhile: look again
                     return await self._upload(errand, verdict).run(first, parts, errand.sha256)
         raise _never_settles(label)
 

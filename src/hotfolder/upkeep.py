@@ -55,7 +55,7 @@ class Upkeep:
                     log.warning("upkeep.failed", reason=str(error), hint=error.hint)
                 self._complained = True
                 pause = _LONG_PAUSE
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):  # the pause is over
                 async with asyncio.timeout(pause):
                     await self._closing.wait()
         await self._threads.run(self._indexer.close)

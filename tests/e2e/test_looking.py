@@ -146,7 +146,7 @@ def test_an_outage_is_told_with_its_error_its_hint_and_the_next_try(box: Box) ->
     (store,) = [number for number, line in enumerate(lines) if line.startswith("store ")]
     assert "no-bucket" in lines[store]
     assert "no-such-bucket" in lines[store + 1]
-    assert lines[store + 3].strip().startswith("next try ")
+    assert lines[store + 3].strip().startswith("asks again ")
     found = told(box, "show", "waits.txt")
     assert "its store is not ready (no-bucket)" in found
     assert re.search(r"until +\d{4}-", found)

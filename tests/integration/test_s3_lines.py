@@ -9,10 +9,10 @@ import pytest
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.s3 import FileLogin, S3Settings, S3Store
 from hotfolder.config import Destination, Transfer
-from hotfolder.core.answers import Fault
 from hotfolder.core.errors import DestinationError, DestinationTrouble
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
+from hotfolder.core.refusals import Fault
 from hotfolder.core.s3_words import ObjectOptions
 from hotfolder.destinations import put_engine, s3_settings
 from tests.support.certificates import Authority, make_authority

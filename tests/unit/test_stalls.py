@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hotfolder.core.answers import Fault
+from hotfolder.core.refusals import Fault
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
 
 BOUNDS = Bounds(connect=20.0, silence=300.0, speed=1000.0)

@@ -80,7 +80,7 @@ class ControlServer:
 
     def _clear(self) -> None:
         """Take a socket away that stands there; anything else is not ours and stays."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # none stands there
             if stat.S_ISSOCK(os.stat(NAME, dir_fd=self._place, follow_symlinks=False).st_mode):
                 os.unlink(NAME, dir_fd=self._place)
 

@@ -34,8 +34,8 @@ from awscrt.io import (
 )
 from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3RetryConfig
 
-from hotfolder.core.answers import Answer, Fault
 from hotfolder.core.ports import Body, SigningKeys
+from hotfolder.core.refusals import Answer, Fault
 
 # Answers of which the engine keeps the meaning only.
 _ANSWERS = {

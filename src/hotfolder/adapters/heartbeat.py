@@ -36,7 +36,7 @@ def read(path: str | os.PathLike[str], *, group_key: str = "groups") -> dict[str
     try:
         text = Path(path).read_bytes()
     except FileNotFoundError:
-        return None
+        return None  # no daemon ran yet
     except OSError as error:
         reason = error.strerror or str(error)
         raise LocalError(

@@ -63,7 +63,7 @@ class InboxLocks:
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
+        except OSError:  # what cannot be opened gives no files either; the scan says why
             self.release(path)
             return
         status = os.fstat(descriptor)
@@ -122,7 +122,7 @@ def holder(path: str, *, locks: Path = Path("/proc/locks")) -> int | None:
         status = os.stat(path)
         held = locks.read_text()
     except OSError:
-        return None
+        return None  # nobody knows
     for process, major, minor, inode in _HELD.findall(held):
         if int(inode) != status.st_ino:
             continue
@@ -151,4 +151,4 @@ def _named(pid: int | None) -> str:
     try:
         return f"{pid}, {Path(f'/proc/{pid}/comm').read_text().strip()}"
     except OSError:
-        return str(pid)
+        return str(pid)  # it ended

@@ -20,7 +20,7 @@ def holder(path: Path, *, locks: Path = Path("/proc/locks")) -> int | None:
         inode, written = path.stat().st_ino, path.read_text(errors="replace").strip()
         held = locks.read_text()
     except OSError:
-        return None
+        return None  # nobody made it yet, or it is not for this user to see
     # "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF"; who waits for a lock has an arrow before FLOCK
     line = rf"^\d+: FLOCK +\w+ +\w+ +{re.escape(written)} +\S*:{inode} "
     return int(written) if written.isdecimal() and re.search(line, held, re.MULTILINE) else None

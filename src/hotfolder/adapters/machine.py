@@ -143,7 +143,7 @@ def owner_of(pid: int, proc: Path = _PROC) -> int | None:
     try:
         return (proc / str(pid)).stat().st_uid
     except OSError:
-        return None
+        return None  # it ended
 
 
 def is_exposed(path: str) -> bool:
@@ -151,7 +151,7 @@ def is_exposed(path: str) -> bool:
     try:
         return bool(os.stat(path).st_mode & stat.S_IROTH)
     except OSError:
-        return False
+        return False  # not even this user can look: the credentials' own line says so
 
 
 def _with_file(count: Census, entry: "os.DirEntry[str]", relpath: str, directory: int) -> Census:
@@ -174,12 +174,12 @@ def _mount_id(path: str) -> int | None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return None
+        return None  # unknown, as on a kernel that does not tell
     try:
         lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
         return next((int(line.split()[1]) for line in lines if line.startswith("mnt_id:")), None)
     except OSError:
-        return None
+        return None  # no /proc
     finally:
         os.close(descriptor)
 
@@ -188,7 +188,7 @@ def _number(path: Path) -> int | None:
     try:
         return int(path.read_text())
     except (OSError, ValueError):
-        return None
+        return None  # this kernel has no such limit
 
 
 def _own_processes(proc: Path) -> Iterator[Path]:
@@ -202,7 +202,7 @@ def _inotify_files(process: Path) -> Iterator[str]:
     try:
         descriptors = list((process / "fd").iterdir())
     except OSError:
-        return
+        return  # it ended, or is not for this user to see
     for descriptor in descriptors:
         try:
             if os.readlink(descriptor) == "anon_inode:inotify":

@@ -105,7 +105,7 @@ def _unreadable(job: Job, doing: str, error: OSError) -> LocalError | SourceUnre
     try:
         with os.scandir(job.root):
             pass
-    except OSError:
+    except OSError:  # what was raised for the file itself is what is told
         return LocalError(what, hint=f"{job.root} cannot be read: mount its volume")
     return SourceUnreadable(what, hint="check the disk; first copy elsewhere what can be read")
 

@@ -134,7 +134,7 @@ def _store(destination: Mapping[str, Any], bucket: str = "") -> Iterable[tuple[s
     if destination["hint"]:
         yield "", Text(shown(destination["hint"]))
     if destination["next_try"] is not None:
-        yield "", Text(f"next try {ahead(destination['next_try'])}")
+        yield "", Text(f"asks again {ahead(destination['next_try'])}, and goes on by itself")
 
 
 def picture(view: View, width: int, height: int | None) -> list[RenderableType]:

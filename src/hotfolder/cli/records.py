@@ -204,7 +204,7 @@ def log(
     inboxes = inboxes_of(settings)
     follower = open_ledger(settings).follow()
     lines = follower.last(count)
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):  # the way to end it
         while True:
             for raw, entry in lines:
                 if as_json:

@@ -197,7 +197,7 @@ def is_there(place: str, entry: Mapping[str, Any]) -> str:
         seen = os.lstat(place)
     except (FileNotFoundError, NotADirectoryError):
         return "gone"
-    except OSError:
+    except OSError:  # said as such: this user may not look there
         return "unknown"
     same = (seen.st_size, seen.st_mtime_ns) == (entry["original_size"], entry["modified_at_ns"])
     return "there" if same and stat.S_ISREG(seen.st_mode) else "changed"

@@ -130,7 +130,7 @@ def _watch(settings: Settings) -> None:
     """Draw until Ctrl-C; what was drawn last stays on the terminal, as `top` leaves it."""
     state = _beat(settings)
     failures, started = Failures(settings, state["started_at"]), state["started_at"]
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):  # the way to end it
         if not out.is_terminal:
             while True:  # `status --watch | tee`: a line a beat
                 say(board.headline(_view(settings, state, failures)).plain)

@@ -5,10 +5,8 @@ connection), this module returns the verdict. S3's codes are those of the S3 API
 `XMinio…` ones are MinIO's.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum, StrEnum, auto
-from xml.etree import ElementTree as ET
+from dataclasses import dataclass
+from enum import Enum, auto
 
 from hotfolder.core.errors import (
     DestinationError,
@@ -20,54 +18,12 @@ from hotfolder.core.errors import (
     UploadLost,
     VerificationFailed,
 )
+from hotfolder.core.permissions import missing_permission
+from hotfolder.core.refusals import Fault, Refusal
+from hotfolder.core.skew import NOTICEABLE, REFUSED_AT, skew_words
 
-_MAX_ERROR_BODY = 64 * 1024  # bytes; S3's error documents have about 500
 _SOON = 5.0  # seconds; what asks for a longer rest is not asked again before
 _MAX_MESSAGE = 300  # characters of the store's own sentence that are repeated
-
-
-class Fault(StrEnum):
-    """Why there is no answer at all."""
-
-    NO_CONNECTION = "no connection"
-    CUT = "connection cut"
-    TIMEOUT = "no answer in time"
-    STALLED = "stalled"
-    TLS = "TLS failed"
-    NO_CREDENTIALS = "no credentials"
-    EXPIRED_LOGIN = "the login has expired"
-    OTHER = "request failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP answer as a put engine got it, or the fault that took its place (`status` is 0).
-
-    Header names are lower-case. `body` is the error document, empty on success; `code` is S3's error
-    code where the engine kept only that. `requests` counts what was sent, as engines may repeat.
-    """
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    code: str = ""
-    fault: Fault | None = None
-    detail: str = ""
-    requests: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A store's "no" in its own words. `region` is where the bucket really is, if it was told.
-
-    `retry_after`: seconds that it asks for.
-    """
-
-    status: int
-    code: str
-    message: str = ""
-    region: str = ""
-    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +66,6 @@ class Verdict:
     may_be_this_one: bool = False
 
 
-_POLICY = (
-    "check the credentials, and that their policy allows s3:PutObject, s3:GetObject, "
-    "s3:AbortMultipartUpload and s3:ListMultipartUploadParts on the objects, "
-    "and s3:ListBucket on the bucket"
-)
 #: What belongs to the configuration although the status is that of a bad request: every object asks
 #: for the same, so that it must not cost each file its attempts.
 _OPTIONS_REFUSED = (
@@ -122,6 +73,8 @@ _OPTIONS_REFUSED = (
     "InvalidEncryptionAlgorithmError",
     "InvalidStorageClass",
     "InvalidTag",
+)
+_KEY_REFUSED = (
     "KMS.DisabledException",
     "KMS.InvalidKeyUsageException",
     "KMS.KMSInvalidStateException",
@@ -138,27 +91,52 @@ _HINTS = {
         "the store lacks a feature this request needs; leave out what it does not know of tags, sse, "
         "acl and storage_class in [destination]"
     ),
+    **dict.fromkeys(_OPTIONS_REFUSED, "correct storage_class, tags, sse or acl in [destination]"),
     **dict.fromkeys(
-        _OPTIONS_REFUSED, "correct storage_class, tags, sse, kms_key_id or acl in [destination]"
+        _KEY_REFUSED,
+        "correct kms_key_id in [destination], or the key: it has to be in the bucket's region, enabled, "
+        "and made to encrypt and decrypt",
     ),
 }
 _TROUBLE_HINTS = {
-    DestinationTrouble.UNREACHABLE: (
-        "check the network, the endpoint_url and the store; the daemon goes on by itself"
-    ),
-    DestinationTrouble.DENIED: _POLICY,
+    DestinationTrouble.UNREACHABLE: "check the network, the endpoint_url and the store",
+    DestinationTrouble.DENIED: "check the credentials, and what the store lets them do",
     DestinationTrouble.NO_BUCKET: "create the bucket, or correct `bucket` in [destination]",
-    DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in); the daemon goes on by itself",
-    DestinationTrouble.THROTTLED: "the store asks for fewer requests; the daemon goes on by itself",
+    DestinationTrouble.EXPIRED: "renew the credentials (SSO: log in with `aws sso login`)",
+    DestinationTrouble.THROTTLED: (
+        "the store asks for fewer requests; if that lasts, lower `requests` in [transfer]"
+    ),
 }
-
+_FAULT_HINTS = {
+    Fault.TLS: (
+        "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
+        "the system's, or your own as ca_bundle in [destination]"
+    ),
+    **dict.fromkeys(
+        (Fault.TIMEOUT, Fault.STALLED),
+        "the store, a proxy or the line holds requests up: look at them; on a thin line lower "
+        "`requests` or `min_speed` in [transfer]",
+    ),
+    Fault.NO_TLS: "write http:// in place of https:// in endpoint_url of [destination]",
+    Fault.NO_PLAIN: "write https:// in place of http:// in endpoint_url of [destination]",
+}
+_NO_POLICY = {"403", "AccessDenied", "AllAccessDisabled", "Forbidden", "UnauthorizedAccess"}
+_BROKEN = "the store has a fault of its own: look into its log"
+_NO_S3 = (
+    "this is no answer of an S3 store: correct endpoint_url in [destination], also whether it begins "
+    "with http:// or https://"
+)
+_ELSEWHERE = {
+    "301",
+    "307",
+    "400",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+    "TemporaryRedirect",
+}
 _STALLS = {Fault.TIMEOUT, Fault.STALLED}
 _FAULT_PATIENCE = {Fault.CUT: Patience.FULL, **dict.fromkeys(_STALLS, Patience.TWICE)}
-_HELD_UP = (
-    "the store, a proxy or the line holds requests up: look at them; on a thin line lower `requests` or "
-    "`min_speed` in [transfer]; the daemon goes on by itself"
-)
-_BROKEN = "the store has a fault of its own: look into its log; the daemon goes on by itself"
 _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
     **dict.fromkeys(
         (
@@ -181,6 +159,7 @@ _TROUBLES: dict[str, tuple[DestinationTrouble, Patience]] = {
             "UnauthorizedAccess",
             "NotImplemented",
             *_OPTIONS_REFUSED,
+            *_KEY_REFUSED,
         ),
         (DestinationTrouble.DENIED, Patience.NONE),
     ),
@@ -254,9 +233,11 @@ _OBJECT_ERRORS: dict[str, tuple[type[HotfolderError], Patience]] = {
 def judge_refusal(subject: Subject, refusal: Refusal) -> Verdict:
     """The verdict on an answer that is not a success."""
     code = refusal.code or str(refusal.status)
-    text = f"{subject}: {_sentence(refusal, code)}"
+    text = f"{subject}: {_sentence(refusal, code)}{_clock(refusal, code)}"
+    if refusal.region and code in _ELSEWHERE:
+        return _elsewhere(refusal, text)
     for name in (code, str(refusal.status)):
-        if name in _OBJECT_ERRORS:
+        if name in _OBJECT_ERRORS and subject.key:
             kind, patience = _OBJECT_ERRORS[name]
             return Verdict(kind(text, hint=_HINTS.get(code, "")), patience)
         if name in _TROUBLES:
@@ -264,19 +245,28 @@ def judge_refusal(subject: Subject, refusal: Refusal) -> Verdict:
             error = DestinationError(
                 trouble,
                 text,
-                hint=_hint(trouble, code, refusal.region),
+                hint=_hint(trouble, code, subject, refusal),
                 may_be_one_keys=name == "AccessDenied",
                 retry_after=refusal.retry_after,
             )
             if refusal.retry_after is not None and refusal.retry_after > _SOON:
                 patience = Patience.NONE  # all others would be told the same: the destination rests
+            if code == "RequestTimeTooSkewed" and refusal.skew is None:
+                patience = Patience.BRIEF  # another try may tell by how much
             return Verdict(error, patience, ask_bucket=_is_bare(subject, code))
     if refusal.status >= 500 or code == "InternalError":  # a late one comes inside a 200
         trouble = DestinationTrouble.UNREACHABLE
         broken = DestinationError(trouble, text, hint=_BROKEN, may_be_one_keys=True)
         return Verdict(broken, Patience.FULL, ask_bucket=True)
+    if not subject.key:  # whatever it is, it is no object's fault
+        if refusal.is_bare:
+            return Verdict(DestinationError(DestinationTrouble.UNREACHABLE, text, hint=_NO_S3))
+        trouble = DestinationTrouble.DENIED
+        hint = _HINTS.get(code) or _TROUBLE_HINTS[trouble]
+        return Verdict(DestinationError(trouble, text, hint=hint))
     refused = ObjectRefused(text, hint=_HINTS.get(code, ""))
-    return Verdict(refused, ask_bucket=_is_bare(subject, code))
+    # Without an error document it is not S3 that answers, or a HEAD's answer: the bucket tells.
+    return Verdict(refused, ask_bucket=refusal.is_bare)
 
 
 def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
@@ -288,41 +278,12 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     if fault is Fault.EXPIRED_LOGIN:
         hint = _TROUBLE_HINTS[DestinationTrouble.EXPIRED]
         return Verdict(DestinationError(DestinationTrouble.EXPIRED, text, hint=hint))
-    hint = _TROUBLE_HINTS[DestinationTrouble.UNREACHABLE]
-    if fault is Fault.TLS:
-        hint = (
-            "check the store's certificate, this machine's clock, endpoint_url, and the CA: "
-            "the system's, or your own as ca_bundle in [destination]"
-        )
-    if fault in _STALLS:
-        hint = _HELD_UP
+    hint = _FAULT_HINTS.get(fault, _TROUBLE_HINTS[DestinationTrouble.UNREACHABLE])
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
     patience = _FAULT_PATIENCE.get(fault, Patience.BRIEF)
     error = DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint)
     return Verdict(error, patience, may_be_this_one=fault in _FAULT_PATIENCE)
-
-
-def read_refusal(answer: Answer) -> Refusal:
-    """Code, message and region of an error answer; a body that is no S3 error document says nothing."""
-    region = answer.headers.get("x-amz-bucket-region", "")
-    rest = seconds_of(answer.headers.get("retry-after"))
-    try:
-        # expat builds nothing from external entities, and since 2.4.1 stops entity bombs.
-        root = ET.fromstring(answer.body[:_MAX_ERROR_BODY])  # noqa: S314
-    except ET.ParseError:
-        # A proxy's HTML page, or nothing at all.
-        return Refusal(answer.status, answer.code, region=region, retry_after=rest)
-    fields = {child.tag.rpartition("}")[2]: child.text or "" for child in root}
-    code = fields.get("Code") or answer.code
-    message, region = fields.get("Message", ""), fields.get("Region") or region
-    return Refusal(answer.status, code, message, region, rest)
-
-
-def seconds_of(retry_after: str | None) -> float | None:
-    """What a Retry-After header asks for; None if it has a date: that is some other clock's."""
-    text = (retry_after or "").strip()
-    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _sentence(refusal: Refusal, code: str) -> str:
@@ -335,15 +296,28 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:_MAX_MESSAGE].strip()
 
 
-def _hint(trouble: DestinationTrouble, code: str, region: str) -> str:
-    if region and code in {
-        "301",
-        "400",
-        "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException",
-        "PermanentRedirect",
-    }:
-        return f'the bucket is in another region: set region = "{_one_line(region)}" in [destination]'
+def _clock(refusal: Refusal, code: str) -> str:
+    """The clock's error where it is the reason, or may be."""
+    skew = refusal.skew or 0.0
+    least = NOTICEABLE if code == "RequestTimeTooSkewed" else REFUSED_AT
+    suspect = refusal.status in {400, 401, 403} and abs(skew) >= least
+    return f" ({skew_words(skew)})" if suspect else ""
+
+
+def _elsewhere(refusal: Refusal, text: str) -> Verdict:
+    region = _one_line(refusal.region)
+    hint = (
+        f'the bucket is in another region: set region = "{region}" in [destination], and endpoint_url, '
+        "if it names a region, to match"
+    )
+    # HEAD's answers name the bucket's region even where it is the right one.
+    error = DestinationError(DestinationTrouble.NO_BUCKET, text, hint=hint)
+    return Verdict(error, ask_bucket=refusal.is_bare)
+
+
+def _hint(trouble: DestinationTrouble, code: str, subject: Subject, refusal: Refusal) -> str:
+    if code in _NO_POLICY:
+        return missing_permission(subject.operation, subject.bucket, refusal.message)
     return _HINTS.get(code) or _TROUBLE_HINTS[trouble]
 
 

@@ -9,7 +9,7 @@ may be on a thin line: together they have to be as fast as that, each alone only
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from hotfolder.core.answers import Fault
+from hotfolder.core.refusals import Fault
 
 _LOOKS = 10  # at a request, in each `silence`
 _DOCUMENT = 4  # times `silence` for an answer's document: S3 sends blanks for minutes while it completes

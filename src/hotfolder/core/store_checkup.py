@@ -9,10 +9,8 @@ from hotfolder.core.digest import b64
 from hotfolder.core.errors import HotfolderError
 from hotfolder.core.profile import Profile
 from hotfolder.core.records import ObjectInfo, Receipt, Verification
+from hotfolder.core.skew import NOTICEABLE, REFUSED_AT, skew_words
 from hotfolder.core.store_survey import PROBE, PROBE_SHA256, Answers, profile_of
-
-_REFUSED_AT = 15 * 60  # seconds of skew at which S3 refuses signed requests
-_NOTICEABLE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,11 @@ def credentials_finding(
 def clock_finding(name: str, skew: float) -> Finding:
     """`skew` is our clock minus the store's, which tells whole seconds."""
     numbers = {"skew_seconds": round(skew)}
-    if abs(skew) <= _NOTICEABLE:
+    if abs(skew) <= NOTICEABLE:
         return Finding(
             name, State.OK, "this machine's clock agrees with the store's to the minute", numbers=numbers
         )
-    refused = abs(skew) >= _REFUSED_AT
+    refused = abs(skew) >= REFUSED_AT
     consequence = "refuse" if refused else "refuse requests from 15 minutes on"
     what = f"{skew_words(skew)}: stores {consequence}{' such requests' if refused else ''}"
     return Finding(
@@ -74,17 +72,12 @@ def clock_finding(name: str, skew: float) -> Finding:
     )
 
 
-def skew_words(skew: float) -> str:
-    """To the minute where it is minutes: the store tells whole seconds, and answers take a moment."""
-    side = "ahead of" if skew > 0 else "behind"
-    off = abs(skew) if abs(skew) < 2 * _NOTICEABLE else 60 * round(abs(skew) / 60)
-    return f"this machine's clock is {as_span(off)} {side} the store's"
-
-
 def error_finding(name: str, error: HotfolderError, *, skew: float | None = None) -> Finding:
     """The adapter's own sentence, with the clock's error where that may be the reason."""
-    also = f" ({skew_words(skew)})" if skew is not None and abs(skew) > _NOTICEABLE else ""
-    return Finding(name, State.ERROR, f"{error}{also}", error.hint)
+    said = str(error)
+    if skew is not None and abs(skew) > NOTICEABLE and skew_words(skew) not in said:
+        said += f" ({skew_words(skew)})"
+    return Finding(name, State.ERROR, said, error.hint)
 
 
 def store_findings(

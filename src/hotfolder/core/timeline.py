@@ -97,7 +97,7 @@ def made_at(operation_id: str) -> float | None:
     try:
         made = uuid.UUID(operation_id)
     except ValueError:
-        return None
+        return None  # of an imported line
     return (made.int >> 80) / 1000 if made.version == 7 else None
 
 

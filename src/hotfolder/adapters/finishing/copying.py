@@ -34,7 +34,7 @@ def copy_proven(row: JournalRow, original: int, target: int, progress: Progress)
     is left behind then.
     """
     name = copy_name(row.operation_id)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError):  # mostly no run was killed here
         os.unlink(name, dir_fd=target)
     descriptor = os.open(name, _MAKE, 0o600, dir_fd=target)
     try:
@@ -163,7 +163,9 @@ def _write_at(target: int, piece: bytes, position: int) -> None:
 def _attributes(source: int) -> list[str]:
     try:
         return os.listxattr(source)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NOT_KEPT:
+            raise
         return []
 
 

@@ -111,6 +111,7 @@ class Finisher:
         with self._refusals(row):
             if not row.root and not os.path.isdir(inbox):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), inbox)
+            # Its folder may have gone with it.
             with contextlib.suppress(FileNotFoundError), parent_of(inbox, row.relpath) as place:
                 directory, name = place
                 aside = aside_name(name, row.operation_id)
@@ -171,7 +172,7 @@ class Finisher:
         above, _ = os.path.split(row.target)
         with self._refusals(row):
             for place in detours(above):
-                with (
+                with (  # no copy there, or no such folder: nothing is left of it
                     contextlib.suppress(FileNotFoundError, NotADirectoryError),
                     directory_at(target_root, place) as directory,
                 ):
@@ -274,7 +275,7 @@ class Finisher:
             try:
                 rename_without_clobbering(source, name, target, candidate, aside=aside)
             except FileExistsError:
-                continue
+                continue  # the next name; the last one raises below
             return candidate
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), wanted)
 

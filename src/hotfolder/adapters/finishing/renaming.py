@@ -129,7 +129,7 @@ def rehearse(directory: str) -> None:
             rename_without_clobbering(place, name, place, f"{name}-moved")
         finally:
             for left in (name, f"{name}-moved"):
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError):  # it has the other name
                     os.unlink(left, dir_fd=place)
     finally:
         os.close(place)

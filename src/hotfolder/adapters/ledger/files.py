@@ -125,7 +125,7 @@ class Files:
 
     def stream(self, number: int) -> BinaryIO:
         """A rotated file from its beginning. Reading a damaged .gz raises `UNPACKING` or OSError."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # packed already
             return open(self.plain(number), "rb")
         packed = open(self.packed(number), "rb")  # noqa: SIM115 - handed on
         return _Unpacking(packed)

@@ -93,7 +93,7 @@ def decoded(line: bytes, path: Path) -> dict[str, Any] | None:
 
 def read(line: bytes) -> dict[str, Any]:
     """What a line says; nothing for one that is damaged."""
-    with suppress(ValueError):
+    with suppress(ValueError):  # whoever checks the chain tells of it
         entry = json.loads(line)
         if isinstance(entry, dict):
             return entry

@@ -74,7 +74,7 @@ def _write(plain: Path, packed: Path, is_wanted: Callable[[], bool]) -> bool:
             return False
         os.rename(temporary, packed)
     except OSError:
-        with suppress(OSError):
+        with suppress(OSError):  # the error under way says more
             os.unlink(temporary)
         raise
     return True

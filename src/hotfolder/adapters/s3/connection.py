@@ -2,7 +2,6 @@
 
 import base64
 import math
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,8 +15,9 @@ import botocore.exceptions as boto_errors
 from botocore.config import Config
 
 from hotfolder.adapters.s3.logins import DefaultLogin, Login, frozen, open_session
+from hotfolder.adapters.s3.tls import checked_bundle, speaks_tls
 from hotfolder.adapters.s3.watching import watch_connections
-from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble, HotfolderError
+from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.s3_words import ObjectOptions, is_loopback
 
@@ -74,10 +74,12 @@ class S3Connection:
         self._client: S3Client | None = None
         self._made_at = -math.inf
         self._looked_at = -math.inf
+        self._files: tuple[Path, ...] | None = None  # asked once: the environment stays
         self._stamp: _Stamp = ()
         self._refused = False
         self._keys: SigningKeys | None = None
         self._keys_at = -math.inf
+        self._is_plain: bool | None = None  # unless it was seen to speak TLS; None: nobody asked
         self.generation = 0
         """Grows with every other key that is used."""
 
@@ -88,15 +90,15 @@ class S3Connection:
     def lend(self) -> tuple["S3Client", int]:
         """The client, and the generation of the keys that it signs with."""
         with self._lock:
-            client = self._fresh_client()
-            self._note_keys()
-            return client, self.generation
+            client, session = self._fresh_client()
+        self._note_keys(session)
+        return client, self.generation
 
     def keys(self) -> SigningKeys:
         """What is valid now, refreshed by botocore as needed."""
         with self._lock:
-            self._fresh_client()
-            return self._note_keys()
+            _, session = self._fresh_client()
+        return self._note_keys(session)
 
     def credentials(self) -> Any:
         """botocore's credentials, which say where they came from; blocks and raises as `keys` does."""
@@ -114,46 +116,53 @@ class S3Connection:
         True if there are others now. Those that stay are read again after a few seconds.
         """
         with self._lock:
-            if self.generation == used:
-                self._refused = True
-                self._looked_at = -math.inf
-                try:
-                    self._fresh_client()
-                    self._note_keys()
-                except (boto_errors.BotoCoreError, HotfolderError):
-                    return False  # the next use fails with it
-            return self.generation != used
+            if self.generation != used:
+                return True
+            self._refused, self._looked_at = True, -math.inf
+        try:
+            self.client()
+        except (boto_errors.BotoCoreError, HotfolderError):
+            return False  # the next use fails with it
+        return self.generation != used
 
-    def _fresh_client(self) -> "S3Client":
+    def _fresh_client(self) -> tuple["S3Client", boto3.Session]:
         now = self._clock()
         if now - self._looked_at >= _LOOK_INTERVAL or self._client is None:
             self._looked_at = now
-            stamp = _stamp(self.settings.login.files())
+            if self._files is None:
+                self._files = self.settings.login.files()
+            stamp = _stamp(self._files)
             if stamp != self._stamp:
                 # Taken before the files are read: what changes meanwhile is seen next time.
                 self._stamp, self._client = stamp, None
-        if self._client is None or (self._refused and now - self._made_at >= _RENEW_INTERVAL):
+        if (
+            self._client is None
+            or self._session is None
+            or (self._refused and now - self._made_at >= _RENEW_INTERVAL)
+        ):
             self._client = None  # whatever fails here is tried again with the next use
             self._session = open_session(self.settings.login, self.settings.region)
             self._client = _open_client(self._session, self.settings)
             self._made_at = now
             self._refused = False
-        return self._client
+        return self._client, self._session
 
-    def _note_keys(self) -> SigningKeys:
-        if self._session is None:
-            raise RuntimeError("keys are asked of no session")
+    def _note_keys(self, session: boto3.Session) -> SigningKeys:
+        """Outside the lock: botocore may refresh them here, and lets others go on meanwhile."""
         try:
-            said = frozen(self._session)
+            said = frozen(session)
         except boto_errors.BotoCoreError:
-            self._client = None  # a session keeps what it did not find, or found expired
+            with self._lock:
+                if self._session is session:
+                    self._client = None  # a session keeps what it did not find, or found expired
             raise
         keys = SigningKeys(str(said.access_key), str(said.secret_key), said.token)
-        if keys != self._keys:
-            self._keys = keys
-            self.generation += 1
-            self._refused = False
-        self._keys_at = self._clock()
+        with self._lock:
+            if self._session is session:
+                if keys != self._keys:
+                    self._keys, self._refused = keys, False
+                    self.generation += 1
+                self._keys_at = self._clock()
         return keys
 
     def base_url(self) -> str:
@@ -172,6 +181,14 @@ class S3Connection:
             return address.url.removesuffix("k")
         raise RuntimeError("botocore sent a request past its before-send event")
 
+    def meets_tls(self) -> bool:
+        """Whether https is spoken where the settings say http. Blocks for a moment, mostly once."""
+        if self._is_plain is None:
+            apart = self.settings.proxy or not self.settings.endpoint_url.startswith("http://")
+            speaks = False if apart else speaks_tls(self.settings.endpoint_url)
+            self._is_plain = None if speaks is None else not speaks
+        return self._is_plain is False
+
     def rehearse(self) -> None:
         """Make a client and drop it. Raises `ConfigError` for settings of which none can be made.
 
@@ -180,7 +197,7 @@ class S3Connection:
         try:
             self.client()
         except boto_errors.BotoCoreError:
-            return
+            return  # the first probe meets it, and holds
         finally:
             self.close()
 
@@ -231,24 +248,6 @@ class _BoundBodyAuth(botocore.auth.S3SigV4Auth):
         return base64.b64decode(checksum).hex() if checksum else super().payload(request)
 
 
-def checked_bundle(path: Path) -> Path:
-    """The path, if certificates can be read there. Raises `DestinationError`: it may come yet.
-
-    Asked beforehand, as botocore names neither the file nor the fault.
-    """
-    try:
-        ssl.create_default_context(cafile=str(path))
-    except OSError as error:  # ssl.SSLError is one, and says what is wrong with the content
-        no_pem = isinstance(error, ssl.SSLError)
-        why = "it holds no certificate in PEM form" if no_pem else error.strerror
-        raise DestinationError(
-            DestinationTrouble.UNREACHABLE,
-            f"cannot use the ca_bundle {path}: {why}",
-            hint="give the certificate of the store's CA in PEM form, and let this user read it",
-        ) from error
-    return path
-
-
 def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
     config = Config(
         connect_timeout=settings.connect_timeout,
@@ -273,6 +272,9 @@ def _open_client(session: boto3.Session, settings: S3Settings) -> "S3Client":
     botocore.auth.AUTH_TYPE_MAPS[_SIGNER] = _BoundBodyAuth
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register_first(f"choose-signer.s3.{operation}", cast(Any, _choose_signer))
+    # botocore would follow to another region, of which the put engine knows nothing: then probes get
+    # through and files do not. What is wrong is said instead.
+    client.meta.events.register_last("before-parameter-build.s3", cast(Any, _stay_in_region))
     return client
 
 
@@ -286,6 +288,10 @@ class _Addressed(Exception):
 
 def _reveal_address(*, request: Any, **_: object) -> None:
     raise _Addressed(request.url)
+
+
+def _stay_in_region(*, context: dict[str, Any], **_: object) -> None:
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _choose_signer(*, signature_version: object, **_: object) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 import botocore.exceptions as boto_errors
 
 from hotfolder.adapters.s3.logins import ExpiredLoginError, UnusableLoginError
-from hotfolder.core.answers import Fault, Refusal, seconds_of
+from hotfolder.core.refusals import Fault, Refusal, refusal_of
 
 _FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
     (
@@ -50,10 +50,15 @@ _FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
 )
 
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words for what is no TLS at all
+
+
 def fault(error: Exception) -> Fault:
     inner = getattr(error, "kwargs", {}).get("error")
     if any(isinstance(cause, TimeoutError) for cause in getattr(inner, "args", ())):
         return Fault.TIMEOUT  # while sending: urllib3 words it "connection aborted"
+    if isinstance(error, boto_errors.SSLError) and any(words in str(error) for words in _NO_TLS):
+        return Fault.NO_TLS
     return next((meant for kinds, meant in _FAULTS if isinstance(error, kinds)), Fault.OTHER)
 
 
@@ -64,17 +69,12 @@ def detail(error: Exception) -> str:
     return str(error)
 
 
-def refusal(error: boto_errors.ClientError) -> Refusal:
+def refusal(error: boto_errors.ClientError, *, now: float) -> Refusal:
+    """`now`: seconds since the epoch on this machine's clock."""
     said: Mapping[str, Any] = error.response.get("Error", {})
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    region = said.get("Region") or headers.get("x-amz-bucket-region", "")
-    return Refusal(
-        status(error),
-        str(said.get("Code", "")),
-        str(said.get("Message", "")),
-        region,
-        seconds_of(headers.get("retry-after")),
-    )
+    document = {name: str(value) for name, value in said.items()}
+    return refusal_of(status(error), document, headers, now=now)
 
 
 def status(error: boto_errors.ClientError) -> int:

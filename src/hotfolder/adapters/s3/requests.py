@@ -24,6 +24,7 @@ from hotfolder.adapters.s3.tries import Failed, Tries
 from hotfolder.adapters.s3.watching import Line, Stalled
 from hotfolder.core.answers import Patience, Subject, Verdict, judge_fault, judge_refusal
 from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
+from hotfolder.core.refusals import Fault
 from hotfolder.core.stalls import Bounds
 
 if TYPE_CHECKING:
@@ -46,12 +47,15 @@ class Requests:
         *,
         check: Callable[[], Awaitable[None]],
         sleep: Callable[[float], Awaitable[None]],
+        wall: Callable[[], float],
     ) -> None:
+        """`wall`: seconds since the epoch on this machine's clock."""
         self._connection = connection
         self._settings = settings = connection.settings
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
         self._line = Line(executor, bounds)
-        self._check, self._sleep = check, sleep
+        self._check, self._sleep, self.wall = check, sleep, wall
+        self._heard = False  # whether an S3 store ever answered
 
     async def call(
         self,
@@ -109,10 +113,23 @@ class Requests:
         """One request, in the executor."""
         client, used = self._connection.lend()
         try:
-            return call(client)
+            reply = call(client)
         except boto_errors.ClientError as error:
-            failed = Failed(judge_refusal(subject, faults.refusal(error)))
-            raise self.reconsidered(failed, used) from error
+            refusal = faults.refusal(error, now=self.wall())
+            self._heard = self._heard or not refusal.is_bare
+            if self._meets_tls():
+                raise Failed(judge_fault(subject, Fault.NO_PLAIN)) from error
+            raise self.reconsidered(Failed(judge_refusal(subject, refusal)), used) from error
+        except boto_errors.BotoCoreError as error:
+            if faults.fault(error) is Fault.CUT and self._meets_tls():
+                raise Failed(judge_fault(subject, Fault.NO_PLAIN)) from error
+            raise
+        self._heard = True
+        return reply
+
+    def _meets_tls(self) -> bool:
+        """Whether nothing was understood yet because the other side speaks https."""
+        return not self._heard and self._connection.meets_tls()
 
     def reconsidered(self, failed: Failed, used: int) -> Failed:
         """The failure of a request with keys of generation `used`: with others it is worth repeating."""

@@ -11,9 +11,10 @@ from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.requests import Requests
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
-from hotfolder.core.answers import Fault, Subject, judge_fault, judge_refusal, read_refusal
+from hotfolder.core.answers import Subject, judge_fault, judge_refusal
 from hotfolder.core.ports import Body, PutEngine, SigningKeys
 from hotfolder.core.records import Receipt
+from hotfolder.core.refusals import Fault, read_refusal
 
 SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it the put engine's copies cost more than they gain
 _REST = 600.0  # seconds that what the engine had no time for goes to boto3
@@ -64,7 +65,9 @@ class SmallPuts:
         if answer.fault is not None:
             raise Failed(judge_fault(subject, answer.fault, answer.detail), answer.requests)
         if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
-            failed = Failed(judge_refusal(subject, read_refusal(answer)), answer.requests)
+            failed = Failed(
+                judge_refusal(subject, read_refusal(answer, now=self._requests.wall())), answer.requests
+            )
             raise await self._requests.once(subject, partial(self._requests.reconsidered, failed, used))
         return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
 

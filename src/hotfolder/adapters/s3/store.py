@@ -7,6 +7,7 @@ matter, and what an answer means is decided by `core.answers`.
 import asyncio
 import contextlib
 import http.client
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -21,9 +22,7 @@ from hotfolder.adapters.s3.requests import Requests
 from hotfolder.adapters.s3.small_puts import SmallPuts
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
-from hotfolder.core.answers import (
-    Subject,
-)
+from hotfolder.core.answers import Subject
 from hotfolder.core.errors import (
     UploadLost,
 )
@@ -51,10 +50,11 @@ class S3Store:
         *,
         single_put: PutEngine | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = connection.settings
         self._options = connection.settings.options
-        self._requests = Requests(connection, executor, check=self.check, sleep=sleep)
+        self._requests = Requests(connection, executor, check=self.check, sleep=sleep, wall=wall)
         self._small_puts = SmallPuts(connection, single_put, self._requests) if single_put else None
 
     async def check(self) -> None:

@@ -117,7 +117,7 @@ class SpoolFolder:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            return None
+            return None  # it is packed again
         except OSError as error:
             raise durable.local_error("open the packed file", path, error) from error
         if os.fstat(descriptor).st_size != size:
@@ -131,7 +131,7 @@ class SpoolFolder:
                 try:
                     os.unlink(path)
                 except FileNotFoundError:
-                    continue
+                    continue  # it is away already
                 except OSError as error:
                     raise durable.local_error("take away", path, error) from error
 

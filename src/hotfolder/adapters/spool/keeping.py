@@ -75,7 +75,7 @@ class Keeper:
             try:
                 self._move(row, target, candidate, progress)
             except FileExistsError:
-                continue
+                continue  # the next name; where none is free it is said below
             except FileNotFoundError:
                 log.warning("spool.lost", file=row.relpath, packed=staged)
                 return None
@@ -114,7 +114,7 @@ class Keeper:
                 os.close(descriptor)
             self._rename(target, temporary, target, name)
         except BaseException:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the error under way says more
                 os.unlink(temporary, dir_fd=target)
             raise
         durable.sync_directory(target, named=name)
@@ -153,11 +153,11 @@ def _is_the_one(row: JournalRow, directory: int, name: str) -> bool:
 
 def _share(staged: str, moved_to: str | None) -> None:
     """Who may read the original may read its packed file; in the spool it is the daemon's alone."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError):  # taken out of completed/ at once: it stays private
         mode = 0o640 if moved_to is None else os.stat(moved_to, follow_symlinks=False).st_mode & 0o666
         os.chmod(staged, mode | 0o600)
 
 
 def _drop(staged: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError):  # a killed run came so far
         os.unlink(staged)

@@ -153,7 +153,7 @@ DELETING_IS_SAFE = (
 _MAKING = threading.Lock()
 
 _HINTS = {
-    sqlite3.SQLITE_FULL: "free space on this file system; the daemon goes on by itself",
+    sqlite3.SQLITE_FULL: "free space on this file system",
     sqlite3.SQLITE_IOERR: "look into the kernel log and check the disk",
     sqlite3.SQLITE_READONLY: "give the user that runs hotfolder permission to write the state folder",
     sqlite3.SQLITE_PERM: "give the user that runs hotfolder permission to write the state folder",
@@ -237,7 +237,7 @@ class StateDb:
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 os.close(os.open(self.path, flags, 0o640))
             except FileExistsError:
-                return
+                return  # as at every start but the first
             except OSError as error:
                 raise durable.local_error("open the state file", self.path, error) from error
 

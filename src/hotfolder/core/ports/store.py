@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hotfolder.core.answers import Answer
 from hotfolder.core.ports.body import Body
 from hotfolder.core.records import (
     ObjectDraft,
@@ -13,6 +12,7 @@ from hotfolder.core.records import (
     PartReceipt,
     Receipt,
 )
+from hotfolder.core.refusals import Answer
 
 
 class ObjectStore(Protocol):
