@@ -24,6 +24,7 @@ from hotfolder.adapters.s3.tries import Failed, Tries
 from hotfolder.adapters.s3.watching import Line, Stalled
 from hotfolder.core.answers import Patience, Subject, Verdict, judge_fault, judge_refusal
 from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
+from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Requests:
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
         self._line = Line(executor, bounds)
         self._check, self._sleep = check, sleep
+
+    def steps(self) -> list[Step]:
+        """The requests under way."""
+        return self._line.steps()
 
     async def call(
         self,
@@ -97,7 +102,7 @@ class Requests:
     async def once(self, subject: Subject, work: Callable[[], T]) -> T:
         """Run `work` in the executor; raises `Failed`."""
         try:
-            return await self._line.run(work)
+            return await self._line.run(str(subject), work)
         except Stalled as error:
             # Connections that nobody uses now may be as dead: the next try is to open a new one.
             self._connection.drop_idle()
