@@ -126,6 +126,15 @@ class Paused:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Work that blocks for too long: `about` what, `at` in which threads, `since` when (epoch)."""
+
+    about: str
+    at: str
+    since: float
+
+
 _MOST_LEFT = 20  # of what is left in the inboxes, and of what is put off; the counts are whole
 _MOST_PUT_OFF = 1_000  # files whose reason is remembered
 
@@ -143,6 +152,7 @@ class Activity:
         self.destinations: dict[str, DestinationState] = {}
         self.hold: str | None = None
         self.paused: Paused | None = None
+        self.stuck: list[Stuck] = []
         self.last_scan: float | None = None
         self.kept = 0  # delivered files that stay in their inboxes
         self.phase = "starting"
@@ -195,13 +205,13 @@ class Activity:
     def progressed(self) -> None:
         self.last_progress = time.monotonic()
 
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return self._clock()
-
     def idle_seconds(self) -> float:
         """Seconds since any file in flight moved on."""
         return time.monotonic() - self.last_progress
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
 
     def moved(self, size: int) -> None:
         self.progressed()
@@ -286,6 +296,7 @@ class Activity:
             "destinations": {name: asdict(state) for name, state in self.destinations.items()},
             "hold": self.hold,
             "paused": None if self.paused is None else asdict(self.paused),
+            "stuck": [asdict(each) for each in self.stuck[:_MOST_LEFT]],
             "last_scan": self.last_scan,
             "bytes_per_second": round(rate, 1),
             "eta_seconds": None if left_over is None else round(left_over, 1),

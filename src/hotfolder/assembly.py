@@ -12,6 +12,7 @@ from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
+from hotfolder.alarm import Alarm
 from hotfolder.app import find_inbox, prepare_outputs
 from hotfolder.beneath import device_of
 from hotfolder.calling_off import CallOffs
@@ -109,6 +110,7 @@ def parts_of(
         gates=gates,
         recorder=made.recorder,
         activity=made.activity,
+        alarm=Alarm(made.steps, made.activity, clock=time.monotonic),
         write=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,
         notifier=notifier,
         clock=time.monotonic,

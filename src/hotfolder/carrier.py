@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hotfolder.core.errors import HotfolderError
-from hotfolder.threads import Threads
+from hotfolder.threads import Threads, sign_of_life
 
 T = TypeVar("T")
 
@@ -61,5 +61,6 @@ class Carrier:
             if self._stopping:
                 raise Stopped("hotfolder stops")
             gone.bytes += size
+            sign_of_life()
 
         return count

@@ -12,6 +12,7 @@ from hotfolder.core.errors import DestinationError, HotfolderError, SourceUnread
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
 from hotfolder.delivery import Tools, call_off, deliver, quarantine
+from hotfolder.threads import concerning
 
 log = structlog.get_logger()
 
@@ -71,6 +72,16 @@ class Courier:
         stalled all that time is such a fault, too. `on_decided` is told "recording" or "giving up" once
         the store is needed no more.
         """
+        with concerning(job.path):
+            return await self._carry(job, denial_is_its_own, took_others_within, on_decided)
+
+    async def _carry(
+        self,
+        job: Job,
+        denial_is_its_own: bool,
+        took_others_within: Callable[[float], bool],
+        on_decided: Callable[[str], None],
+    ) -> Ended | NotNow:
         flight = self._activity.begin(job)
         flight.on_decided = on_decided
         status: str | None = None

@@ -16,6 +16,7 @@ from hotfolder.profiling import Profiler
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Reserve
 from hotfolder.sweeping import Sweeper
+from hotfolder.threads import concerning
 from hotfolder.upkeep import Upkeep
 
 log = structlog.get_logger()
@@ -79,12 +80,14 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 group.create_task(parts.recorder.run())
                 group.create_task(parts.upkeep.run())
+                group.create_task(parts.heart.watch())
                 try:
                     await self._live()
                 finally:
                     await self._wind_down()
                     parts.recorder.close()
                     parts.upkeep.close()
+                    parts.heart.close()
         except BaseExceptionGroup as failed:
             typed = failed.subgroup(HotfolderError)
             raise (typed or failed).exceptions[0] from failed
@@ -111,7 +114,8 @@ class Daemon:
             most = parts.most_flights // len(parts.inboxes.folders) or 1
             for folder in parts.inboxes.present():
                 folder.pass_hints()
-                await folder.intake.turn(most, paused=parts.activity.paused is not None)
+                with concerning(folder.intake.inbox):
+                    await folder.intake.turn(most, paused=parts.activity.paused is not None)
             for gate in parts.gates:
                 if gate.probing is not None and gate.probing.done():
                     gate.probing.result()  # what no waiting can cure, such as a faulty configuration

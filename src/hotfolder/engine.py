@@ -43,6 +43,7 @@ from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core.conflict import EarlierObject, Family
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
 from hotfolder.core.profile import Seen
+from hotfolder.core.pulse import Step
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
@@ -158,8 +159,9 @@ def read_heartbeat(settings: Settings) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The way to one destination."""
+    """The way to one destination. Its `stores` are that of the files, and that of the probes."""
 
+    stores: Sequence[S3Store]
     connections: Sequence[S3Connection]
     executors: Sequence[ThreadPoolExecutor]
     wire: Wire
@@ -202,6 +204,10 @@ class Engine:
         self._profiles = profiles
         self._seen: dict[str, Seen] = {}
         self.copiers = Threads("copy", 2)
+        self._pools = (
+            *(self.io, self.packers, self.writer),
+            *(self.notes, self.copiers, self.upkeepers),
+        )
         self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
@@ -256,8 +262,9 @@ class Engine:
         buffers = ByteBudget(memory)
         probing = S3Connection(_for_probes(connection.settings))
         probers = ThreadPoolExecutor(_PROBERS, thread_name_prefix="probe")
+        asked = S3Store(probing, probers)
         gate = Gate(
-            S3Store(probing, probers),
+            asked,
             self.activity,
             name=name,
             most=MOST_FLIGHTS,
@@ -277,7 +284,7 @@ class Engine:
             unpackers=unpacker,
         )
         ends = (connection, probing), (requests, probers)
-        return Line(*ends, wire, resumer, buffers, sender, gate, profiler)
+        return Line((store, asked), *ends, wire, resumer, buffers, sender, gate, profiler)
 
     def _profiler(self, destination: Destination, s3: S3Settings, gate: Gate) -> Profiler:
         key = profile_key(destination)
@@ -407,15 +414,15 @@ class Engine:
             clock=time.monotonic,
         )
 
+    def steps(self) -> list[Step]:
+        """All that blocks now, in threads and in requests."""
+        steps = [step for threads in self._pools for step in threads.steps()]
+        return steps + [
+            step for _, line in self.lines for store in line.stores for step in store.steps()
+        ]
+
     def close(self) -> None:
-        for threads in (
-            self.io,
-            self.packers,
-            self.writer,
-            self.notes,
-            self.copiers,
-            self.upkeepers,
-        ):
+        for threads in self._pools:
             threads.close()
         for _, line in self.lines:
             for executor in line.executors:

@@ -1,5 +1,7 @@
 """The heartbeat: what the daemon tells of itself, from the very loop that does the work."""
 
+import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -7,6 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from hotfolder.activity import Activity, Waiting
+from hotfolder.alarm import Alarm
 from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.core.phase import Road, Situation, phase_of
 from hotfolder.gate import Gate
@@ -16,7 +19,6 @@ from hotfolder.recorder import Recorder
 log = structlog.get_logger()
 
 _SILENT = 120.0  # seconds after which it is said that nothing comes of the files on their way
-_STUCK = 900.0  # seconds without any progress of the files in flight
 
 
 class Notifier(Protocol):
@@ -30,7 +32,7 @@ class Notifier(Protocol):
 
 
 class Heart:
-    """Beats at most every `interval` seconds; falls silent where the loop, or every file, is stuck."""
+    """Beats at most every `interval` seconds; falls silent where the loop, or any thread, is stuck."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Heart:
         gates: Sequence[Gate],
         recorder: Recorder,
         activity: Activity,
+        alarm: Alarm,
         write: Callable[[dict[str, Any]], None],
         notifier: Notifier,
         clock: Callable[[], float],
@@ -47,21 +50,41 @@ class Heart:
         self._inboxes, self._gates, self._recorder = inboxes, gates, recorder
         self._activity, self._write, self._notifier = activity, write, notifier
         self._clock, self.interval = clock, interval
+        self._alarm = alarm
         self._next_beat = 0.0
-        self._stuck = False
+        self._came_at = clock()
+        self._closing = asyncio.Event()
         self.draining = False
 
     def beat(self) -> None:
         """Beat if it is time. Called from the loop that does the work, so a stuck loop falls silent."""
+        self._came_at = self._clock()
         if self._clock() < self._next_beat:
             return
         self._next_beat = self._clock() + self.interval
+        self._look()
         state = self.snapshot()
-        if self._is_stuck():
+        if self._alarm.is_on:
             return
         self._tell(state)
         self._notifier.status(self._status_line(state))
         self._notifier.watchdog()
+
+    async def watch(self) -> None:
+        """Notice what is stuck until `close`, also while the loop itself waits for just that."""
+        while not self._closing.is_set():
+            self._look()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.interval):
+                    await self._closing.wait()
+
+    def close(self) -> None:
+        """Let `watch` end."""
+        self._closing.set()
+
+    def _look(self) -> None:
+        if self._alarm.look(self._clock() - self._came_at):
+            self._tell(self.snapshot())  # once more, to say what is stuck; then silence
 
     def last(self, phase: str) -> None:
         """Say `phase` now, as the last word of this life."""
@@ -95,13 +118,6 @@ class Heart:
             self._write(state)
         except LocalError as error:
             log.error("heartbeat.unwritable", reason=str(error), hint=error.hint)
-
-    def _is_stuck(self) -> bool:
-        stuck = bool(self._activity.flights) and self._activity.idle_seconds() > _STUCK
-        if stuck and not self._stuck:
-            log.error("daemon.stuck", seconds=_STUCK, hint="the heartbeat stops until something moves")
-        self._stuck = stuck
-        return stuck
 
     def _status_line(self, state: dict[str, Any]) -> str:
         """What `systemctl status` shows: how much, and why no more."""

@@ -9,7 +9,7 @@ import structlog
 from hotfolder.core.errors import AlreadyRunning, ConfigError, LocalError
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
-from hotfolder.threads import Threads
+from hotfolder.threads import Threads, concerning
 
 log = structlog.get_logger()
 
@@ -97,26 +97,30 @@ class Inboxes:
     async def visit(self) -> None:
         """Notice what came, went or was remade. Raises `ConfigError` for what a start cannot do."""
         for folder in self.folders:
-            identity = await self._threads.run(self._find, folder.intake.inbox)
-            if identity != folder.identity or folder.kept_by_another:
-                identity = await self._claimed(folder, identity)
-            if identity == folder.identity and (identity is not None or folder.complained):
-                continue
-            folder.identity = identity
-            await self._unwatch(folder)
-            if identity is None:
-                self._complain(folder)
-                continue
-            await self._prepare(folder)
-            await self._recover_rest()
-            if folder.complained:
-                folder.complained = False
-                log.info("inbox.back", path=folder.intake.inbox)
-                folder.intake.finder.walk_now()
-            if self._watching:
-                await self._watch(folder)
+            with concerning(folder.intake.inbox):
+                await self._visit(folder)
         if self._clock() >= self._next_recovery:
             await self._recover_rest()
+
+    async def _visit(self, folder: Watched) -> None:
+        identity = await self._threads.run(self._find, folder.intake.inbox)
+        if identity != folder.identity or folder.kept_by_another:
+            identity = await self._claimed(folder, identity)
+        if identity == folder.identity and (identity is not None or folder.complained):
+            return
+        folder.identity = identity
+        await self._unwatch(folder)
+        if identity is None:
+            self._complain(folder)
+            return
+        await self._prepare(folder)
+        await self._recover_rest()
+        if folder.complained:
+            folder.complained = False
+            log.info("inbox.back", path=folder.intake.inbox)
+            folder.intake.finder.walk_now()
+        if self._watching:
+            await self._watch(folder)
 
     @staticmethod
     def _complain(folder: Watched) -> None:

@@ -29,7 +29,7 @@ from hotfolder.core.ports import Journal, Keeper, Ledger, Mover
 from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.recovery import Record, RemoveAndRecord
 from hotfolder.restart import Restart
-from hotfolder.threads import Threads
+from hotfolder.threads import Threads, concerning
 
 log = structlog.get_logger()
 
@@ -110,7 +110,7 @@ class Recorder:
                     break
                 await asyncio.wait(self._copies)
                 continue
-            trouble = await self._threads.run(self._commit.write, batch) if batch else None
+            trouble = await self._write(batch) if batch else None
             waiting += self._settle(batch)
             if trouble is not None:
                 self._report(trouble, waiting)
@@ -127,6 +127,11 @@ class Recorder:
         if self._copies:
             await asyncio.wait(self._copies)
         await self._threads.run(self._commit.forget)
+
+    async def _write(self, batch: list[Ending]) -> LocalError | None:
+        first = str(batch[0].row.entry["target_path"])
+        with concerning(f"{first} and {len(batch) - 1} more" if len(batch) > 1 else first):
+            return await self._threads.run(self._commit.write, batch)
 
     async def _arrival(self, until: float) -> None:
         """Wait for the next operation, or for the moment `until` on the loop's clock."""
@@ -169,7 +174,8 @@ class Recorder:
             ending.on_wait(f"moving to another file system: {50 * gone // size}%")
 
         try:
-            copy = await self._carrier.run(partial(self._mover.copy, ending.row), tell)
+            with concerning(str(ending.row.entry["target_path"])):
+                copy = await self._carrier.run(partial(self._mover.copy, ending.row), tell)
         except Stopped:
             return  # the row is in the journal: the next start begins it anew
         except (SourceChanged, SourceUnreadable) as error:
@@ -188,9 +194,10 @@ class Recorder:
         """Keep the packed file, and hand the operation back to the batches."""
         keep = partial(keeper.keep, ending.row, ending.moved_to)
         try:
-            ending.kept_at = await self._carrier.run(
-                keep, lambda _: ending.on_wait("keeping the compressed file")
-            )
+            with concerning(str(ending.row.entry["target_path"])):
+                ending.kept_at = await self._carrier.run(
+                    keep, lambda _: ending.on_wait("keeping the compressed file")
+                )
         except Stopped:
             return  # the row is in the journal: the next start goes on
         except LocalError as error:

@@ -1,20 +1,61 @@
-"""Blocking work in threads, as awaited results."""
+"""Blocking work in threads, as awaited results; and what each of them is about, should it hang."""
 
 import asyncio
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
+
+from hotfolder.core.pulse import Step
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_ABOUT: ContextVar[str] = ContextVar("about", default="")
+
+
+@contextmanager
+def concerning(path: str) -> Iterator[None]:
+    """What runs in here, and the tasks begun in here, are about `path`."""
+    token = _ABOUT.set(path)
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """One call in its thread. `alive_at`: monotonic seconds."""
+
+    about: str
+    alive_at: float
+
+
+class _Here(threading.local):
+    work: _Work | None = None
+
+
+_HERE = _Here()
+
+
+def sign_of_life() -> None:
+    """Work that rightly takes long says so, from its thread, that it goes on."""
+    if _HERE.work is not None:
+        _HERE.work.alive_at = time.monotonic()
 
 
 class Threads:
     """A pool of `size` threads named `name-N`."""
 
     def __init__(self, name: str, size: int) -> None:
-        self.size = size
+        self.name, self.size = name, size
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._running: set[_Work] = set()
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work` in a thread and return its result.
@@ -22,7 +63,10 @@ class Threads:
         If the caller is cancelled, the work is waited for all the same: it may be using a
         descriptor that the caller is about to close.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        about = _ABOUT.get()
+        future = asyncio.get_running_loop().run_in_executor(
+            self._pool, lambda: self._noted(about, lambda: work(*args, **kwargs))
+        )
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -30,6 +74,20 @@ class Threads:
             if not future.cancelled():
                 future.exception()  # looked at, so that nobody is told it was not
             raise
+
+    def steps(self) -> list[Step]:
+        """What runs now; what waits for a thread has not begun."""
+        # A set is copied in one go: threads add to it meanwhile.
+        return [Step(self.name, work.about, work.alive_at) for work in tuple(self._running)]
+
+    def _noted(self, about: str, work: Callable[[], T]) -> T:
+        noted = _HERE.work = _Work(about, time.monotonic())
+        self._running.add(noted)
+        try:
+            return work()
+        finally:
+            self._running.discard(noted)
+            _HERE.work = None
 
     def close(self) -> None:
         """Wait for running work and end the threads."""

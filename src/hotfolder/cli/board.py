@@ -85,6 +85,7 @@ def facts(view: View) -> list[tuple[str, Text]]:
         *_waiting(view),
         *_stores(state),
         *_paused(state),
+        *_stuck(state),
         *([("hold", Text(shown(state["hold"]), style="red"))] if state["hold"] else []),
     ]
 
@@ -103,6 +104,11 @@ def _waiting(view: View) -> Iterable[tuple[str, Text]]:
         again = f"attempt {first['attempt']} {ahead(first['until'])}"
         yield "put off", Text(f"{put_off['count']}; next {nearer(first['path'], view.inboxes)}, {again}")
         yield "", Text(shown(first["why"]), style="yellow")
+
+
+def _stuck(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    for step in state["stuck"]:
+        yield "stuck", Text(f"{shown(step['about'])}, {ago(step['since'])} ({step['at']})", style="red")
 
 
 def _paused(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from hotfolder.core.refusals import Fault
 
 _LOOKS = 10  # at a request, in each `silence`
+_BACK = 600.0  # seconds that the thread of a request that was ended gets to come back
 _DOCUMENT = 4  # times `silence` for an answer's document: S3 sends blanks for minutes while it completes
 
 
@@ -38,6 +39,11 @@ class Bounds:
     def interval(self) -> float:
         """Seconds between two looks."""
         return self.silence / _LOOKS
+
+    @property
+    def longest(self) -> float:
+        """Seconds for which a request can show no movement, and not be stuck."""
+        return self.connect + 2 * self.silence + _BACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ def why_waiting(
     `living`: the daemon works. What only the daemon knows (20,000 files may wait) is told as a rule.
     """
     if state is None or not living:
-        reason = _put_down(file, state)
+        reason = _put_down(file, state) or _hangs(state)
         return reason or Waits("no daemon is running; start it with `hotfolder run`")
     if any(flight["path"] == file.path for flight in state["active"]):
         return None
@@ -192,6 +192,13 @@ def _put_down(file: InInbox, state: Mapping[str, Any] | None) -> Waits | None:
     for entry in left:
         if entry["path"] == file.path:
             return Waits(entry["why"], for_good=True)
+    return None
+
+
+def _hangs(state: Mapping[str, Any] | None) -> Waits | None:
+    """What the daemon was stuck in when it last told of itself."""
+    for step in state["stuck"] if state is not None and state["phase"] != "stopped" else ():
+        return Waits(f"the daemon hangs in {step['about']}: look at that disk, mount or store")
     return None
 
 

@@ -25,6 +25,7 @@ from hotfolder.adapters.s3.watching import Line, Stalled
 from hotfolder.core.answers import Patience, Subject, Verdict, judge_fault, judge_refusal
 from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
 from hotfolder.core.refusals import Fault
+from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Requests:
         self._line = Line(executor, bounds)
         self._check, self._sleep, self.wall = check, sleep, wall
         self._heard = False  # whether an S3 store ever answered
+
+    def steps(self) -> list[Step]:
+        """The requests under way."""
+        return self._line.steps()
 
     async def call(
         self,
@@ -101,7 +106,7 @@ class Requests:
     async def once(self, subject: Subject, work: Callable[[], T]) -> T:
         """Run `work` in the executor; raises `Failed`."""
         try:
-            return await self._line.run(work)
+            return await self._line.run(str(subject), work)
         except Stalled as error:
             # Connections that nobody uses now may be as dead: the next try is to open a new one.
             self._connection.drop_idle()

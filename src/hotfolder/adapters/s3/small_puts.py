@@ -13,11 +13,13 @@ from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
 from hotfolder.core.answers import Subject, judge_fault, judge_refusal
 from hotfolder.core.ports import Body, PutEngine, SigningKeys
+from hotfolder.core.pulse import Step
 from hotfolder.core.records import Receipt
 from hotfolder.core.refusals import Fault, read_refusal
 
 SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it the put engine's copies cost more than they gain
 _REST = 600.0  # seconds that what the engine had no time for goes to boto3
+_LATE = 60.0  # seconds after its deadline in which the engine has surely answered
 _TINY = 64 * 1024  # bytes; what is smaller was not too much for a thin line: that was an outage
 
 
@@ -28,8 +30,13 @@ class SmallPuts:
         self._connection, self._engine, self._requests = connection, engine, requests
         self._settings, self._options = connection.settings, connection.settings.options
         self._slow_size, self._slow_until = 0, -math.inf  # what it had no time for, and until when
+        self._under_way: set[Step] = set()
         self._base_url = ""
         self._addressing = asyncio.Lock()
+
+    def steps(self) -> list[Step]:
+        """The requests that the engine has."""
+        return list(self._under_way)
 
     def takes(self, size: int) -> bool:
         """Whether a body of `size` bytes is for the engine.
@@ -51,14 +58,20 @@ class SmallPuts:
         """One try; raises `Failed`."""
         base_url, keys = await self._address(subject)
         used = self._connection.generation
-        answer = await self._engine.put(
-            base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
-            headers,
-            body,
-            sha256=sha256,
-            keys=keys,
-            deadline=self._deadline(len(body)),
-        )
+        deadline = self._deadline(len(body))
+        step = Step("crt", str(subject), asyncio.get_running_loop().time(), deadline + _LATE)
+        self._under_way.add(step)
+        try:
+            answer = await self._engine.put(
+                base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
+                headers,
+                body,
+                sha256=sha256,
+                keys=keys,
+                deadline=deadline,
+            )
+        finally:
+            self._under_way.discard(step)
         if answer.fault is Fault.TIMEOUT and len(body) > _TINY:
             self._slow_size = min(self._slow_size, len(body))
             self._slow_until = asyncio.get_running_loop().time() + _REST

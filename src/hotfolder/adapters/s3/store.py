@@ -27,6 +27,7 @@ from hotfolder.core.errors import (
     UploadLost,
 )
 from hotfolder.core.ports import Body, PutEngine
+from hotfolder.core.pulse import Step
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class S3Store:
         self._options = connection.settings.options
         self._requests = Requests(connection, executor, check=self.check, sleep=sleep, wall=wall)
         self._small_puts = SmallPuts(connection, single_put, self._requests) if single_put else None
+
+    def steps(self) -> list[Step]:
+        """The requests under way, which block threads or wait for the engine."""
+        return self._requests.steps() + (self._small_puts.steps() if self._small_puts else [])
 
     async def check(self) -> None:
         """See `ObjectStore`. Lists one key: unlike HEAD, a refusal of it names its reason."""

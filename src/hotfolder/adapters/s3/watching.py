@@ -24,6 +24,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
+from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ def watch_connections(client: "S3Client") -> None:
 class _UnderWay:
     """One request in its thread."""
 
-    def __init__(self, bounds: Bounds, now: float) -> None:
+    def __init__(self, about: str, bounds: Bounds, now: float) -> None:
+        self.about = about
         self.watch = Watch()
         self.progress = Progress(bounds, now)
         self.stall: Stall | None = None
@@ -184,13 +186,21 @@ class Line:
         self._executor, self._bounds = executor, bounds
         self._under_way: set[_UnderWay] = set()
 
-    async def run(self, work: Callable[[], T]) -> T:
+    def steps(self) -> list[Step]:
+        """The requests that have a thread. What was cut, and does not come back, gets on no more."""
+        return [
+            Step("s3", each.about, each.progress.alive_at, self._bounds.longest)
+            for each in self._under_way
+            if each.watch.phase is not Phase.QUEUED
+        ]
+
+    async def run(self, about: str, work: Callable[[], T]) -> T:
         """Call `work`, which makes one request, in a thread.
 
         Raises as it does, and `Stalled`. A cancelled request is cut: its thread comes back at once.
         """
         loop = asyncio.get_running_loop()
-        request = _UnderWay(self._bounds, loop.time())
+        request = _UnderWay(about, self._bounds, loop.time())
         self._under_way.add(request)
         self._look_later(request)
         try:
