@@ -153,6 +153,11 @@ class Gate:
     def due(self) -> bool:
         return self.held is not None and self._clock() >= self.next_probe
 
+    def next_turn(self) -> float:
+        """The moment at which a probe is to begin; none while one is under way: it wakes by itself."""
+        is_probing = self.probing is not None and not self.probing.done()
+        return math.inf if self.held is None or is_probing else self.next_probe
+
     async def probe(self) -> None:
         """Ask the store; opens the gate if it answers, else sets the next moment to ask."""
         begun = self._clock()
