@@ -6,7 +6,7 @@ SANDBOX ?= ./sandbox
 # Options of the demo: make demo DEMO='--small --all --keep'
 DEMO ?=
 
-.PHONY: run demo test torture lint types format docs bench bench-large clean
+.PHONY: run demo test torture lint types format docs bench bench-large bench-outage clean
 .DEFAULT_GOAL := test
 
 run: $(VENV)/installed
@@ -42,6 +42,10 @@ bench: $(VENV)/installed-dev
 
 bench-large: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.bench.journey --large
+
+# Ten minutes: an outage with 100,000 files waiting, and what follows. Options: see tests/bench/outage.py
+bench-outage: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.bench.outage
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

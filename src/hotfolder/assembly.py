@@ -11,9 +11,10 @@ from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
+from hotfolder.adapters.volumes import Volumes
 from hotfolder.adapters.watcher import Watcher
 from hotfolder.alarm import Alarm
-from hotfolder.app import find_inbox, prepare_outputs
+from hotfolder.app import prepare_outputs
 from hotfolder.beneath import device_of
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
@@ -97,7 +98,7 @@ def parts_of(
         )
     inboxes = Inboxes(
         folders,
-        find=find_inbox,
+        find=Volumes(made.mounts).find,
         locks=locks,
         threads=made.io,
         recorder=made.recorder,

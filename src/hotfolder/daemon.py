@@ -151,7 +151,7 @@ class Daemon:
         """Sleep until something happens, or may."""
         parts = self.parts
         moments = [folder.intake.next_turn() for folder in parts.inboxes.present()]
-        moments += [gate.next_probe for gate in parts.gates if gate.held is not None]
+        moments += [gate.next_turn() for gate in parts.gates]
         soonest = min(moments, default=float("inf")) - parts.clock()
         await wait_for(parts.wake, max(0.0, min(soonest, _LONGEST_TURN)))
         parts.wake.clear()

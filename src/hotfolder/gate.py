@@ -153,6 +153,11 @@ class Gate:
     def due(self) -> bool:
         return self.held is not None and self._clock() >= self.next_probe
 
+    def next_turn(self) -> float:
+        """The moment at which a probe is to begin; none while one is under way: it wakes by itself."""
+        is_probing = self.probing is not None and not self.probing.done()
+        return math.inf if self.held is None or is_probing else self.next_probe
+
     async def probe(self) -> None:
         """Ask the store; opens the gate if it answers, else sets the next moment to ask."""
         begun = self._clock()
@@ -218,16 +223,13 @@ class Gate:
 
     def _tell(self, outage: "_Outage", error: DestinationError) -> None:
         """Each reason once an outage: probes and files repeat them without end."""
-        reason = (error.trouble, error.hint)
-        if outage.told_end:  # by a probe, and nothing was taken since
-            outage.told_end, outage.relapsed = False, True
-            event = "destination.held"
-        elif reason in outage.told:
+        reason, is_relapse = (error.trouble, error.hint), outage.told_end
+        if reason in outage.told and not is_relapse:
             return
-        else:
-            event = "destination.changed" if outage.told else "destination.held"
+        if is_relapse:  # a probe told the end, and nothing was taken since
+            outage.told_end, outage.relapsed = False, True
         log.warning(
-            event,
+            "destination.changed" if outage.told and not is_relapse else "destination.held",
             destination=self.name,
             trouble=error.trouble.value,
             reason=str(error),

@@ -1,23 +1,27 @@
 """Many files at once between inbox and journey: none stands in the way of the others."""
 
 import asyncio
+import errno
 import itertools
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from hotfolder.activity import Activity
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
-from hotfolder.core.errors import DestinationError, DestinationTrouble
+from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.holding import Pace
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Hold, Policy, decide
 from hotfolder.courier import Courier, Ended, NotNow
+from hotfolder.durable import local_error
 from hotfolder.finding import Search
 from hotfolder.gate import Gate
 from hotfolder.intake import FolderPlan, Intake
@@ -26,6 +30,13 @@ from tests.support.refusing_store import RefusingStore
 from tests.support.samples import operation_id
 
 MOST_FLIGHTS = 8
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    made = Threads("test-intake", 1)
+    yield made
+    made.close()
 
 
 class PolicyOnKeys:
@@ -63,57 +74,202 @@ class PolicyOnKeys:
         return Ended({"status": "failed"})
 
 
+class Outages:
+    """A courier that meets each of some errors, and then delivers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.attempts: list[int] = []
+
+    async def carry(
+        self,
+        job: Job,
+        *,
+        denial_is_its_own: bool = False,
+        on_decided: Callable[[str], None] = lambda _: None,
+        **_: object,
+    ) -> Ended | NotNow:
+        await asyncio.sleep(0)
+        if self.errors:
+            error = self.errors.pop()
+            policy = Policy(file_attempts=1)
+            decision = decide(
+                error,
+                job.attempt,
+                now=time.monotonic(),
+                policy=policy,
+                jitter=0.0,
+                denial_is_its_own=denial_is_its_own,
+            )
+            assert isinstance(decision, Hold), f"{error!r} costs no attempt"
+            return NotNow(error, decision)
+        self.attempts.append(job.attempt)
+        on_decided("recording")
+        return Ended({"status": "success"})
+
+
+class World:
+    """One folder with its intake, and a store that answers every probe."""
+
+    def __init__(self, inbox: Path, courier: object, threads: Threads) -> None:
+        activity = Activity(version="0", pid=1, host="nas", clock=time.time)
+        self.inbox = inbox
+        self.gate = Gate(
+            RefusingStore(),
+            activity,
+            name="bucket",
+            paces=dict.fromkeys(DestinationTrouble, Pace(0.01, 0.05)),
+            clock=time.monotonic,
+            wall=time.time,
+            jitter=lambda: 0.0,
+        )
+        self.threads = threads
+        self.refusal: LocalError | None = None
+        numbers = itertools.count(1)
+        search = Search(
+            inbox=str(inbox),
+            settle=0.0,
+            rescan=None,
+            ignored=ignore_filter([]),
+            refusal=Grouping("box").refusal,
+            walk=walk,
+            clock=time.monotonic,
+            wall=time.time,
+        )
+        self.intake = Intake(
+            FolderPlan(
+                name="box",
+                search=search,
+                new_operation_id=lambda: operation_id(next(numbers)),
+                batch=operation_id(0),
+                grouping=Grouping("box"),
+            ),
+            courier=cast(Courier, courier),
+            gate=self.gate,
+            threads=self.threads,
+            wake=lambda: None,
+            refusal=lambda: self.refusal,
+        )
+
+    def drop(self, name: str) -> None:
+        (self.inbox / name).write_bytes(b"data")
+
+    async def turn(self) -> None:
+        await self.intake.turn(MOST_FLIGHTS)
+        if self.gate.due():
+            await self.gate.probe()
+        await asyncio.sleep(0.001)
+
+
 @pytest.mark.parametrize("denied", [MOST_FLIGHTS, 40])
-async def test_files_that_a_policy_denies_do_not_starve_the_others(tmp_path: Path, denied: int) -> None:
+async def test_files_that_a_policy_denies_do_not_starve_the_others(
+    tmp_path: Path, threads: Threads, denied: int
+) -> None:
+    courier = PolicyOnKeys()
+    world = World(tmp_path, courier, threads)
     for number in range(denied):
-        (tmp_path / f"deny{number}").write_bytes(b"data")
-    (tmp_path / "good").write_bytes(b"data")
-    activity = Activity(version="0", pid=1, host="nas", clock=time.time)
-    gate = Gate(
-        RefusingStore(),
-        activity,
-        name="bucket",
-        paces=dict.fromkeys(DestinationTrouble, Pace(0.01, 0.05)),
-        clock=time.monotonic,
-        wall=time.time,
-        jitter=lambda: 0.0,
-    )
-    threads, courier = Threads("test-intake", 1), PolicyOnKeys()
-    numbers = itertools.count(1)
-    search = Search(
-        inbox=str(tmp_path),
-        settle=0.0,
-        rescan=None,
-        ignored=ignore_filter([]),
-        refusal=Grouping("box").refusal,
-        walk=walk,
-        clock=time.monotonic,
-        wall=time.time,
-    )
-    intake = Intake(
-        FolderPlan(
-            name="box",
-            search=search,
-            new_operation_id=lambda: operation_id(next(numbers)),
-            batch=operation_id(0),
-            grouping=Grouping("box"),
-        ),
-        courier=cast(Courier, courier),
-        gate=gate,
-        threads=threads,
-        wake=lambda: None,
-    )
+        world.drop(f"deny{number}")
+    world.drop("good")
     dropped = {"good"}
     async with asyncio.timeout(30):
         while len(courier.given_up) < denied or dropped != set(courier.delivered):
-            await intake.turn(MOST_FLIGHTS)
-            if gate.due():
-                await gate.probe()
-            await asyncio.sleep(0.001)
+            await world.turn()
             if dropped == set(courier.delivered) and len(courier.given_up) < denied:  # life goes on
                 name = f"good{len(dropped)}"
-                (tmp_path / name).write_bytes(b"data")
+                world.drop(name)
                 dropped.add(name)
-                intake.hint(name, is_directory=False)
+                world.intake.hint(name, is_directory=False)
     assert len(courier.delivered) == len(dropped), "none twice"
-    threads.close()
+
+
+FAULTS = [
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT),
+    *(errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOTDIR, errno.EFBIG, errno.ETIMEDOUT),
+]
+TROUBLES = [DestinationError(trouble, trouble.value, hint="wait") for trouble in DestinationTrouble]
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=str)
+async def test_no_outage_uses_up_an_attempt(tmp_path: Path, threads: Threads, error: Exception) -> None:
+    courier = Outages(*[error] * 20)
+    world = World(tmp_path, courier, threads)
+    for number in range(10):
+        world.drop(f"file{number}")
+    with capture_logs() as logs:
+        async with asyncio.timeout(30):
+            while len(courier.attempts) < 10:
+                await world.turn()
+    assert set(courier.attempts) == {1}
+    assert [line["event"] for line in logs] == ["destination.held", "destination.back"]
+
+
+@pytest.mark.parametrize(
+    "error", [local_error("write", "/srv", OSError(n, os.strerror(n))) for n in FAULTS], ids=str
+)
+async def test_no_trouble_of_this_machine_uses_up_an_attempt(
+    tmp_path: Path, threads: Threads, error: LocalError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.folder_hold.LOCAL_PACE", Pace(0.001, 0.002))
+    courier = Outages(*[error] * 5)
+    world = World(tmp_path, courier, threads)
+    for number in range(3):
+        world.drop(f"file{number}")
+    with capture_logs() as logs:
+        async with asyncio.timeout(30):
+            while len(courier.attempts) < 3:
+                await world.turn()
+                if courier.errors and len(courier.errors) < 5:
+                    assert world.intake.hold is error
+    assert set(courier.attempts) == {1}
+    assert world.intake.hold is None
+    assert [line["event"] for line in logs] == ["folder.held", "folder.resumed"]
+
+
+async def test_what_refuses_new_files_holds_the_start_and_nothing_else(
+    tmp_path: Path, threads: Threads
+) -> None:
+    courier = Outages()
+    world = World(tmp_path, courier, threads)
+    world.refusal = LocalError("the disk has no room", hint="make some")
+    world.drop("file")
+    for _ in range(20):
+        await world.turn()
+    assert courier.attempts == []
+    assert world.intake.hold is world.refusal
+    assert world.intake.waiting().count == 1
+    assert world.intake.waiting().why == "the disk has no room; make some"
+    assert world.intake.is_at_its_end(), "`once` ends and says why"
+    world.refusal = None
+    async with asyncio.timeout(30):
+        while not courier.attempts:
+            await world.turn()
+
+
+async def test_a_file_given_up_that_cannot_be_moved_is_left_until_it_changes(
+    tmp_path: Path, threads: Threads
+) -> None:
+    world = World(tmp_path, Immovable(), threads)
+    world.drop("shut")
+    async with asyncio.timeout(30):
+        while not world.intake.left_behind():
+            await world.turn()
+        assert world.intake.left_behind() == {"shut": "it may not be read"}
+        world.intake.hint("shut", is_directory=False)
+        for _ in range(10):
+            await world.turn()
+        assert world.intake.left_behind(), "a hint alone is no change"
+        (tmp_path / "shut").write_bytes(b"changed")
+        world.intake.hint("shut", is_directory=False)
+        while (tmp_path / "shut").exists():
+            await world.turn()
+
+
+class Immovable:
+    """A courier that gives a file up where it stands, and delivers it when it has changed."""
+
+    async def carry(self, job: Job, **_: object) -> Ended | NotNow:
+        await asyncio.sleep(0)
+        if job.fingerprint.size == len(b"data"):
+            return Ended({"status": "failed"}, stays="it may not be read")
+        os.unlink(job.path)
+        return Ended({"status": "success"})

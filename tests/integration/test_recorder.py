@@ -277,6 +277,28 @@ async def test_a_target_that_is_gone_is_waited_for_and_the_file_ends_once_it_is_
     assert [entry["event"] for entry in logs] == ["recorder.held", "recorder.resumed"]
 
 
+async def test_a_folder_whose_target_refuses_is_refused_new_files_once_enough_have_piled_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    monkeypatch.setattr("hotfolder.recorder._MOST_PILED", 3)
+    desk.folders.completed.rmdir()
+    async with desk.at_work() as recorder:
+        endings = []
+        for number in range(3):
+            assert recorder.refusal("media") is None, "a few odd files hold nobody"
+            desk.folders.drop(f"{number}.mp4")
+            row = desk.folders.proven(f"{number}.mp4", number=number + 1)
+            endings.append(asyncio.create_task(recorder.finish(row, desk.waits.append)))
+            waits = len(desk.waits)
+            await until(lambda: len(desk.waits) >= waits + 2 * len(endings))  # noqa: B023
+        assert recorder.refusal("media") is recorder.trouble is not None
+        assert recorder.refusal("another") is None
+        desk.folders.completed.mkdir()
+        await asyncio.gather(*endings)
+        await until(lambda: recorder.refusal("media") is None)
+
+
 async def test_one_file_that_cannot_move_does_not_hold_the_others(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The way to the store: held once for an outage, opened by the probe and the file that get through."""
 
 import asyncio
+import math
 
 import pytest
 from structlog.testing import capture_logs
@@ -352,3 +353,16 @@ def test_a_store_that_hangs_is_shown_where_files_are_on_their_way() -> None:
     passage.decided("recording")
     way.gate.tell_silence(0.0, after=120.0)
     assert way.shown() == "ok"
+
+
+async def test_while_a_probe_is_under_way_nothing_is_due() -> None:
+    # Else the daemon's loop would spin as long as a probe hangs.
+    way = Way(None)
+    assert way.gate.next_turn() == math.inf
+    way.gate.hold(trouble())
+    assert way.gate.next_turn() == way.gate.next_probe
+    way.gate.probing = asyncio.create_task(way.gate.probe())
+    assert way.gate.next_turn() == math.inf
+    await way.gate.probing
+    way.gate.hold(trouble())
+    assert way.gate.next_turn() == way.gate.next_probe

@@ -24,8 +24,8 @@ from hotfolder.adapters.s3.tries import Failed, Tries
 from hotfolder.adapters.s3.watching import Line, Stalled
 from hotfolder.core.answers import Patience, Subject, Verdict, judge_fault, judge_refusal
 from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
-from hotfolder.core.refusals import Fault
 from hotfolder.core.pulse import Step
+from hotfolder.core.refusals import Fault
 from hotfolder.core.stalls import Bounds
 
 if TYPE_CHECKING:
