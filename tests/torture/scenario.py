@@ -73,8 +73,8 @@ class Scenario:
     free: bool = True
     #: How often one process may say `destination.held`; None: as often as it likes.
     holds: int | None = None
-    #: The proofs that the ledger may name: weaker ones only where the fault hides stronger ones.
-    proofs: frozenset[str] = frozenset({"checksum"})
+    #: The proofs that the ledger may name; which one, depends on what is known of the store by then.
+    proofs: frozenset[str] = frozenset({"checksum", "etag", "readback"})
     #: Exit codes with which a process may end by itself while the fault lasts; it is started again.
     exits: frozenset[int] = frozenset()
     #: How long all may take once the fault is over.

@@ -16,7 +16,6 @@ Prepare = Callable[[Box], AbstractContextManager[Fault]]
 POISON = "poison"
 #: A name of the store of which no resolver knows without our hosts file.
 _NAME = "store.localhost"
-_WEAKER = frozenset({"checksum", "etag", "readback"})
 #: A private /etc/hosts: both engines ask the C library, and that reads the file each time.
 _OWN_HOSTS = (
     *("unshare", "--mount", "sh", "-c"),
@@ -189,13 +188,12 @@ FAULTS = (
     _row("truncated answer", Rule(fp.truncate_answer, share=0.5)),
     _row("wrong ETag", Rule(WRONG_ETAG, fp.TELLING), free=False, tries=_LONG),
     _row("wrong checksum in the answer", Rule(WRONG_CHECKSUM, fp.TELLING), free=False, tries=_LONG),
-    _row("no checksum in the answer", Rule(NO_CHECKSUM, fp.TELLING), proofs=_WEAKER),
+    _row("no checksum in the answer", Rule(NO_CHECKSUM, fp.TELLING)),
     _row(
         "no checksum and a wrong ETag",
         Rule(NO_PROOF, fp.TELLING),
         free=False,
         tries=_LONG,
-        proofs=_WEAKER,
     ),
     _row(
         "body altered on the way",
@@ -225,7 +223,6 @@ FAULTS = (
         tries=_LONG,
         lasts=10.0,
         kills=3,
-        proofs=_WEAKER,
     ),
     StoreFault("connections refused", Refusing, {"holds": 1, "lasts": 6.0}),
     _poison("AccessDenied", Rule(refuse(403, "AccessDenied"), fp.MAKING), "AccessDenied"),
