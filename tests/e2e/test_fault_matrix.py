@@ -18,13 +18,12 @@ _SHORT = {(each.name, each.kind): each for each in store_faults.scenarios()}
     [
         ("answer lost, object kept", "store"),
         ("all of it, at random", "store, https"),
-        ("body altered on the way", "store"),
         ("connections refused", "store, https"),
         ("400 of no kind we know, for one key", "store"),
     ],
 )
 def test_every_fault_has_a_good_end(name: str, kind: str, tmp_path: Path, seaweed: SeaweedFS) -> None:
-    scenario = replace(_SHORT[name, kind], lasts=1.5, kills=1)
+    scenario = replace(_SHORT[name, kind], lasts=1.5, kills=1, patience=60.0)
     row = play(scenario, Stage(tmp_path, seaweed), seed=1)
     assert row.violations() == {}
     assert row.delivered + row.skipped + row.failed == row.dropped
