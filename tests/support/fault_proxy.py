@@ -241,10 +241,7 @@ def _half(answer: Answer) -> int:
 
 async def alter_body(exchange: Exchange) -> None:
     """One bit of what the client sends is another when it arrives."""
-    body = bytearray(await exchange.body())
-    if body:
-        body[len(body) // 2] ^= 0x10
-    await exchange.answer(await exchange.ask(bytes(body)))
+    await exchange.answer(await exchange.ask(_flipped(await exchange.body())))
 
 
 def change_answer(*changes: Callable[[Answer], Answer]) -> Act:
@@ -277,6 +274,11 @@ def without_checksum(answer: Answer) -> Answer:
     return replace(answer, body=answer.body.replace(b"ChecksumSHA256>", b"NothingKnown42>"))
 
 
+def other_body(answer: Answer) -> Answer:
+    """One bit of it is another."""
+    return replace(answer, body=_flipped(answer.body))
+
+
 async def trickle(exchange: Exchange) -> None:
     """One byte a second, both ways: what is sent is hardly taken, what is answered hardly comes."""
     taken = b""
@@ -291,6 +293,14 @@ async def trickle(exchange: Exchange) -> None:
     for number in range(len(answer.head + answer.body)):
         await exchange.send((answer.head + answer.body)[number : number + 1])
         await asyncio.sleep(_TRICKLE)
+
+
+def _flipped(data: bytes) -> bytes:
+    """With one bit in its middle another."""
+    changed = bytearray(data)
+    if changed:
+        changed[len(changed) // 2] ^= 0x10
+    return bytes(changed)
 
 
 def _other_hex(value: bytes) -> bytes:

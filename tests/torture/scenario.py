@@ -124,6 +124,7 @@ def configure(
     extra: str = "",
     *,
     file_attempts: int = 3,
+    attempts: int = 6,
     **destination: str,
 ) -> None:
     """The configuration of a play: as usual, but soon at the end of its patience.
@@ -132,8 +133,8 @@ def configure(
     """
     box.configure(
         f'settle = "100ms"\nrescan = "5s"\nfile_attempts = {file_attempts}\n{folder}',
-        '[transfer]\npart_size = "5MiB"\nrequests = 8\nattempts = 6\nconnect_timeout = "2s"\n'
-        f'read_timeout = "3s"\n{transfer}\n{extra}',
+        f'[transfer]\npart_size = "5MiB"\nrequests = 8\nattempts = {attempts}\n'
+        f'connect_timeout = "2s"\nread_timeout = "3s"\n{transfer}\n{extra}',
         **destination,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +85,13 @@ class Nameless:
         self.hosts.write_text(f"127.0.0.1 localhost {_NAME}\n")
 
 
-def behind(
-    fault: Callable[[FaultProxy], Fault], *, secure: bool = False, file_attempts: int = 3
-) -> Prepare:
+def behind(fault: Callable[[FaultProxy], Fault], *, secure: bool = False, **attempts: int) -> Prepare:
     """The daemon of the box sees its store through a proxy, over https if `secure`."""
 
     @contextmanager
     def prepare(box: Box) -> Iterator[Fault]:
         with _proxy(box, secure=secure) as proxy:
-            configure(box, file_attempts=file_attempts, **_endpoint(box, proxy.url, secure))
+            configure(box, **attempts, **_endpoint(box, proxy.url, secure))
             yield fault(proxy)
 
     return prepare
@@ -143,16 +141,16 @@ class StoreFault:
     name: str
     fault: Callable[[FaultProxy], Fault]
     scenario: dict[str, Any]
-    file_attempts: int = 3
+    attempts: dict[str, int] = field(default_factory=dict)
 
     def scenarios(self) -> Iterator[Scenario]:
         for kind, secure in (("store", False), ("store, https", True)):
-            prepare = behind(self.fault, secure=secure, file_attempts=self.file_attempts)
+            prepare = behind(self.fault, secure=secure, **self.attempts)
             yield Scenario(self.name, kind, prepare, **self.scenario)
 
 
-def _row(name: str, *rules: Rule, tries: int = 3, **scenario: Any) -> StoreFault:
-    return StoreFault(name, _spoilt(*rules), scenario, tries)
+def _row(name: str, *rules: Rule, tries: dict[str, int] | None = None, **scenario: Any) -> StoreFault:
+    return StoreFault(name, _spoilt(*rules), scenario, tries or {})
 
 
 def _outage(name: str, act: fp.Act) -> StoreFault:
@@ -160,19 +158,21 @@ def _outage(name: str, act: fp.Act) -> StoreFault:
     return _row(name, Rule(act), holds=1)
 
 
-def _poison(name: str, rule: Rule, reason: str, **scenario: Any) -> StoreFault:
+def _poison(name: str, reason: str, *rules: Rule, **scenario: Any) -> StoreFault:
     """Only the keys of two files meet it, for ever: they end in failed/, and hold up nobody."""
-    poisoned = {"poisoned": POISON, "failed": reason, **scenario}
-    return _row(f"{name}, for one key", replace(rule, key=POISON), tries=_SOON, **poisoned)
+    rules = tuple(replace(rule, key=POISON) for rule in rules)
+    return _row(f"{name}, for one key", *rules, tries=_SOON, poisoned=POISON, failed=reason, **scenario)
 
 
-_SOON, _LONG = 2, 8  # attempts of a file
+_SOON = {"file_attempts": 2, "attempts": 2}
+_LONG = {"file_attempts": 8}
 _PARTS = frozenset({Operation.PART})
 NO_UPLOAD = refuse(404, "NoSuchUpload")
 TAKEN = refuse(412, "PreconditionFailed")
 WRONG_ETAG = fp.change_answer(fp.other_etag)
 WRONG_CHECKSUM = fp.change_answer(fp.other_checksum)
 NO_CHECKSUM = fp.change_answer(fp.without_checksum)
+OTHER_BYTES = fp.change_answer(fp.other_body)
 NO_PROOF = fp.change_answer(fp.without_checksum, fp.other_etag)
 
 FAULTS = (
@@ -225,11 +225,16 @@ FAULTS = (
         kills=3,
     ),
     StoreFault("connections refused", Refusing, {"holds": 1, "lasts": 6.0}),
-    _poison("AccessDenied", Rule(refuse(403, "AccessDenied"), fp.MAKING), "AccessDenied"),
-    _poison("500", Rule(refuse(500, "InternalError"), fp.MAKING), "InternalError|HTTP 500"),
-    _poison("reset in the body", Rule(fp.reset_in_body, fp.SENDING), "cut"),
-    _poison("wrong checksum", Rule(WRONG_CHECKSUM, fp.TELLING), "SHA-256"),
-    _poison("400 of no kind we know", Rule(refuse(400, "Whatever"), fp.MAKING), "Whatever"),
+    _poison("AccessDenied", "AccessDenied", Rule(refuse(403, "AccessDenied"), fp.MAKING)),
+    _poison("500", "InternalError|HTTP 500", Rule(refuse(500, "InternalError"), fp.MAKING)),
+    _poison("reset in the body", "cut", Rule(fp.reset_in_body, fp.SENDING)),
+    _poison(
+        "wrong checksum, and other bytes read back",
+        "SHA-256|read back",
+        Rule(WRONG_CHECKSUM, fp.TELLING),
+        Rule(OTHER_BYTES, frozenset({Operation.GET})),
+    ),
+    _poison("400 of no kind we know", "Whatever", Rule(refuse(400, "Whatever"), fp.MAKING)),
 )
 
 
