@@ -120,10 +120,12 @@ class Exchange:
         return int(self.request.fields.get("content-length", 0))
 
     async def body(self, size: int | None = None) -> bytes:
-        """The next `size` bytes of the request's body; None: all of them."""
+        """The next `size` bytes of the request's body; None: all of them. Chunks come as they are."""
         if self.request.fields.get("expect") and not self._told_to_go_on:
             self._told_to_go_on = True
             await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.request.fields.get("transfer-encoding") == "chunked":
+            return b"".join([piece async for piece in _chunks(self.reader)])
         return await self.reader.readexactly(self.length if size is None else size)
 
     async def ask(self, body: bytes) -> Answer:

@@ -85,7 +85,7 @@ class Nameless:
         self.hosts.write_text(f"127.0.0.1 localhost {_NAME}\n")
 
 
-def behind(fault: Callable[[FaultProxy], Fault], *, secure: bool = False, **attempts: int) -> Prepare:
+def behind(fault: Callable[[FaultProxy], Fault], *, secure: bool = False, **attempts: Any) -> Prepare:
     """The daemon of the box sees its store through a proxy, over https if `secure`."""
 
     @contextmanager
@@ -213,6 +213,7 @@ FAULTS = (
         "412, nothing there", Rule(refuse(412, "PreconditionFailed"), fp.MAKING, share=0.5), free=False
     ),
     _row("one byte a second", Rule(fp.trickle, share=0.4), lasts=8.0),
+    _outage("one byte a second, always", fp.trickle),
     _row(
         "all of it, at random",
         *(Rule(act, fp.MAKING, share=0.08) for act in (fp.reset_in_body, fp.lose_answer)),
