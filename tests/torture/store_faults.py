@@ -180,12 +180,12 @@ FAULTS = (
     _row("500, now and then", Rule(refuse(500, "InternalError"), share=0.3), free=False),
     _outage("503 SlowDown with Retry-After", refuse(503, "SlowDown", Retry_After="2")),
     _row("503, now and then", Rule(refuse(503, "SlowDown", Retry_After="1"), share=0.3)),
-    _row("reset before the body", Rule(fp.reset_before_body, fp.MAKING, share=0.5)),
-    _row("reset in the body", Rule(fp.reset_in_body, fp.SENDING, share=0.5)),
-    _row("reset after the body", Rule(fp.reset_after_body, fp.MAKING, share=0.5)),
+    _row("reset before the body", Rule(fp.reset_before_body, fp.MAKING, share=0.5), free=False),
+    _row("reset in the body", Rule(fp.reset_in_body, fp.SENDING, share=0.5), free=False),
+    _row("reset after the body", Rule(fp.reset_after_body, fp.MAKING, share=0.5), free=False),
     _outage("reset, always", fp.reset_before_body),
-    _row("answer lost, object kept", Rule(fp.lose_answer, fp.MAKING, share=0.5)),
-    _row("truncated answer", Rule(fp.truncate_answer, share=0.5)),
+    _row("answer lost, object kept", Rule(fp.lose_answer, fp.MAKING, share=0.5), free=False),
+    _row("truncated answer", Rule(fp.truncate_answer, share=0.5), free=False),
     _row("wrong ETag", Rule(WRONG_ETAG, fp.TELLING), free=False, tries=_LONG),
     _row("wrong checksum in the answer", Rule(WRONG_CHECKSUM, fp.TELLING), free=False, tries=_LONG),
     _row("no checksum in the answer", Rule(NO_CHECKSUM, fp.TELLING)),
@@ -212,7 +212,7 @@ FAULTS = (
     _row(
         "412, nothing there", Rule(refuse(412, "PreconditionFailed"), fp.MAKING, share=0.5), free=False
     ),
-    _row("one byte a second", Rule(fp.trickle, share=0.4), lasts=8.0),
+    _row("one byte a second", Rule(fp.trickle, share=0.4), free=False, lasts=8.0),
     _outage("one byte a second, always", fp.trickle),
     _row(
         "all of it, at random",

@@ -1,5 +1,6 @@
 """What botocore's errors are in the words of `core.answers`."""
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,8 +53,11 @@ _FAULTS: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
 
 def fault(error: Exception) -> Fault:
     inner = getattr(error, "kwargs", {}).get("error")
-    if any(isinstance(cause, TimeoutError) for cause in getattr(inner, "args", ())):
+    causes = getattr(inner, "args", ())
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return Fault.TIMEOUT  # while sending: urllib3 words it "connection aborted"
+    if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):
+        return Fault.CUT  # what a reset looks like within TLS: the certificate is fine
     return next((meant for kinds, meant in _FAULTS if isinstance(error, kinds)), Fault.OTHER)
 
 
