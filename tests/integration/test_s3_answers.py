@@ -17,7 +17,6 @@ from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.s3 import FileLogin, S3Settings, S3Store
 from hotfolder.adapters.s3.faults import fault
 from hotfolder.core.answers import Fault
-from hotfolder.core.answers import Fault
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
