@@ -188,7 +188,7 @@ FAULTS = (
     _row("truncated answer", Rule(fp.truncate_answer, share=0.5), free=False),
     _row("wrong ETag", Rule(WRONG_ETAG, fp.TELLING), free=False, tries=_LONG),
     _row("wrong checksum in the answer", Rule(WRONG_CHECKSUM, fp.TELLING), free=False, tries=_LONG),
-    _row("no checksum in the answer", Rule(NO_CHECKSUM, fp.TELLING)),
+    _row("no checksum in the answer", Rule(NO_CHECKSUM, fp.TELLING), free=False),
     _row(
         "no checksum and a wrong ETag",
         Rule(NO_PROOF, fp.TELLING),
