@@ -1,4 +1,4 @@
-"""Faults of the machine under a real daemon: disks that fill up, fail or go away, lost rights, wrong clocks.
+"""Faults of the machine under a real daemon: disks that fail or go away, lost rights, wrong clocks.
 
 Each function prepares a box before its daemon starts and yields a `Fault`: what is wrong lasts from
 `begin` to `end`, for the daemons that run then and for those that start meanwhile. Most need root, the
@@ -26,7 +26,6 @@ from tests.support.box import Box
 _PATIENCE = 20.0  # seconds until something that takes an instant is given up
 _TRACED = Path(__file__).parent / "traced.py"
 _CLOCK = Path(__file__).parent / "shifted_clock"
-_FAKETIME = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
 
 
 class NotHere(Exception):
@@ -70,10 +69,12 @@ def no_inodes(box: Box, *, place: str, most: int = 400) -> Iterator[Fault]:
 def read_only(box: Box, *, place: str) -> Iterator[Fault]:
     """The folder `place` of the box is a mount of its own that turns read-only."""
     folder = box.root / place
-    with _tmpfs(folder, "size=256m"):
+    with _status_elsewhere(box), _tmpfs(folder, "size=256m"):
 
         def remount(how: str) -> None:
-            _until(lambda: _succeeds("mount", "-o", f"remount,bind,{how}", str(folder)), f"{how} {folder}")
+            _until(
+                lambda: _succeeds("mount", "-o", f"remount,bind,{how}", str(folder)), f"{how} {folder}"
+            )
 
         yield Acts(lambda: remount("ro"), lambda: remount("rw"))
 
@@ -147,7 +148,7 @@ class Injected:
 def failing_calls(
     box: Box, *, calls: str, error: str, places: tuple[str, ...] = (), when: str = ""
 ) -> Iterator[Fault]:
-    """Each of `calls` (comma-separated) fails with `error` where it touches one of `places`, or anywhere.
+    """Each of `calls` (comma-separated) fails with `error` where it touches `places`, or anywhere.
 
     `places` are paths below the box, exactly as the call names them or as its descriptor was opened.
     `when` as in strace: "1..3", "2+2".
@@ -207,33 +208,16 @@ def few_descriptors(box: Box, *, spare: int = 2, at_start: int = 64) -> Iterator
 
 @contextmanager
 def clock_set(box: Box, *, by: float, signatures: bool = False) -> Iterator[Fault]:
-    """The clock of the daemon's records is wrong `by` seconds; with `signatures` that of its requests, too.
+    """The clock of the daemon is wrong `by` seconds; monotonic clocks go on, as they do in the kernel.
 
-    The latter needs libfaketime. Monotonic clocks go on, as they do in the kernel.
+    That is what it writes into its records; with `signatures` also what boto3 signs with. awscrt asks
+    the kernel itself.
     """
-    if signatures:
-        library = next(
-            (str(found) for pattern in _FAKETIME for found in Path("/").glob(pattern[1:])), None
-        )
-        if library is None:
-            raise NotHere("libfaketime is not installed")
-        wrong = box.root / "faketime"
-        box.surroundings |= {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": str(wrong),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-        wrong.write_text("+0s\n")
-        yield Acts(
-            lambda: _put(wrong, f"{by:+.0f}s\n"),
-            lambda: _put(wrong, "+0s\n"),
-        )
-        return
     offset = box.root / "clock"
     offset.write_bytes(struct.pack("d", 0.0))
     box.surroundings |= {"PYTHONPATH": str(_CLOCK), "SHIFTED_CLOCK": str(offset)}
+    if signatures:
+        box.surroundings["SHIFTED_SIGNATURES"] = "1"
     with offset.open("r+b") as file, mmap.mmap(file.fileno(), 8) as shared:
         yield Acts(
             lambda: struct.pack_into("d", shared, 0, by), lambda: struct.pack_into("d", shared, 0, 0.0)
@@ -242,8 +226,13 @@ def clock_set(box: Box, *, by: float, signatures: bool = False) -> Iterator[Faul
 
 _LOCKING = """
 import sqlite3, sys, time
-connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
+while True:
+    try:
+        connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=rw", uri=True, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        break
+    except sqlite3.OperationalError:  # not made yet, or locked by the daemon itself
+        time.sleep(0.01)
 print("locked", flush=True)
 sys.stdin.read()
 """
@@ -269,7 +258,7 @@ def locked_state(box: Box) -> Iterator[Fault]:
         yield Acts(begin, stack.close)
 
 
-# -- how -------------------------------------------------------------------------------------------------
+# -- how -------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -336,6 +325,9 @@ def _is_mounted(device: str) -> bool:
 
 
 def _is_let_go(pid: int) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        if str(_TRACED).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return False  # it is about to be taken hold of
     tracer = _tracer(pid)
     with suppress(ProcessLookupError):
         if tracer:

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
         if tracer.poll() is not None:
             sys.exit(f"strace ended with {tracer.returncode}")
         time.sleep(0.01)
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - it is to be this very process
 
 
 if __name__ == "__main__":

@@ -69,6 +69,10 @@ class Scenario:
     lasts: float = 4.0
     #: Whether files can be dropped while it lasts, and how many lots.
     drops: int = 1
+    #: Whether a lot is dropped right before it begins, so that it strikes files on their way.
+    eve: bool = False
+    #: What the heartbeat must say of it (a pattern; "phase: hold") before it ends. None: nothing.
+    says: str | None = None
     #: Whether the fault is no file's own: each is to be recorded as the first attempt.
     free: bool = True
     #: How often one process may say `destination.held`; None: as often as it likes.
@@ -166,6 +170,9 @@ class _Play:
         self._drops.lot()
         self._until(self._daemon.is_up, "the daemon is up")
         self._live(self._dice.uniform(0.0, 1.0), kills["before"])
+        if self._scenario.eve:
+            self._drops.lot()
+            self._live(self._dice.uniform(0.1, 0.5), 0)
         self._fault.begin()
         self._meanwhile(kills["during"])
         self._fault.end()
@@ -188,8 +195,14 @@ class _Play:
         if self._scenario.failed is not None:
             # Only good files among them tell whose fault it is.
             self._drop_until(self._poison_is_gone, "the poisoned files are given up", small=True)
+        if (says := self._scenario.says) is not None:
+            self._until(lambda: re.search(says, self._said()), f"the heartbeat says {says!r}")
         if isinstance(self._fault, Counted):
             self._drop_until(self._fault.has_struck, "the fault has struck")
+
+    def _said(self) -> str:
+        status = self._box.status() if self._daemon.is_up() else {}
+        return f"{status.get('phase')}: {status.get('hold')}"
 
     def _poison_is_gone(self) -> bool:
         return not any(self._scenario.poisoned in path.name for path in files_below(self._box.inbox))
