@@ -168,17 +168,6 @@ def _remembered(made: Engine, root: str, relpath: str, seen: Fingerprint) -> Upl
     return None if root in inboxes else made.notebook.remembered(root, relpath, seen)
 
 
-def find_inbox(path: str) -> tuple[int, int] | None:
-    """Device and inode of an inbox, or None while it is not there or may not be read."""
-    try:
-        status = os.stat(path)
-        with os.scandir(path) as entries:
-            next(entries, None)  # a disk that fails may open the folder and not read it
-            return status.st_dev, status.st_ino
-    except OSError:
-        return None
-
-
 def _files_of(
     paths: Sequence[Path], ignored: Callable[[str], bool], own: "_OwnPlaces"
 ) -> Iterator[tuple[str, str | PassedOver]]:

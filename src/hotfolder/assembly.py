@@ -12,7 +12,7 @@ from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.watcher import Watcher
-from hotfolder.app import find_inbox, prepare_outputs
+from hotfolder.app import prepare_outputs
 from hotfolder.beneath import device_of
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
@@ -28,6 +28,7 @@ from hotfolder.intake import FolderPlan, Intake
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Place, Reserve
+from hotfolder.volumes import Volumes
 
 _ONCE_PATIENCE = 3
 
@@ -96,7 +97,7 @@ def parts_of(
         )
     inboxes = Inboxes(
         folders,
-        find=find_inbox,
+        find=Volumes(made.mounts).find,
         locks=locks,
         threads=made.io,
         recorder=made.recorder,

@@ -221,6 +221,7 @@ class Engine:
             rename=rename_without_clobbering,
         )
         places = {name: places_of(folder) for name, folder in settings.folders.items()}
+        self.mounts = mounts
         self.mover = Finisher(places, mounts)
         self.recorder = Recorder(
             journal=journal,
