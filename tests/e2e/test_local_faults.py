@@ -11,7 +11,7 @@ import pytest
 from hotfolder.seaweed import SeaweedFS
 from tests.support.box import HOTFOLDER, Box
 from tests.support.local_faults import Fault, NotHere, failing_calls, read_only, shut
-from tests.torture.local import SCENARIOS
+from tests.torture.local_faults import SCENARIOS
 from tests.torture.scenario import Scenario, play
 from tests.torture.stage import Stage
 

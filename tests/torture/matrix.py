@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.torture import store_faults
+from tests.support.local_faults import NotHere
+from tests.torture import local_faults, store_faults
 from tests.torture.scenario import COLUMNS, Boxes, Row, Scenario, play
 
 _KINDS = {
@@ -27,7 +28,7 @@ class Bounds:
 
 
 def scenarios(bounds: Bounds) -> list[Scenario]:
-    every = store_faults.scenarios(bounds.minute)
+    every = (*store_faults.scenarios(bounds.minute), *local_faults.SCENARIOS)
     return [each for each in every if re.search(bounds.only, f"{each.name}, {each.kind}")]
 
 
@@ -35,7 +36,10 @@ def rows(stage: Boxes, bounds: Bounds) -> Iterator[Row]:
     """One row for every scenario, as they come to their end, in order."""
 
     def played(scenario: Scenario) -> Row:
-        every = [play(scenario, stage, seed=bounds.seed + number) for number in range(bounds.rounds)]
+        try:
+            every = [play(scenario, stage, seed=bounds.seed + number) for number in range(bounds.rounds)]
+        except NotHere as missing:
+            return Row(scenario.name, scenario.kind, problems=[f"not played: {missing}"])
         return _sum(every)
 
     with ThreadPoolExecutor(bounds.at_once) as several:
