@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(BIN)/pytest -n 3 --dist loadfile
 
-# Ten minutes of kill -9 and power cuts; needs strace. Bounds: see tests/torture/__main__.py
+# Half an hour of kill -9, power cuts and faults; needs strace. Bounds: see tests/torture/__main__.py
 torture: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.torture
 

@@ -1,6 +1,7 @@
 """The composition root of what delivers: the daemon, `once`, and `upload`."""
 
 import asyncio
+import errno
 import itertools
 import os
 import signal
@@ -36,6 +37,8 @@ from hotfolder.oneshot import OneShot
 #: A progress display: follows the activity until it is cancelled.
 Display = Callable[[Activity], Coroutine[Any, Any, None]]
 
+_MAY_PASS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
@@ -53,10 +56,16 @@ class RunSummary:
 
 
 def prepare_state(settings: Settings) -> None:
-    """Make the state folder. Raises `ConfigError` where it cannot be, or stands on a network mount."""
+    """Make the state folder.
+
+    Raises `ConfigError` where it cannot be, or stands on a network mount, and `LocalError` where the
+    disk fails or is full, which may pass.
+    """
     try:
         durable.make_directory(settings.state_dir, mode=0o750)
     except OSError as error:
+        if error.errno in _MAY_PASS:
+            raise durable.local_error("make the state folder", settings.state_dir, error) from error
         raise ConfigError(
             f"cannot make the state folder {settings.state_dir}: {error.strerror}",
             hint="set state_dir to a folder that this user may write to",
@@ -65,8 +74,9 @@ def prepare_state(settings: Settings) -> None:
 
 
 def prepare_outputs(name: str, folder: Folder, *, for_upload: bool = False) -> None:
-    """Make completed/ and failed/ where missing. Raises `ConfigError`.
+    """Make completed/ and failed/ where missing.
 
+    Raises `ConfigError`, and `LocalError` where the disk fails or is full, which may pass.
     Only beside an inbox that is there: all three may stand on a volume that is yet to be mounted.
     `for_upload`: of `upload --move`, which moves whatever `on_complete` says.
     """
@@ -77,6 +87,8 @@ def prepare_outputs(name: str, folder: Folder, *, for_upload: bool = False) -> N
         try:
             durable.make_directory(place)
         except OSError as error:
+            if error.errno in _MAY_PASS | {errno.EROFS}:
+                raise durable.local_error("make", place, error) from error
             raise ConfigError(
                 f"folder {name!r}: cannot make {place}: {error.strerror}",
                 hint="make it by hand, or let the user that runs hotfolder write there",

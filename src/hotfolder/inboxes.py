@@ -38,6 +38,8 @@ class Watched:
     kept_by_another: str | None = None  # a sentence: why it is not used although it is there
     watcher: Watcher | None = None
     complained: bool = False
+    prepared: bool = False
+    refused: bool = False  # when it was to be prepared, and told
 
     def pass_hints(self) -> None:
         """Hand what the watcher heard to the intake."""
@@ -107,8 +109,11 @@ class Inboxes:
         if identity != folder.identity or folder.kept_by_another:
             identity = await self._claimed(folder, identity)
         if identity == folder.identity and (identity is not None or folder.complained):
+            if identity is not None and not folder.prepared:
+                await self._prepare(folder)
             return
         folder.identity = identity
+        folder.refused = False
         await self._unwatch(folder)
         if identity is None:
             self._complain(folder)
@@ -155,10 +160,14 @@ class Inboxes:
         """Make completed/ and failed/: only now, as they may stand on the volume of the inbox."""
         try:
             await self._threads.run(folder.prepare)
-        except ConfigError as error:
-            if not folder.complained:
+        except (ConfigError, LocalError) as error:
+            if isinstance(error, ConfigError) and not folder.complained and not folder.refused:
                 raise  # the operator is looking: it was just started
-            log.error("folder.unprepared", path=folder.intake.inbox, reason=error.sentence)
+            if not folder.refused:
+                log.error("folder.unprepared", path=folder.intake.inbox, reason=error.sentence)
+            folder.prepared, folder.refused = False, True
+        else:
+            folder.prepared, folder.refused = True, False
 
     async def _recover_rest(self) -> None:
         """Finish what could not be told at the start, before a scan takes its files for new ones."""

@@ -1,10 +1,11 @@
 """The composition of what outlives a lost `state.db`: files that stay, and files nobody recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from hotfolder import durable
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.state.chores import SqliteChores
@@ -43,7 +44,7 @@ class Memory:
             made.io,
             made.ledger,
             made.mover,
-            partial(walk, str(folder.inbox), "", _is_not_aside),
+            partial(_entries, folder.inbox, _is_not_aside),
             staying,
             self._unrecorded(name, batch) if folder.on_complete == "move" else None,
         )
@@ -91,4 +92,12 @@ def _is_not_aside(relpath: str) -> bool:
 
 def _walk_outputs(completed: Path) -> Iterator[str | PassedOver]:
     if completed.is_dir():
-        yield from walk(str(completed), "", ignore_filter(()))
+        yield from _entries(completed, ignore_filter(()))
+
+
+def _entries(root: Path, ignored: Callable[[str], bool]) -> Iterator[str | PassedOver]:
+    """All below `root`. Raises `LocalError`."""
+    try:
+        yield from walk(str(root), "", ignored)
+    except OSError as error:
+        raise durable.local_error("read the folder", root, error) from error

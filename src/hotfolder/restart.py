@@ -89,6 +89,7 @@ class Restart:
             return Finished(len(rows), [])
         entries: list[dict[str, Any]] = []
         unfinished: list[Step] = []
+        refused: list[tuple[JournalRow, LocalError]] = []
         steps = plan(facts, recorded_ids)
         # What was moved must be durable before the original's other name goes.
         moves = [step for step in steps if not isinstance(step, RemoveAndRecord)]
@@ -100,11 +101,13 @@ class Restart:
                 except (_TakesTime, AnotherFileSystem):
                     unfinished.append(_worded(step))
                 except LocalError as error:
-                    log.warning("recovery.waits", file=step.row.relpath, reason=error.sentence)
+                    refused.append((step.row, error))
                     unfinished.append(step)
                 else:
                     entries += [entry] if entry is not None else []
             self._mover.sync()
+        if refused:
+            log.warning("recovery.waits", **_first_of(refused))
         if entries:
             self._ledger.append(entries)
         done = {row.operation_id for row, _ in facts} - {step.row.operation_id for step in unfinished}
@@ -116,14 +119,17 @@ class Restart:
         """What stands on disk for each row of which that can be told; the others are put off."""
         facts: list[tuple[JournalRow, Found]] = []
         put_off: dict[str, JournalRow] = {}
+        news: list[tuple[JournalRow, LocalError]] = []
         for row in rows:
             try:
                 facts.append((row, self._mover.find(row)))
             except LocalError as error:
                 if row.operation_id not in self.put_off:
-                    log.warning("recovery.put_off", file=row.relpath, reason=str(error), hint=error.hint)
+                    news.append((row, error))
                 put_off[row.operation_id] = row
         self.put_off = put_off
+        if news:
+            log.warning("recovery.put_off", **_first_of(news))
         return facts
 
     def _act(self, step: Step) -> dict[str, Any] | None:
@@ -171,6 +177,17 @@ class Restart:
             self._clear(row)
             log.info("recovery.forgotten", file=row.relpath, reason=str(error))
             return None
+
+
+def _first_of(refused: list[tuple[JournalRow, LocalError]]) -> dict[str, Any]:
+    """The fields of one line, however many files share the trouble."""
+    row, error = refused[0]
+    return {
+        "files": len(refused),
+        "first": row.relpath,
+        "reason": str(error),
+        "hint": error.hint,
+    }
 
 
 def _worded(step: Step) -> Step:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from hotfolder.activity import Waiting
-from hotfolder.adapters import source
+from hotfolder.adapters import mounts, source
 from hotfolder.adapters.control import ControlServer
 from hotfolder.adapters.finishing import hand_back
 from hotfolder.adapters.heartbeat import HeartbeatFile
@@ -40,7 +40,7 @@ from hotfolder.retrying import Retried, Retrying, Roots
 
 log = structlog.get_logger()
 
-_HOLD = 5  # seconds between two tries of a life that a full disk refuses
+_HOLD = 5  # seconds between two tries of a life that this machine refuses
 _LEAVE_WITHIN = 1.0  # seconds, once asked twice
 _STOP_WITHIN = 75.0  # seconds, once asked: less than TimeoutStopSec of the units
 _EXIT_LEFT = 1
@@ -59,9 +59,7 @@ async def run(
     `reread` reads the configuration again for a reload; None: it cannot be reloaded. `hangup_reloads`:
     so does SIGHUP, which else means that the terminal was closed.
     """
-    prepare_state(settings)
-    with StateLock(settings.state_dir / "lock"), InboxLocks() as locks:
-        await asyncio.to_thread(_keep_inboxes, settings, locks)
+    with InboxLocks() as locks:
         return await Service(
             settings,
             locks,
@@ -95,6 +93,7 @@ class Service:
         )
         self._daemon: Daemon | None = None
         self._stopping = False
+        self._is_held = False  # since the last life that worked
         self._woken = asyncio.Event()
         self._next: Settings | None = None
         self._reloaded: asyncio.Future[Mapping[str, Any]] | None = None
@@ -111,6 +110,9 @@ class Service:
             loop.add_signal_handler(number, act)
         try:
             async with AsyncExitStack() as stack:
+                if not await self._take_state(stack):
+                    return RunSummary(self._activity, {}, None)
+                await asyncio.to_thread(_keep_inboxes, self._settings, self._locks)
                 await stack.enter_async_context(shown(self._activity, self._display))
                 if not self._once:
                     await self._open_control(stack)
@@ -178,7 +180,7 @@ class Service:
                 self._refuse_reload(error)
                 self._settings, former = former, None
                 continue
-            except DiskFull as error:
+            except LocalError as error:
                 if self._once:
                     raise
                 await self._hold(error)
@@ -192,18 +194,42 @@ class Service:
             former, self._settings, self._next = self._settings, self._next, None
             self._activity.reloaded()
 
-    async def _hold(self, error: DiskFull) -> None:
-        """The disk is full already when a life begins: wait a while for room, and say so."""
-        if self._activity.phase != "disk-full":
+    async def _take_state(self, stack: AsyncExitStack) -> bool:
+        """Make the state folder and lock it until `stack` ends; False if asked to stop before that."""
+        folder, is_locked = self._settings.state_dir, False
+        while True:
+            try:
+                mounts.require_local(folder)
+                if folder.is_dir() and not is_locked:  # first: who holds it may tell what follows
+                    stack.enter_context(StateLock(folder / "lock"))
+                    is_locked = True
+                prepare_state(self._settings)
+                if not is_locked:
+                    stack.enter_context(StateLock(folder / "lock"))
+            except LocalError as error:
+                if self._once:
+                    raise
+                await self._hold(error, beats=is_locked)  # else it may be another daemon's heartbeat
+                if self._stopping:
+                    return False
+            else:
+                return True
+
+    async def _hold(self, error: LocalError, *, beats: bool = True) -> None:
+        """This machine (a full disk, one that fails) lets no life begin: wait a while, and say so."""
+        if not self._is_held:
             log.error("start.held", reason=str(error), hint=error.hint)
-        self._activity.phase, self._activity.hold = "disk-full", error.sentence
+        self._is_held = True
+        self._activity.phase = "disk-full" if isinstance(error, DiskFull) else "starting"
+        self._activity.hold = error.sentence
         heartbeat = HeartbeatFile(self._settings.status_file, group_key=self._settings.status.group_key)
         self._notifier.ready()  # to systemd it is up: it waits, as for a missing inbox
         for _ in range(_HOLD):
-            self._notifier.status(f"disk-full: {error}")
+            self._notifier.status(f"{self._activity.phase}: {error}")
             self._notifier.watchdog()
             with suppress(LocalError):  # it may stand on the very disk, and that was told
-                heartbeat.write(self._activity.snapshot(Waiting(), {}, {}))
+                if beats:
+                    heartbeat.write(self._activity.snapshot(Waiting(), {}, {}))
             if self._stopping:
                 break
             await wait_for(self._woken, 1.0)
@@ -273,6 +299,7 @@ class Service:
         return await asyncio.shield(done)
 
     def _is_ready(self) -> None:
+        self._is_held = False
         done, self._reloaded = self._reloaded, None
         if done is not None and not done.done():
             log.info("reload.done", folders=list(self._settings.folders))

@@ -1,31 +1,30 @@
 """The short form of the matrix of `make torture`: a few faults, each with kill -9 in between."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hotfolder.seaweed import SeaweedFS
-from tests.support.box import Box
-from tests.torture.scenario import Fault, Scenario, configure, play
+from tests.torture import store_faults
+from tests.torture.scenario import play
 from tests.torture.stage import Stage
 
-
-class _Nothing:
-    def begin(self) -> None: ...
-
-    def end(self) -> None: ...
+_SHORT = {(each.name, each.kind): each for each in store_faults.scenarios()}
 
 
-@contextmanager
-def _calm(box: Box) -> Iterator[Fault]:
-    configure(box)
-    yield _Nothing()
-
-
-@pytest.mark.parametrize("scenario", [Scenario("nothing", "store", _calm, lasts=1.0)])
-def test_every_fault_has_a_good_end(scenario: Scenario, tmp_path: Path, seaweed: SeaweedFS) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("answer lost, object kept", "store"),
+        ("all of it, at random", "store, https"),
+        ("connections refused", "store, https"),
+        ("400 of no kind we know, for one key", "store"),
+    ],
+)
+def test_every_fault_has_a_good_end(name: str, kind: str, tmp_path: Path, seaweed: SeaweedFS) -> None:
+    scenario = replace(_SHORT[name, kind], lasts=1.5, kills=1, patience=60.0)
     row = play(scenario, Stage(tmp_path, seaweed), seed=1)
     assert row.violations() == {}
-    assert (row.dropped, row.delivered + row.skipped) == (row.dropped, row.dropped)
+    assert row.delivered + row.skipped + row.failed == row.dropped
+    assert (row.failed > 0) == (scenario.failed is not None)

@@ -49,7 +49,7 @@ class Beating:
             notifier=self.told,
             clock=lambda: self.now,
             interval=1.0,
-            alarm=Alarm(lambda: [], self.activity, clock=lambda: self.now),
+            alarm=Alarm(list, self.activity, clock=lambda: self.now),
         )
 
     def line(self) -> str:

@@ -2,16 +2,20 @@
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import botocore.exceptions as boto_errors
 import pytest
+import urllib3.exceptions
 
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.s3 import FileLogin, S3Settings, S3Store
+from hotfolder.adapters.s3.faults import fault
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -281,3 +285,21 @@ async def test_what_the_engine_had_no_time_for_goes_to_boto3_for_a_while(tmp_pat
             await put(store, body=100 * BODY)
             await put(store)
     assert ["crts3nativeclient" in head for head in server.heads] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("error", "meant"),
+    [
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), Fault.CUT),
+        (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed"), Fault.CUT),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), Fault.TLS),
+        (ssl.SSLError(1, "wrong version number"), Fault.TLS),
+    ],
+)
+def test_a_connection_cut_within_tls_is_no_matter_of_certificates(
+    error: ssl.SSLError, meant: Fault
+) -> None:
+    wrapped = boto_errors.SSLError(
+        endpoint_url="https://store", error=urllib3.exceptions.SSLError(error)
+    )
+    assert fault(wrapped) is meant

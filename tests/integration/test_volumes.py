@@ -1,12 +1,15 @@
 """An inbox whose volume goes away is missing, not empty."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from hotfolder.adapters.volumes import Volumes
+from hotfolder.core.errors import LocalError
 
 
 class Mounts:
@@ -20,6 +23,9 @@ class Mounts:
 
     def remember(self, root: str) -> None:
         self.roots.add(root)
+
+    def forget(self, root: str) -> None:
+        self.roots.discard(root)
 
 
 def run(*command: str) -> None:
@@ -103,3 +109,41 @@ def test_a_folder_that_is_remade_is_another(tmp_path: Path) -> None:
     inbox.rename(tmp_path / "old")
     inbox.mkdir()
     assert volumes.find(str(inbox)) not in {None, first}
+
+
+def test_in_another_run_who_puts_a_file_there_says_that_it_is_a_plain_folder_now(point: Path) -> None:
+    mounts = Mounts()
+    assert Volumes(mounts).find(str(point)) is not None
+    unmount(point)
+    (point / "file").touch()
+    assert Volumes(mounts).find(str(point)) is not None
+    (point / "file").unlink()
+    assert Volumes(mounts).find(str(point)) is not None, "emptied by a delivery, it is still there"
+    mount(point)
+
+
+def test_a_folder_that_opens_and_cannot_be_read_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sick:
+        def __enter__(self) -> "Iterator[object]":
+            raise OSError(5, "Input/output error")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(os, "scandir", lambda _: Sick())
+    assert Volumes(Mounts()).find(str(tmp_path)) is None
+
+
+def test_where_it_cannot_be_asked_what_was_mounted_a_folder_counts_as_it_looks(
+    tmp_path: Path,
+) -> None:
+    class Failing(Mounts):
+        def were(self, root: str) -> bool:
+            raise LocalError(f"cannot read what is known of {root}")
+
+    volumes = Volumes(Failing())
+    with capture_logs() as logs:
+        assert volumes.find(str(tmp_path)) is not None
+        assert volumes.find(str(tmp_path)) is not None
+    assert [line["event"] for line in logs] == ["inbox.unsure"]

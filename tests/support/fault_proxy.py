@@ -120,10 +120,12 @@ class Exchange:
         return int(self.request.fields.get("content-length", 0))
 
     async def body(self, size: int | None = None) -> bytes:
-        """The next `size` bytes of the request's body; None: all of them."""
+        """The next `size` bytes of the request's body; None: all of them. Chunks come as they are."""
         if self.request.fields.get("expect") and not self._told_to_go_on:
             self._told_to_go_on = True
             await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.request.fields.get("transfer-encoding") == "chunked":
+            return b"".join([piece async for piece in _chunks(self.reader)])
         return await self.reader.readexactly(self.length if size is None else size)
 
     async def ask(self, body: bytes) -> Answer:
@@ -241,10 +243,7 @@ def _half(answer: Answer) -> int:
 
 async def alter_body(exchange: Exchange) -> None:
     """One bit of what the client sends is another when it arrives."""
-    body = bytearray(await exchange.body())
-    if body:
-        body[len(body) // 2] ^= 0x10
-    await exchange.answer(await exchange.ask(bytes(body)))
+    await exchange.answer(await exchange.ask(_flipped(await exchange.body())))
 
 
 def change_answer(*changes: Callable[[Answer], Answer]) -> Act:
@@ -277,6 +276,11 @@ def without_checksum(answer: Answer) -> Answer:
     return replace(answer, body=answer.body.replace(b"ChecksumSHA256>", b"NothingKnown42>"))
 
 
+def other_body(answer: Answer) -> Answer:
+    """One bit of it is another."""
+    return replace(answer, body=_flipped(answer.body))
+
+
 async def trickle(exchange: Exchange) -> None:
     """One byte a second, both ways: what is sent is hardly taken, what is answered hardly comes."""
     taken = b""
@@ -291,6 +295,14 @@ async def trickle(exchange: Exchange) -> None:
     for number in range(len(answer.head + answer.body)):
         await exchange.send((answer.head + answer.body)[number : number + 1])
         await asyncio.sleep(_TRICKLE)
+
+
+def _flipped(data: bytes) -> bytes:
+    """With one bit in its middle another."""
+    changed = bytearray(data)
+    if changed:
+        changed[len(changed) // 2] ^= 0x10
+    return bytes(changed)
 
 
 def _other_hex(value: bytes) -> bytes:

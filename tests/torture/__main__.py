@@ -1,9 +1,11 @@
-"""`make torture`: kill -9 at every step and at random moments, power cuts, and what is sent again.
+"""`make torture`: kill -9 at every step and at random moments, power cuts, what is sent again; faults.
 
 Bounded by the environment: TORTURE_ROUNDS (rounds a step, 2), TORTURE_MINUTES (of random kills, 3),
 TORTURE_SUBSETS (random subsets for each moment of a power cut, 12), TORTURE_GIB (size of the large
-upload, 2), TORTURE_SEED (else drawn, and printed). Exits with 1 if anything is wrong, and writes
-docs/torture.md otherwise.
+upload, 2), TORTURE_FAULTS (rounds of every fault, 1), TORTURE_MINUTE (seconds of the outage of a minute,
+60), TORTURE_ONLY (a pattern of the faults' names), TORTURE_PARTS ("kills faults"), TORTURE_SEED (else
+drawn, and printed). Exits with 1 if anything is wrong; each part writes its section of docs/torture.md
+otherwise.
 """
 
 import os
@@ -26,6 +28,8 @@ from tests.support.resending import Resent, resent
 from tests.support.steps import SPOOL_STEPS, STEPS, Step
 from tests.support.verdict import Verdict
 from tests.support.victim import Victim, storm
+from tests.torture import matrix
+from tests.torture.scenario import COLUMNS as FAULT_COLUMNS
 from tests.torture.stage import Stage
 
 PAGE = Path(__file__).parents[2] / "docs" / "torture.md"
@@ -34,6 +38,7 @@ _SPOOLED = 'settle = "100ms"\nspool = "disk"'
 #: What `keep_compressed` leaves in completed/ was dropped by nobody: tests/e2e/test_spool.py judges it.
 _SPOOL_STEPS = tuple(step for step in SPOOL_STEPS if "kept" not in step.name)
 _AT_ONCE = max(2, os.cpu_count() or 2)
+_MARKS = ("begin", "end")
 console = Console(width=150)
 
 
@@ -45,6 +50,10 @@ class Plan:
     minutes: float = float(os.environ.get("TORTURE_MINUTES", "3"))
     subsets: int = int(os.environ.get("TORTURE_SUBSETS", "12"))
     gib: float = float(os.environ.get("TORTURE_GIB", "2"))
+    parts: str = os.environ.get("TORTURE_PARTS", "kills faults")
+    faults: int = int(os.environ.get("TORTURE_FAULTS", "1"))
+    minute: float = float(os.environ.get("TORTURE_MINUTE", "60"))
+    only: str = os.environ.get("TORTURE_ONLY", "")
     seed: int = int(os.environ.get("TORTURE_SEED", "0")) or secrets.randbits(32)
 
 
@@ -115,11 +124,9 @@ def show(rows: Sequence[Row]) -> None:
             console.print(f"{row.name}: {row.error}", markup=False)
 
 
-def page(plan: Plan, rows: Sequence[Row], cuts: Sequence[power_cuts.Cuts], sent: Resent) -> str:
-    lines = [
+def section(plan: Plan, rows: Sequence[Row], cuts: Sequence[power_cuts.Cuts], sent: Resent) -> list[str]:
+    return [
         "# Killed anywhere, nothing lost",
-        "",
-        "<!-- Written by `make torture`; change the program, not this file. -->",
         "",
         f"`make torture` with {plan.rounds} rounds a step, {plan.minutes:g} minutes of random kills",
         f"on {_AT_ONCE} boxes at once, {plan.subsets} random subsets for a power cut, seed {plan.seed}.",
@@ -143,7 +150,6 @@ def page(plan: Plan, rows: Sequence[Row], cuts: Sequence[power_cuts.Cuts], sent:
         "(headers and all).",
         "",
     ]
-    return "\n".join(lines)
 
 
 def mib(size: int) -> str:
@@ -157,27 +163,65 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="torture-") as place:
         root = Path(place)
         store = SeaweedFS(root / "store", access_key="TORTUREKEY", secret_key=secrets.token_urlsafe(24))
-        with store, ThreadPoolExecutor(_AT_ONCE) as several:
+        with store:
             stage = Stage(root, store)
-            rows = list(_told(several.map(partial(at_step, stage, plan), (*STEPS, *_SPOOL_STEPS))))
-            rows += _told(several.map(partial(at_random, stage, plan), range(_AT_ONCE)))
-            cuts = list(power_cuts.all_of(stage.box, seed=plan.seed, subsets=plan.subsets))
-            with stage.box() as box:
-                sent = resent(box, size=int(plan.gib * 1024 * MIB), seed=plan.seed)
+            parts = {"kills": kills, "faults": faults}
+            fine = [parts[name](stage, plan) for name in plan.parts.split()]
+    console.print(f"{(time.monotonic() - began) / 60:.1f} minutes")
+    return 0 if all(fine) else 1
+
+
+def kills(stage: Stage, plan: Plan) -> bool:
+    """kill -9, power cuts, and what is sent again. Whether all is as it should be."""
+    with ThreadPoolExecutor(_AT_ONCE) as several:
+        rows = list(_told(several.map(partial(at_step, stage, plan), (*STEPS, *_SPOOL_STEPS))))
+        rows += _told(several.map(partial(at_random, stage, plan), range(_AT_ONCE)))
+    cuts = list(power_cuts.all_of(stage.box, seed=plan.seed, subsets=plan.subsets))
+    with stage.box() as box:
+        sent = resent(box, size=int(plan.gib * 1024 * MIB), seed=plan.seed)
     show(rows)
     for cut in cuts:
         console.print(f"power cuts, {cut.name}: {cut.states} states, {len(cut.violations)} violations")
         for violation in cut.violations[:5]:
             console.print(f"  {violation}", markup=False)
-    text = page(plan, rows, cuts, sent)
-    console.print(text[text.index("kill -9 halfway") :], markup=False, highlight=False)
-    console.print(f"{(time.monotonic() - began) / 60:.1f} minutes")
+    lines = section(plan, rows, cuts, sent)
+    console.print("\n".join(lines[-6:]), markup=False, highlight=False)
     fine = all(row.is_clean() for row in rows) and not any(cut.violations for cut in cuts)
     if not fine or sent.verdict.violations():
         console.print(f"something is wrong; seed {plan.seed}: {sent.verdict.violations()}", style="red")
-        return 1
-    PAGE.write_text(text)
-    return 0
+        return False
+    write_section(PAGE, "kills", lines)
+    return True
+
+
+def faults(stage: Stage, plan: Plan) -> bool:
+    """The matrix of faults. Whether all is as it should be."""
+    bounds = matrix.Bounds(plan.faults, plan.only, plan.minute, plan.seed, at_once=_AT_ONCE + 1)
+    rows = []
+    for row in matrix.rows(stage, bounds):
+        rows.append(row)
+        told = "clean" if row.is_clean() else "NOT CLEAN"
+        console.print(f"{row.name}, {row.kind}: {row.seconds:.0f} s, {told}", markup=False)
+        for kind, what in row.violations().items():
+            for each in what[:5]:
+                console.print(f"  {kind}: {each}", markup=False, highlight=False)
+    table = Table(*FAULT_COLUMNS)
+    for row in rows:
+        table.add_row(*row.cells(), style=None if row.is_clean() else "red")
+    console.print(table)
+    fine = all(row.is_clean() for row in rows)
+    if fine and not plan.only:
+        write_section(PAGE, "faults", matrix.section(bounds, rows))
+    return fine
+
+
+def write_section(page: Path, name: str, lines: Sequence[str]) -> None:
+    """Put `lines` in place of the page's section between its two marks, or at its end."""
+    begin, end = (f"<!-- {mark} of `make torture`, {name}; change the program -->" for mark in _MARKS)
+    text = page.read_text() if page.exists() else ""
+    before, found, rest = text.partition(begin)
+    after = rest.partition(end)[2] if found else ""
+    page.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after or chr(10)}"]))
 
 
 def _told(rows: Iterator[Row]) -> Iterator[Row]:

@@ -69,13 +69,16 @@ class Scenario:
     lasts: float = 4.0
     #: Whether files can be dropped while it lasts, and how many lots.
     drops: int = 1
+    #: Whether a lot is dropped right before it begins, so that it strikes files on their way.
+    eve: bool = False
+    #: What the heartbeat must say of it (a pattern; "phase: hold") before it ends. None: nothing.
+    says: str | None = None
     #: Whether the fault is no file's own: each is to be recorded as the first attempt.
     free: bool = True
     #: How often one process may say `destination.held`; None: as often as it likes.
     holds: int | None = None
-    #: The proofs that the ledger may name: weaker ones only where the fault hides stronger ones. The
-    #: ETag proves what is sent before the daemon knows its store, which it looks at through the faults.
-    proofs: frozenset[str] = frozenset({"checksum", "etag"})
+    #: The proofs that the ledger may name; which one, depends on what is known of the store by then.
+    proofs: frozenset[str] = frozenset({"checksum", "etag", "readback"})
     #: Exit codes with which a process may end by itself while the fault lasts; it is started again.
     exits: frozenset[int] = frozenset()
     #: How long all may take once the fault is over.
@@ -125,6 +128,7 @@ def configure(
     extra: str = "",
     *,
     file_attempts: int = 3,
+    attempts: int = 6,
     **destination: str,
 ) -> None:
     """The configuration of a play: as usual, but soon at the end of its patience.
@@ -133,8 +137,8 @@ def configure(
     """
     box.configure(
         f'settle = "100ms"\nrescan = "5s"\nfile_attempts = {file_attempts}\n{folder}',
-        '[transfer]\npart_size = "5MiB"\nrequests = 8\nattempts = 6\nconnect_timeout = "2s"\n'
-        f'read_timeout = "3s"\n{transfer}\n{extra}',
+        f'[transfer]\npart_size = "5MiB"\nrequests = 8\nattempts = {attempts}\n'
+        f'connect_timeout = "2s"\nread_timeout = "3s"\n{transfer}\n{extra}',
         **destination,
     )
 
@@ -166,6 +170,9 @@ class _Play:
         self._drops.lot()
         self._until(self._daemon.is_up, "the daemon is up")
         self._live(self._dice.uniform(0.0, 1.0), kills["before"])
+        if self._scenario.eve:
+            self._drops.lot()
+            self._live(self._dice.uniform(0.1, 0.5), 0)
         self._fault.begin()
         self._meanwhile(kills["during"])
         self._fault.end()
@@ -188,8 +195,14 @@ class _Play:
         if self._scenario.failed is not None:
             # Only good files among them tell whose fault it is.
             self._drop_until(self._poison_is_gone, "the poisoned files are given up", small=True)
+        if (says := self._scenario.says) is not None:
+            self._until(lambda: re.search(says, self._said()), f"the heartbeat says {says!r}")
         if isinstance(self._fault, Counted):
             self._drop_until(self._fault.has_struck, "the fault has struck")
+
+    def _said(self) -> str:
+        status = self._box.status() if self._daemon.is_up() else {}
+        return f"{status.get('phase')}: {status.get('hold')}"
 
     def _poison_is_gone(self) -> bool:
         return not any(self._scenario.poisoned in path.name for path in files_below(self._box.inbox))

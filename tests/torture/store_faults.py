@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ Prepare = Callable[[Box], AbstractContextManager[Fault]]
 POISON = "poison"
 #: A name of the store of which no resolver knows without our hosts file.
 _NAME = "store.localhost"
-_WEAKER = frozenset({"checksum", "etag", "readback"})
 #: A private /etc/hosts: both engines ask the C library, and that reads the file each time.
 _OWN_HOSTS = (
     *("unshare", "--mount", "sh", "-c"),
@@ -86,15 +85,13 @@ class Nameless:
         self.hosts.write_text(f"127.0.0.1 localhost {_NAME}\n")
 
 
-def behind(
-    fault: Callable[[FaultProxy], Fault], *, secure: bool = False, file_attempts: int = 3
-) -> Prepare:
+def behind(fault: Callable[[FaultProxy], Fault], *, secure: bool = False, **attempts: Any) -> Prepare:
     """The daemon of the box sees its store through a proxy, over https if `secure`."""
 
     @contextmanager
     def prepare(box: Box) -> Iterator[Fault]:
         with _proxy(box, secure=secure) as proxy:
-            configure(box, file_attempts=file_attempts, **_endpoint(box, proxy.url, secure))
+            configure(box, **attempts, **_endpoint(box, proxy.url, secure))
             yield fault(proxy)
 
     return prepare
@@ -144,16 +141,16 @@ class StoreFault:
     name: str
     fault: Callable[[FaultProxy], Fault]
     scenario: dict[str, Any]
-    file_attempts: int = 3
+    attempts: dict[str, int] = field(default_factory=dict)
 
     def scenarios(self) -> Iterator[Scenario]:
         for kind, secure in (("store", False), ("store, https", True)):
-            prepare = behind(self.fault, secure=secure, file_attempts=self.file_attempts)
+            prepare = behind(self.fault, secure=secure, **self.attempts)
             yield Scenario(self.name, kind, prepare, **self.scenario)
 
 
-def _row(name: str, *rules: Rule, tries: int = 3, **scenario: Any) -> StoreFault:
-    return StoreFault(name, _spoilt(*rules), scenario, tries)
+def _row(name: str, *rules: Rule, tries: dict[str, int] | None = None, **scenario: Any) -> StoreFault:
+    return StoreFault(name, _spoilt(*rules), scenario, tries or {})
 
 
 def _outage(name: str, act: fp.Act) -> StoreFault:
@@ -161,19 +158,21 @@ def _outage(name: str, act: fp.Act) -> StoreFault:
     return _row(name, Rule(act), holds=1)
 
 
-def _poison(name: str, rule: Rule, reason: str, **scenario: Any) -> StoreFault:
+def _poison(name: str, reason: str, *rules: Rule, **scenario: Any) -> StoreFault:
     """Only the keys of two files meet it, for ever: they end in failed/, and hold up nobody."""
-    poisoned = {"poisoned": POISON, "failed": reason, **scenario}
-    return _row(f"{name}, for one key", replace(rule, key=POISON), tries=_SOON, **poisoned)
+    rules = tuple(replace(rule, key=POISON) for rule in rules)
+    return _row(f"{name}, for one key", *rules, tries=_SOON, poisoned=POISON, failed=reason, **scenario)
 
 
-_SOON, _LONG = 2, 8  # attempts of a file
+_SOON = {"file_attempts": 2, "attempts": 2}
+_LONG = {"file_attempts": 8}
 _PARTS = frozenset({Operation.PART})
 NO_UPLOAD = refuse(404, "NoSuchUpload")
 TAKEN = refuse(412, "PreconditionFailed")
 WRONG_ETAG = fp.change_answer(fp.other_etag)
 WRONG_CHECKSUM = fp.change_answer(fp.other_checksum)
 NO_CHECKSUM = fp.change_answer(fp.without_checksum)
+OTHER_BYTES = fp.change_answer(fp.other_body)
 NO_PROOF = fp.change_answer(fp.without_checksum, fp.other_etag)
 
 FAULTS = (
@@ -181,21 +180,20 @@ FAULTS = (
     _row("500, now and then", Rule(refuse(500, "InternalError"), share=0.3), free=False),
     _outage("503 SlowDown with Retry-After", refuse(503, "SlowDown", Retry_After="2")),
     _row("503, now and then", Rule(refuse(503, "SlowDown", Retry_After="1"), share=0.3)),
-    _row("reset before the body", Rule(fp.reset_before_body, fp.MAKING, share=0.5)),
-    _row("reset in the body", Rule(fp.reset_in_body, fp.SENDING, share=0.5)),
-    _row("reset after the body", Rule(fp.reset_after_body, fp.MAKING, share=0.5)),
+    _row("reset before the body", Rule(fp.reset_before_body, fp.MAKING, share=0.5), free=False),
+    _row("reset in the body", Rule(fp.reset_in_body, fp.SENDING, share=0.5), free=False),
+    _row("reset after the body", Rule(fp.reset_after_body, fp.MAKING, share=0.5), free=False),
     _outage("reset, always", fp.reset_before_body),
-    _row("answer lost, object kept", Rule(fp.lose_answer, fp.MAKING, share=0.5)),
-    _row("truncated answer", Rule(fp.truncate_answer, share=0.5)),
+    _row("answer lost, object kept", Rule(fp.lose_answer, fp.MAKING, share=0.5), free=False),
+    _row("truncated answer", Rule(fp.truncate_answer, share=0.5), free=False),
     _row("wrong ETag", Rule(WRONG_ETAG, fp.TELLING), free=False, tries=_LONG),
     _row("wrong checksum in the answer", Rule(WRONG_CHECKSUM, fp.TELLING), free=False, tries=_LONG),
-    _row("no checksum in the answer", Rule(NO_CHECKSUM, fp.TELLING), proofs=_WEAKER),
+    _row("no checksum in the answer", Rule(NO_CHECKSUM, fp.TELLING), free=False),
     _row(
         "no checksum and a wrong ETag",
         Rule(NO_PROOF, fp.TELLING),
         free=False,
         tries=_LONG,
-        proofs=_WEAKER,
     ),
     _row(
         "body altered on the way",
@@ -214,7 +212,8 @@ FAULTS = (
     _row(
         "412, nothing there", Rule(refuse(412, "PreconditionFailed"), fp.MAKING, share=0.5), free=False
     ),
-    _row("one byte a second", Rule(fp.trickle, share=0.4), lasts=8.0),
+    _row("one byte a second", Rule(fp.trickle, share=0.4), free=False, lasts=8.0),
+    _outage("one byte a second, always", fp.trickle),
     _row(
         "all of it, at random",
         *(Rule(act, fp.MAKING, share=0.08) for act in (fp.reset_in_body, fp.lose_answer)),
@@ -225,14 +224,18 @@ FAULTS = (
         tries=_LONG,
         lasts=10.0,
         kills=3,
-        proofs=_WEAKER,
     ),
     StoreFault("connections refused", Refusing, {"holds": 1, "lasts": 6.0}),
-    _poison("AccessDenied", Rule(refuse(403, "AccessDenied"), fp.MAKING), "AccessDenied"),
-    _poison("500", Rule(refuse(500, "InternalError"), fp.MAKING), "InternalError|HTTP 500"),
-    _poison("reset in the body", Rule(fp.reset_in_body, fp.SENDING), "cut"),
-    _poison("wrong checksum", Rule(WRONG_CHECKSUM, fp.TELLING), "SHA-256"),
-    _poison("400 of no kind we know", Rule(refuse(400, "Whatever"), fp.MAKING), "Whatever"),
+    _poison("AccessDenied", "AccessDenied", Rule(refuse(403, "AccessDenied"), fp.MAKING)),
+    _poison("500", "InternalError|HTTP 500", Rule(refuse(500, "InternalError"), fp.MAKING)),
+    _poison("reset in the body", "cut", Rule(fp.reset_in_body, fp.SENDING)),
+    _poison(
+        "wrong checksum, and other bytes read back",
+        "SHA-256|read back",
+        Rule(WRONG_CHECKSUM, fp.TELLING),
+        Rule(OTHER_BYTES, frozenset({Operation.GET})),
+    ),
+    _poison("400 of no kind we know", "Whatever", Rule(refuse(400, "Whatever"), fp.MAKING)),
 )
 
 

@@ -98,7 +98,11 @@ def test_a_single_attempt_means_no_second_one() -> None:
 def test_a_denial_is_the_files_own_once_the_store_took_others_since() -> None:
     denied = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)
     assert isinstance(decided(denied, denial_is_its_own=True), Deferred)
-    assert isinstance(decided(denied, 3, denial_is_its_own=True), Quarantined)
+    given_up = decided(denied, 3, denial_is_its_own=True)
+    assert isinstance(given_up, Quarantined)
+    assert given_up.reason.startswith(
+        "gave up after 3 attempts: AccessDenied; the store took other files"
+    )
     for trouble in DestinationTrouble:
         error = DestinationError(trouble, "the store is full, the clock is wrong, the key is unknown")
         assert isinstance(decided(error, 3, denial_is_its_own=True), Hold)

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hotfolder.core.errors import AlreadyRunning, LocalError
+from hotfolder import durable
+from hotfolder.core.errors import AlreadyRunning, ConfigError
 
 
 def holder(path: Path, *, locks: Path = Path("/proc/locks")) -> int | None:
@@ -51,11 +52,13 @@ class StateLock:
     def __enter__(self) -> Self:
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise LocalError(
+        except PermissionError as error:
+            raise ConfigError(
                 f"cannot open the lock {self._path}: {error.strerror}",
                 hint="let the user that runs hotfolder write to the state folder",
             ) from error
+        except OSError as error:
+            raise durable.local_error("open the lock", self._path, error) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -65,8 +68,12 @@ class StateLock:
                 f"another hotfolder (process {holder or 'unknown'}) holds {self._path}",
                 hint="stop it first, or give this one a state_dir of its own",
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise durable.local_error("write the lock", self._path, error) from error
         return self
 
     def __exit__(

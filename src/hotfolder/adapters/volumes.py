@@ -3,58 +3,86 @@
 Where a volume is unmounted its mount point stays behind: an empty folder, which is no empty inbox.
 """
 
-import contextlib
 import os
 from collections.abc import Iterator
+
+import structlog
 
 from hotfolder.core.errors import LocalError
 from hotfolder.core.ports import Mounts
 
+log = structlog.get_logger()
+
 
 class Volumes:
-    """`mounts` knows from run to run which inboxes were mount points. Blocking."""
+    """`mounts` knows from run to run which folders were mount points. Blocking."""
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
         # path -> the device that shows there once the volume is gone
         self._below: dict[str, int] = {}
+        self._complained = False
 
     def find(self, path: str) -> tuple[int, int] | None:
         """Device and inode of an inbox.
 
-        None while it is not there, may not be read, or is only the place where its volume belongs.
+        None while it is not there, may not be read, or is only the place where its volume belongs:
+        of a volume that went in this run whatever stands there, of one of a former run while it is
+        empty. Who put files there says that it is a plain folder now.
         """
         try:
             there = os.stat(path)
             with os.scandir(path) as entries:
-                if self._is_bare(path, there.st_dev, entries):
-                    return None
+                # A disk that fails may open the folder and not read it.
+                is_empty = next(entries, None) is None
+            if self._lacks_volume(path, there.st_dev, is_empty=is_empty):
+                return None
         except OSError:
-            return None
+            return None  # whatever it is: the inbox is held, and looked at again
         return there.st_dev, there.st_ino
 
-    def _is_bare(self, path: str, device: int, entries: Iterator[object]) -> bool:
+    def _lacks_volume(self, path: str, device: int, *, is_empty: bool) -> bool:
         if self._below.get(path) == device:
-            return True  # it was on another volume before, in this very run
-        if os.stat(f"{path}/..").st_dev != device:
-            if not self._mounts.were(path):
-                # What a full disk refuses is tried again with the next look.
-                with contextlib.suppress(LocalError):
-                    self._mounts.remember(path)
-        elif self._mounts.were(path) and next(entries, None) is None:
+            return True
+        if self._lacked_before(path, is_empty=is_empty):
             return True
         below = _device_below(path, device)
         if below is not None:
             self._below[path] = below
         return False
 
+    def _lacked_before(self, path: str, *, is_empty: bool) -> bool:
+        try:
+            for place in _upward(path):
+                if os.path.ismount(place):
+                    if not self._mounts.were(place):
+                        self._mounts.remember(place)
+                    return False
+                if self._mounts.were(place):
+                    if is_empty:
+                        return True
+                    self._mounts.forget(place)
+        except LocalError as error:
+            # What was known of mounts cannot be asked now: the folder counts as it looks.
+            if not self._complained:
+                log.warning("inbox.unsure", path=path, reason=error.sentence)
+            self._complained = True
+        return False
+
 
 def _device_below(path: str, device: int) -> int | None:
     """What the volume that holds `path` is mounted on; None for that of the root. Raises OSError."""
-    place = os.path.realpath(path)
-    while place != "/":
-        place = os.path.dirname(place)
+    for place in _upward(os.path.dirname(os.path.realpath(path))):
         above = os.stat(place).st_dev
         if above != device:
             return above
-    return None
+    above = os.stat("/").st_dev
+    return above if above != device else None
+
+
+def _upward(path: str) -> Iterator[str]:
+    """The folder and all above it, but for the root."""
+    place = os.path.realpath(path)
+    while place != "/":
+        yield place
+        place = os.path.dirname(place)

@@ -50,7 +50,7 @@ class DestinationError(HotfolderError):
         may_be_one_keys: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        """`may_be_one_keys`: a policy on the key of one object would be told in the same words.
+        """`may_be_one_keys`: a policy on one key, or what one body meets on its way, looks the same.
 
         `retry_after`: seconds that the store asked for.
         """

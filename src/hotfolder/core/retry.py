@@ -54,6 +54,11 @@ class Hold:
     reason: str
 
 
+_ITS_OWN = (
+    "the store took other files since: look for what is special about this one (a policy on its key, a "
+    "proxy or scanner that does not let it pass), and put it back with `hotfolder retry`"
+)
+
 Decision = Resettle | Deferred | Quarantined | Hold
 
 
@@ -87,7 +92,8 @@ def decide(
         case SourceChanged():
             return Resettle(reason)
         case DestinationError() if denial_is_its_own and _may_be_its_own(error):
-            pass  # a policy on its key, or bytes that no proxy lets through: the others go on
+            # A policy on its key, or bytes that no proxy lets through: the others go on.
+            reason = f"{str(error).rstrip('.')}; {_ITS_OWN}"
         case DestinationError() | LocalError():
             return Hold(reason)
         case FileRejected():

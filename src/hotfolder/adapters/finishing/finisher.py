@@ -384,6 +384,9 @@ class _MountsOfNow:
     def remember(self, root: str) -> None:
         self._roots.add(root)
 
+    def forget(self, root: str) -> None:
+        self._roots.discard(root)
+
 
 def _as_then(row: JournalRow, there: Fingerprint | None, device: int) -> Fingerprint | None:
     """`there` as the row would have seen it: the inbox's device now stands for its device then."""

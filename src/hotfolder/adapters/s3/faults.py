@@ -1,5 +1,6 @@
 """What botocore's errors are in the words of `core.answers`."""
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,10 +56,13 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")  # OpenSSL's words fo
 
 def fault(error: Exception) -> Fault:
     inner = getattr(error, "kwargs", {}).get("error")
-    if any(isinstance(cause, TimeoutError) for cause in getattr(inner, "args", ())):
+    causes = getattr(inner, "args", ())
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return Fault.TIMEOUT  # while sending: urllib3 words it "connection aborted"
     if isinstance(error, boto_errors.SSLError) and any(words in str(error) for words in _NO_TLS):
         return Fault.NO_TLS
+    if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):
+        return Fault.CUT  # what a reset looks like within TLS: the certificate is fine
     return next((meant for kinds, meant in _FAULTS if isinstance(error, kinds)), Fault.OTHER)
 
 

@@ -1,4 +1,4 @@
-"""Which target folders were mount points, from run to run."""
+"""Which folders were mount points, from run to run."""
 
 import os
 import threading
@@ -27,3 +27,9 @@ class SqliteMounts(Table):
             with self._db.transaction(durable=True) as connection:
                 connection.execute("INSERT OR IGNORE INTO mount_points VALUES (?)", (os.fsencode(root),))
             self._known = (self._known or set()) | {root}
+
+    def forget(self, root: str) -> None:
+        with self._one_at_a_time:
+            with self._db.transaction(durable=False) as connection:
+                connection.execute("DELETE FROM mount_points WHERE root = ?", (os.fsencode(root),))
+            self._known = (self._known or set()) - {root}

@@ -163,9 +163,13 @@ class Keeper(Protocol):
 
 
 class Mounts(Protocol):
-    """Which target folders were mount points when something was moved there. Safe in any thread."""
+    """Which folders were mount points when they were last used. Safe in any thread."""
 
     def were(self, root: str) -> bool: ...
+
+    def forget(self, root: str) -> None:
+        """It is a plain folder by now. Raises `LocalError`."""
+        ...
 
     def remember(self, root: str) -> None:
         """Durable when it returns. Raises `LocalError`."""
