@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.torture import store_faults
+from tests.torture import local, store_faults
 from tests.torture.scenario import COLUMNS, Boxes, Row, Scenario, play
 
 _KINDS = {
@@ -27,7 +27,7 @@ class Bounds:
 
 
 def scenarios(bounds: Bounds) -> list[Scenario]:
-    every = store_faults.scenarios(bounds.minute)
+    every = [*store_faults.scenarios(bounds.minute), *local.SCENARIOS]
     return [each for each in every if re.search(bounds.only, f"{each.name}, {each.kind}")]
 
 
