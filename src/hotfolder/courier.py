@@ -136,7 +136,9 @@ class Courier:
             entry = await deliver(job, self._tools, flight)
         except Exception as error:  # noqa: BLE001 - every error becomes a decision, none is dropped
             if isinstance(error, DestinationError) and error.failing_for is not None:
-                denial_is_its_own = took_others_within(error.failing_for)
+                # A cut comes at once: hardly ever is another taken just then, but since the last one.
+                again = denial_is_its_own and error.may_be_one_keys
+                denial_is_its_own = again or took_others_within(error.failing_for)
             decision = self._decide(error, job, denial_is_its_own)
             if not isinstance(decision, Quarantined):
                 return self._not_now(job, error, decision)

@@ -19,7 +19,7 @@ _SHORT = {(each.name, each.kind): each for each in store_faults.scenarios()}
         ("answer lost, object kept", "store"),
         ("all of it, at random", "store, https"),
         ("connections refused", "store, https"),
-        ("400 of no kind we know, for one key", "store"),
+        ("reset in the body, for one key", "store"),
     ],
 )
 def test_every_fault_has_a_good_end(name: str, kind: str, tmp_path: Path, seaweed: SeaweedFS) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hotfolder.core.answers import Fault, Subject, judge_fault
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -106,6 +107,16 @@ def test_a_denial_is_the_files_own_once_the_store_took_others_since() -> None:
     for trouble in DestinationTrouble:
         error = DestinationError(trouble, "the store is full, the clock is wrong, the key is unknown")
         assert isinstance(decided(error, 3, denial_is_its_own=True), Hold)
+
+
+def test_a_connection_that_is_cut_may_be_a_matter_of_one_file() -> None:
+    """Something on the way may not let one content pass: it must not hold the others for ever."""
+    subject = Subject("PutObject", "media", "virus.exe")
+    cut = judge_fault(subject, Fault.CUT, "reset by peer").error
+    assert isinstance(decided(cut), Hold)
+    assert isinstance(decided(cut, denial_is_its_own=True), Deferred)
+    for fault in set(Fault) - {Fault.CUT}:
+        assert isinstance(decided(judge_fault(subject, fault).error, denial_is_its_own=True), Hold)
 
 
 def test_a_stall_is_the_files_own_where_the_store_took_others_meanwhile() -> None:

@@ -282,7 +282,8 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     # A cut may hit one large body again and again while the line is fine; the others mean that
     # nothing gets through, and the sooner the destination holds, the fewer requests hang.
     patience = _FAULT_PATIENCE.get(fault, Patience.BRIEF)
-    error = DestinationError(DestinationTrouble.UNREACHABLE, text, hint=hint)
+    trouble, is_cut = DestinationTrouble.UNREACHABLE, fault is Fault.CUT
+    error = DestinationError(trouble, text, hint=hint, may_be_one_keys=is_cut)
     return Verdict(error, patience, may_be_this_one=fault in _FAULT_PATIENCE)
 
 
