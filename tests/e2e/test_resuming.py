@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.box import Box
+from tests.support.box import Box, uploads_in
 
 MB = 1_000_000
 PARTS = 29  # of 5 MiB, for 150 MB that do not compress
@@ -23,7 +23,7 @@ def drop_large(box: Box) -> str:
 
 
 def parts_there(box: Box) -> int:
-    uploads = box.s3().list_multipart_uploads(Bucket=box.bucket).get("Uploads", [])
+    uploads = uploads_in(box.s3(), box.bucket)
     if not uploads:
         return 0
     (upload,) = uploads

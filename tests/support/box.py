@@ -175,7 +175,7 @@ class Box:
         """Every key; without the probes that a daemon may be making just now, unless asked for."""
         pages = self.s3().get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return [key for key in keys if probes or f"{FOLDER}/" not in key]
+        return [key for key in keys if probes or not is_probe(key)]
 
     def fetch(self, key: str, to: Path) -> Path:
         self.s3().download_file(self.bucket, key, str(to))
@@ -192,10 +192,18 @@ class Box:
         return restored
 
     def open_uploads(self) -> list[str]:
-        return [
-            u["UploadId"]
-            for u in self.s3().list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
-        ]
+        return [upload["UploadId"] for upload in uploads_in(self.s3(), self.bucket)]
+
+
+def is_probe(key: str) -> bool:
+    """Whether a key is of what a daemon looks at its store with, just now or until it was killed."""
+    return f"{FOLDER}/" in key
+
+
+def uploads_in(s3: Any, bucket: str) -> list[dict[str, Any]]:
+    """The open multipart uploads of files."""
+    uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    return [upload for upload in uploads if not is_probe(upload["Key"])]
 
 
 def files_below(root: Path) -> Iterator[Path]:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tests.support.box import Box
+from tests.support.box import Box, uploads_in
 from tests.support.counting_proxy import CountingProxy
 from tests.support.verdict import Verdict
 from tests.support.victim import Victim
@@ -71,7 +71,7 @@ def _in_store(box: Box) -> tuple[int, int]:
     """Bytes of whole parts that the store has, and of the largest part."""
     s3 = box.s3()
     sizes: dict[int, int] = {}
-    for upload in s3.list_multipart_uploads(Bucket=box.bucket).get("Uploads", []):
+    for upload in uploads_in(s3, box.bucket):
         pages = s3.get_paginator("list_parts").paginate(
             Bucket=box.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
         )

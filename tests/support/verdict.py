@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hotfolder.adapters.ledger import ChainBroken, verify_chain
-from tests.support.box import Box, files_below
+from tests.support.box import Box, files_below, uploads_in
 
 _CHUNK = 1 << 20
 DELIVERED = ("success", "skipped")
@@ -89,7 +89,7 @@ class Inspector:
         lines = self._lines(verdict)
         self._judge_places(named, verdict)
         self._judge_records(lines, late, verdict)
-        uploads = self._s3.list_multipart_uploads(Bucket=self._box.bucket).get("Uploads", [])
+        uploads = uploads_in(self._s3, self._box.bucket)
         verdict.open_uploads = [upload["Key"] for upload in uploads]
         verdict.broken += [f"the journal still has {row['target_path']}" for row in self._rows()]
         return verdict
