@@ -47,11 +47,12 @@ class Requests:
         *,
         check: Callable[[], Awaitable[None]],
         sleep: Callable[[float], Awaitable[None]],
+        on_move: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._settings = settings = connection.settings
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
-        self._line = Line(executor, bounds)
+        self._line = Line(executor, bounds, on_move)
         self._check, self._sleep = check, sleep
 
     def steps(self) -> list[Step]:
