@@ -255,7 +255,12 @@ class Engine:
         memory = transfer.memory // len(self.settings.destinations())
         connection = S3Connection(s3_settings(destination, transfer))
         requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        store = S3Store(connection, requests, single_put=put_engine(destination, transfer))
+        store = S3Store(
+            connection,
+            requests,
+            single_put=put_engine(destination, transfer),
+            on_move=self.activity.progressed,
+        )
         wire = Wire(store, requests=transfer.requests, threads=self.packers)
         name = self._name_of(destination)
         asks = str(connection.settings.options)

@@ -277,8 +277,8 @@ async def test_what_the_engine_had_no_time_for_goes_to_boto3_for_a_while(tmp_pat
             "bucket",
             endpoint_url=server.endpoint_url,
             login=login,
-            connect_timeout=0.2,
-            read_timeout=0.2,
+            connect_timeout=0.5,
+            read_timeout=1.5,
         )
         async with opened(settings, crt=True) as store:
             assert (await put(store, body=100 * BODY)).attempts == 2

@@ -49,6 +49,7 @@ def open_store(scheme: str, tmp_path: Path, authority: Authority) -> Iterator[Op
             min_speed: float = 256 * 1024.0,
             connect_timeout: float = 2.0,
             read_timeout: float = SILENCE,
+            on_move: Callable[[], None] = lambda: None,
         ) -> tuple[S3Store, Sluggish]:
             tls = authority.tls() if scheme == "https" else None
             server = stack.enter_context(Sluggish(behave, tls=tls))
@@ -66,7 +67,7 @@ def open_store(scheme: str, tmp_path: Path, authority: Authority) -> Iterator[Op
             )
             stack.callback(connection.close)
             executor = stack.enter_context(ThreadPoolExecutor(THREADS))
-            return S3Store(connection, executor, sleep=Naps()), server
+            return S3Store(connection, executor, sleep=Naps(), on_move=on_move), server
 
         yield opening
 
@@ -185,8 +186,12 @@ async def test_a_slow_store_that_gets_on_is_left_alone(open_store: Open) -> None
         peer.say(OK)
         peer.rest()
 
-    store, server = open_store(gets_on, connect_timeout=0.1, read_timeout=5.0)
+    moves: list[None] = []
+    store, server = open_store(
+        gets_on, connect_timeout=0.1, read_timeout=3.0, on_move=lambda: moves.append(None)
+    )
     assert (await put(store, LARGE)).attempts == 1
+    assert moves
     assert server.connections == 1
 
 

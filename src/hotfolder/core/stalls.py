@@ -92,6 +92,11 @@ class Progress:
     def __post_init__(self) -> None:
         self._looked_at = self.alive_at
 
+    @property
+    def moved(self) -> int:
+        """Bytes, as of the last look."""
+        return self._moved
+
     def look(self, phase: Phase, traffic: Traffic | None, now: float, sharing: int) -> Stall | None:
         """Whether the request has to be ended. `sharing`: how many requests are under way."""
         self._awake += min(now - self._looked_at, 2 * self.bounds.interval)

@@ -197,9 +197,10 @@ def _put_down(file: InInbox, state: Mapping[str, Any] | None) -> Waits | None:
 
 def _hangs(state: Mapping[str, Any] | None) -> Waits | None:
     """What the daemon was stuck in when it last told of itself."""
-    for step in state["stuck"] if state is not None and state["phase"] != "stopped" else ():
-        return Waits(f"the daemon hangs in {step['about']}: look at that disk, mount or store")
-    return None
+    if state is None or not state.get("stuck") or state["phase"] == "stopped":
+        return None
+    about = state["stuck"][0]["about"]
+    return Waits(f"the daemon hangs in {about}: look at that disk, mount or store")
 
 
 def _put_off(file: InInbox, state: Mapping[str, Any]) -> Waits | None:

@@ -49,12 +49,13 @@ class Requests:
         check: Callable[[], Awaitable[None]],
         sleep: Callable[[float], Awaitable[None]],
         wall: Callable[[], float],
+        on_move: Callable[[], None],
     ) -> None:
         """`wall`: seconds since the epoch on this machine's clock."""
         self._connection = connection
         self._settings = settings = connection.settings
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
-        self._line = Line(executor, bounds)
+        self._line = Line(executor, bounds, on_move)
         self._check, self._sleep, self.wall = check, sleep, wall
         self._heard = False  # whether an S3 store ever answered
 

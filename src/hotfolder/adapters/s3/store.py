@@ -52,10 +52,14 @@ class S3Store:
         single_put: PutEngine | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         wall: Callable[[], float] = time.time,
+        on_move: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_move` is called now and then while the bytes of a long request move."""
         self._settings = connection.settings
         self._options = connection.settings.options
-        self._requests = Requests(connection, executor, check=self.check, sleep=sleep, wall=wall)
+        self._requests = Requests(
+            connection, executor, check=self.check, sleep=sleep, wall=wall, on_move=on_move
+        )
         self._small_puts = SmallPuts(connection, single_put, self._requests) if single_put else None
 
     def steps(self) -> list[Step]:

@@ -182,8 +182,9 @@ class _UnderWay:
 class Line:
     """Runs the requests to one store in threads; use it from one event loop."""
 
-    def __init__(self, executor: Executor, bounds: Bounds) -> None:
-        self._executor, self._bounds = executor, bounds
+    def __init__(self, executor: Executor, bounds: Bounds, on_move: Callable[[], None]) -> None:
+        """`on_move` is called now and then while bytes move."""
+        self._executor, self._bounds, self._on_move = executor, bounds, on_move
         self._under_way: set[_UnderWay] = set()
 
     def steps(self) -> list[Step]:
@@ -226,7 +227,10 @@ class Line:
 
     def _look(self, request: _UnderWay) -> None:
         watch, now = request.watch, asyncio.get_running_loop().time()
+        before = request.progress.moved
         stall = request.progress.look(watch.phase, watch.traffic(), now, len(self._under_way))
+        if request.progress.moved > before:
+            self._on_move()
         if stall is None:
             self._look_later(request)
             return
