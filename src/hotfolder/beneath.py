@@ -76,6 +76,14 @@ def device_of(root: str) -> int | None:
         return None  # not mounted, for all that can be seen
 
 
+def upward(path: str) -> Iterator[str]:
+    """The folder and all above it, but for the root."""
+    place = os.path.realpath(path)
+    while place != "/":
+        yield place
+        place = os.path.dirname(place)
+
+
 def look(root: str, relpath: str) -> Fingerprint | None:
     """What stands at `relpath` now; None if nothing does, or no regular file.
 

@@ -14,6 +14,7 @@ from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.beneath import fingerprint_of
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition
+from hotfolder.core.recovery import Found
 from hotfolder.core.routing import clash_name
 from tests.support.folders import Folders, MeddledFinisher, old_file_system
 from tests.support.samples import fingerprint_at
@@ -472,6 +473,24 @@ def test_a_row_of_another_inbox_is_not_taken_for_lost(folders: Folders) -> None:
     row = replace(row, entry={**row.entry, "target_path": "/former/clip.mp4"})
     with pytest.raises(LocalError, match=r"/former/clip\.mp4"):
         folders.finisher().find(row)
+
+
+def test_a_deleted_file_is_told_of_though_its_volume_came_back_as_another_device(
+    folders: Folders, tmp_path: Path
+) -> None:
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    row = replace(
+        row,
+        disposition=Disposition.DELETE,
+        fingerprint=replace(row.fingerprint, device=1),
+    )
+    (folders.inbox / "clip.mp4").unlink()
+    assert folders.finisher().find(row) == Found(None, None)
+    with SqliteMounts(tmp_path / "state.db") as mounts:
+        mounts.remember(os.path.realpath(folders.inbox))  # and is no mount point now
+        with pytest.raises(LocalError, match="another volume"):
+            Finisher({"media": folders.places}, mounts).find(row)
 
 
 def test_on_another_volume_an_absent_file_is_not_taken_for_gone(folders: Folders) -> None:

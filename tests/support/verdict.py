@@ -73,6 +73,8 @@ class Inspector:
                 self._proven[key] = sha256
         proven = {*self._proven.values(), *late}
         for path in files_below(self._box.completed):
+            if path.name.startswith(".hotfolder-copy-"):
+                continue  # a copy under way: its original is in the inbox
             if self.sha256(path) not in proven:
                 verdict.moved_unproven.append(str(path))
         return verdict

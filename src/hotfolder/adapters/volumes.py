@@ -4,10 +4,10 @@ Where a volume is unmounted its mount point stays behind: an empty folder, which
 """
 
 import os
-from collections.abc import Iterator
 
 import structlog
 
+from hotfolder.beneath import upward
 from hotfolder.core.errors import LocalError
 from hotfolder.core.ports import Mounts
 
@@ -53,7 +53,7 @@ class Volumes:
 
     def _lacked_before(self, path: str, *, is_empty: bool) -> bool:
         try:
-            for place in _upward(path):
+            for place in upward(path):
                 if os.path.ismount(place):
                     if not self._mounts.were(place):
                         self._mounts.remember(place)
@@ -72,17 +72,9 @@ class Volumes:
 
 def _device_below(path: str, device: int) -> int | None:
     """What the volume that holds `path` is mounted on; None for that of the root. Raises OSError."""
-    for place in _upward(os.path.dirname(os.path.realpath(path))):
+    for place in upward(os.path.dirname(os.path.realpath(path))):
         above = os.stat(place).st_dev
         if above != device:
             return above
     above = os.stat("/").st_dev
     return above if above != device else None
-
-
-def _upward(path: str) -> Iterator[str]:
-    """The folder and all above it, but for the root."""
-    place = os.path.realpath(path)
-    while place != "/":
-        yield place
-        place = os.path.dirname(place)

@@ -28,6 +28,7 @@ from hotfolder.beneath import (
     is_open_for_writing,
     look,
     parent_of,
+    upward,
 )
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.ports import Mounts
@@ -238,6 +239,10 @@ class Finisher:
             why = "its volume is not mounted any more (if it is a plain folder now, put a file into it)"
             raise OSError(errno.ENOENT, why, root)
 
+    def _lacks_volume(self, inbox: str) -> bool:
+        """Whether a mount that `inbox` stood on is none now."""
+        return any(self._mounts.were(place) and not os.path.ismount(place) for place in upward(inbox))
+
     @staticmethod
     def _check_source(row: JournalRow, seen: Fingerprint) -> None:
         if seen != row.fingerprint:
@@ -358,10 +363,13 @@ class Finisher:
                 hint="configure the former inbox until its files are recorded",
             )
 
-    @staticmethod
-    def _require_same_volumes(row: JournalRow, inbox: str, target_root: str, device: int) -> None:
+    def _require_same_volumes(self, row: JournalRow, inbox: str, target_root: str, device: int) -> None:
         """Raise `LocalError` where nothing was found because the volume that holds it is not there."""
         hint = "mount that one"
+        if row.disposition is Disposition.DELETE and not self._lacks_volume(inbox):
+            # Its volume came back as another device, and it is gone as it was to be. Were it yet another
+            # volume, the file would be found there once more, and its object is in the store.
+            return
         if row.copy is not None and device_of(target_root) != row.copy.device:
             raise LocalError(
                 f"{target_root} is another volume than the one that holds {row.target}", hint=hint
