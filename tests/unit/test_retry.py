@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotfolder.core.answers import Fault, Subject, judge_fault
+from hotfolder.core.answers import Subject, judge_fault
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -15,6 +15,7 @@ from hotfolder.core.errors import (
     UploadLost,
     VerificationFailed,
 )
+from hotfolder.core.refusals import Fault
 from hotfolder.core.retry import (
     Decision,
     Deferred,
