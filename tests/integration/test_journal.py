@@ -14,7 +14,9 @@ import pytest
 
 from hotfolder.adapters.state.database import SCHEMA_VERSION
 from hotfolder.adapters.state.journal import SqliteJournal
+from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.core.errors import LocalError
+from hotfolder.core.profile import Profile, Seen
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from tests.support.small_disk import small_disk
 
@@ -68,6 +70,18 @@ def test_every_commit_of_rows_is_synced_through_a_write_ahead_log(path: Path) ->
         journal.commit([row("a")])
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert other.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_a_file_of_the_version_before_gets_the_tables_that_it_lacks(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        journal.commit([row("a")])
+    with closing(sqlite3.connect(path)) as former:
+        former.execute("DROP TABLE profiles")
+        former.execute("PRAGMA user_version = 3")
+    with SqliteProfiles(path) as profiles, SqliteJournal(path) as journal:
+        profiles.keep("store", Seen(Profile(put_names=True), 5.0))
+        assert profiles.all()["store"].profile.put_names is True
+        assert journal.rows() == [row("a")]
 
 
 KILLED = textwrap.dedent("""

@@ -12,7 +12,7 @@ from typing import Self
 from hotfolder import durable
 from hotfolder.core.errors import DiskFull, LocalError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 #: One statement a table; a file of an older version gets those that it lacks.
 _TABLES = (
