@@ -21,7 +21,7 @@ from hotfolder.adapters.s3 import faults
 from hotfolder.adapters.s3.bodies import Pieces
 from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.tries import Failed, Tries
-from hotfolder.adapters.s3.watching import Line, Stalled
+from hotfolder.adapters.s3.watching import Line, Stalled, current_watch
 from hotfolder.core.answers import Patience, Subject, Verdict, judge_fault, judge_refusal
 from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
 from hotfolder.core.pulse import Step
@@ -135,6 +135,9 @@ class Requests:
 
     def _meets_tls(self) -> bool:
         """Whether nothing was understood yet because the other side speaks https."""
+        watch = current_watch()
+        if watch is not None and watch.is_cut:
+            return False  # it was we who ended it
         return not self._heard and self._connection.meets_tls()
 
     def reconsidered(self, failed: Failed, used: int) -> Failed:

@@ -54,12 +54,12 @@ class Watch:
     def __init__(self) -> None:
         self.phase = Phase.QUEUED
         self.connection: socket.socket | None = None
-        self._is_cut = False
+        self.is_cut = False
 
     def on(self, connection: socket.socket, phase: Phase) -> None:
         """The request uses this connection now, for `phase`."""
         self.connection, self.phase = connection, phase
-        if self._is_cut:  # it was connecting: there was nothing to cut
+        if self.is_cut:  # it was connecting: there was nothing to cut
             self.cut()
 
     def traffic(self) -> Traffic | None:
@@ -79,7 +79,7 @@ class Watch:
 
     def cut(self) -> None:
         """End the request: whatever its thread waits for on the connection fails now."""
-        self._is_cut = True
+        self.is_cut = True
         if self.connection is not None:
             with contextlib.suppress(OSError):  # closed, or never connected
                 # SSLSocket's own would take the TLS state away under the thread that uses it.
