@@ -74,7 +74,7 @@ class Heart:
         """Notice what is stuck until `close`, also while the loop itself waits for just that."""
         while not self._closing.is_set():
             self._look()
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):  # then it is time to look again
                 async with asyncio.timeout(self.interval):
                     await self._closing.wait()
 
