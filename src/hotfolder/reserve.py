@@ -101,7 +101,7 @@ class Reserve:
         error = DiskFull(
             f"the disk of {place.path} has {as_size(disk.free)} left, "
             f"and nothing new starts below {as_size(needed)}",
-            hint="free space there (or lower transfer.reserve); it goes on by itself",
+            hint="free space there, or lower transfer.reserve",
         )
         if short is not None:
             short.error = error

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from hotfolder.core.timeline import PROOFS
 from tests.support.box import HOTFOLDER, Box
 
 SLOW = '[transfer]\nmemory = "64MiB"\nworkers = 1'
@@ -192,7 +193,7 @@ def test_show_finds_a_delivered_file_by_every_name(box: Box) -> None:
     for name in names:
         found = told(box, "show", name)
         assert "delivered, proven and recorded" in found
-        assert "checksum: the store's own checksum equals ours" in found
+        assert f"{line['verification']}: {PROOFS[line['verification']]}" in found
         assert line["checksum_original"].removeprefix("sha256:") in found
         assert f"{box.completed}/reels/clip.mov\n" in found
     Path(line["completed_dir_path"]).unlink()

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from hotfolder.core import jsonline
 from hotfolder.core.entries import seconds_of
+from hotfolder.core.records import Verification
 from hotfolder.core.timeline import (
+    PROOFS,
     InInbox,
     Wanted,
     events,
@@ -183,3 +185,7 @@ def test_what_is_left_alone_is_said_to_be_so_whatever_the_daemon_does() -> None:
         assert waits is not None
         assert waits.for_good
         assert "`ignore`" in waits.why
+
+
+def test_every_proof_is_put_into_words() -> None:
+    assert PROOFS.keys() == {proof.value for proof in Verification}

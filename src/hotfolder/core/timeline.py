@@ -15,7 +15,8 @@ _ID = re.compile(r"[0-9a-f-]+")
 PROOFS = {
     "checksum": "the store's own checksum equals ours",
     "etag": "the store's ETag is the MD5 of our bytes",
-    "head": "HEAD found the object with our size and metadata",
+    "readback": "the object was read back, and its bytes are ours",
+    "head": "a HEAD found the object with our size, as `verify` allows",
 }
 
 
