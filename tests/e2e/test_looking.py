@@ -41,7 +41,10 @@ def deny(box: Box, name: str) -> None:
 
 
 def screen(box: Box, *arguments: str, columns: int, seconds: float) -> tuple[str, int]:
-    """What a command draws on a terminal of that width until Ctrl-C, and its exit code."""
+    """What a command draws on a terminal of that width until Ctrl-C, and its exit code.
+
+    Ctrl-C comes `seconds` after it began to draw: before that it may not listen yet.
+    """
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
@@ -52,12 +55,14 @@ def screen(box: Box, *arguments: str, columns: int, seconds: float) -> tuple[str
         env={**box.environment(), "TERM": "xterm"},
     )
     os.close(terminal)
-    drawn, deadline, asked = b"", time.monotonic() + seconds, False
+    drawn, deadline, asked = b"", time.monotonic() + 60, False
     while True:
         if time.monotonic() > deadline and not asked:
             process.send_signal(signal.SIGINT)
             asked = True
         if select.select([main], [], [], 0.1)[0]:
+            if not drawn:
+                deadline = time.monotonic() + seconds
             try:
                 drawn += os.read(main, 65536)
             except OSError:
