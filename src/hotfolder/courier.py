@@ -84,25 +84,38 @@ class Courier:
     ) -> Ended | NotNow:
         flight = self._activity.begin(job)
         flight.on_decided = on_decided
-        status: str | None = None
-        over = False
+        ending: Ended | NotNow | None = None
         try:
             ending = await self._attempt(job, flight, denial_is_its_own, took_others_within)
-            over = isinstance(ending, Ended) or isinstance(ending.decision, Resettle)
-            if over:
-                await self._tools.sender.end(job.operation_id)
-            match ending:
-                case Ended(entry):
-                    status = str(entry["status"])
-                case NotNow(decision=Deferred(until, attempt, reason)):
-                    self._activity.put_off(job, reason, attempt, until - self._clock())
+            if isinstance(ending, NotNow) and isinstance(ending.decision, Deferred):
+                put_off = ending.decision
+                seconds = put_off.until - self._clock()
+                self._activity.put_off(job, put_off.reason, put_off.attempt, seconds)
             return ending
         except asyncio.CancelledError:
             log.info("delivery.interrupted", file=job.path)
             raise
         finally:
-            await self._tools.packer.leave(job, over=over)
-            self._activity.end(job, status)
+            try:
+                await self._clear(job, ending)
+            finally:
+                status = str(ending.entry["status"]) if isinstance(ending, Ended) else None
+                self._activity.end(job, status)
+
+    async def _clear(self, job: Job, ending: Ended | NotNow | None) -> None:
+        """Take away what the flight needed. A failure of that changes nothing of how it ended."""
+        over = ending is not None and (
+            isinstance(ending, Ended) or isinstance(ending.decision, Resettle)
+        )
+        try:
+            try:
+                if over:
+                    await self._tools.sender.end(job.operation_id)
+            finally:
+                await self._tools.packer.leave(job, over=over)
+        except Exception as error:  # noqa: BLE001 - the file has its end, and whoever waits must hear it
+            defect = None if isinstance(error, HotfolderError) else error
+            log.error("delivery.not_cleared", file=job.path, reason=str(error), exc_info=defect)
 
     def is_decided(self, job: Job) -> bool:
         """Whether the end of a file in flight is decided, so that its delivery cannot be called off."""
