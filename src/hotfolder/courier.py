@@ -35,7 +35,7 @@ class Ended:
 class NotNow:
     """The file stays where it is; `error` is what happened and `decision` what follows."""
 
-    error: Exception
+    error: BaseException
     decision: Resettle | Deferred | Hold
 
 
@@ -113,7 +113,7 @@ class Courier:
                     await self._tools.sender.end(job.operation_id)
             finally:
                 await self._tools.packer.leave(job, over=over)
-        except Exception as error:  # noqa: BLE001 - the file has its end, and whoever waits must hear it
+        except Exception as error:  # the file has its end, and whoever waits must hear of it
             defect = None if isinstance(error, HotfolderError) else error
             log.error("delivery.not_cleared", file=job.path, reason=str(error), exc_info=defect)
 

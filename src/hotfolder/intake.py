@@ -367,34 +367,31 @@ class Intake:
         no other to try: so its next refusal says whether the fault is its own or the store's. While
         the store is not known to be well, those that it never refused come first.
         """
-        ripe = None
+        first = ripe = None
         for job in self._ready.jobs():
+            if job.relpath in self.called_off:
+                continue  # `call_off` is about to drop it
             if job.relpath not in self._refused:
                 return job
+            first = first or job
             if ripe is None and self.gate.has_taken_since(self._refused[job.relpath]):
                 ripe = job
                 if self.gate.is_well():
                     break
-        if ripe is None and self._ready and self._flying.keys() <= self._refused.keys():
-            return self._ready.first()
-        return ripe
+        return first if ripe is None and self._flying.keys() <= self._refused.keys() else ripe
 
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:
+        """One flight, from which the file always comes back. Raises nothing but its cancellation."""
         try:
-            refused_at = self._refused.get(job.relpath, math.inf)
-            own_fault = self.gate.is_well() and self.gate.has_taken_since(refused_at)
-            ending = await self._courier.carry(
-                job,
-                denial_is_its_own=own_fault,
-                took_others_within=lambda s: self.gate.has_taken_since(self._clock() - s),
-                on_decided=passage.decided,
-            )
-            if isinstance(ending, Ended) and ending.entry["status"] == "success":
-                self.gate.took(passage.began)
-            if isinstance(ending, Ended) and ending.stays is not None:
-                await self._leave(job, ending.stays)
-            self._after(job, ending)
-            return ending
+            return await self._fly(job, passage)
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
+            # A defect of ours. The file is nowhere but here: without this only a scan would find it.
+            reason = f"{type(error).__name__}: {error}"
+            log.error("delivery.broken", file=job.path, reason=reason, exc_info=error)
+            self._resettle(job, reason)
+            return NotNow(error, Resettle(reason))
         finally:
             passage.leave()
             del self._flying[job.relpath]
@@ -402,6 +399,22 @@ class Intake:
                 self._stirred.discard(job.relpath)
                 self.finder.hint(job.relpath)
             self._wake()
+
+    async def _fly(self, job: Job, passage: Passage) -> Ended | NotNow:
+        refused_at = self._refused.get(job.relpath, math.inf)
+        own_fault = self.gate.is_well() and self.gate.has_taken_since(refused_at)
+        ending = await self._courier.carry(
+            job,
+            denial_is_its_own=own_fault,
+            took_others_within=lambda s: self.gate.has_taken_since(self._clock() - s),
+            on_decided=passage.decided,
+        )
+        if isinstance(ending, Ended) and ending.entry["status"] == "success":
+            self.gate.took(passage.began)
+        if isinstance(ending, Ended) and ending.stays is not None:
+            await self._leave(job, ending.stays)
+        self._after(job, ending)
+        return ending
 
     async def _leave(self, job: Job, why: str) -> None:
         """A file that was given up and cannot be moved is not tried again before it changes."""
@@ -442,3 +455,9 @@ class Intake:
             self.left[job.relpath] = reason
         else:
             self.finder.rest(job.relpath)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody asked this very task to end: a future that fails as cancelled asks nothing."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

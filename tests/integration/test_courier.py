@@ -14,10 +14,11 @@ from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Policy, Resettle
 from hotfolder.core.segments import MIB
 from hotfolder.courier import Courier, Ended, NotNow
-from hotfolder.delivery import Tools
+from hotfolder.delivery import Rules, Tools
 from tests.support.memory_store import MemoryStore
 from tests.support.works import Works
 
+_NO_RULES: dict[str, Rules] = {}
 FAULTS = [LocalError("the disk is full"), RuntimeError("a defect")]
 
 
@@ -81,7 +82,7 @@ async def test_a_defect_is_the_files_own_trouble_and_told_with_its_trace(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools = works.tools()
-    line = Line(replace(tools, rules=lambda group: {}[group]))
+    line = Line(replace(tools, rules=_NO_RULES.__getitem__))
     with capture_logs() as logs:
         ending = await line.courier.carry(works.drop(b"data"))
     assert isinstance(ending, NotNow)

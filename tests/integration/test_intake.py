@@ -273,3 +273,33 @@ class Immovable:
             return Ended({"status": "failed"}, stays="it may not be read")
         os.unlink(job.path)
         return Ended({"status": "success"})
+
+
+class Defective:
+    """A courier that breaks its promise once, and raises."""
+
+    def __init__(self) -> None:
+        self.delivered: list[str] = []
+        self.errors = [RuntimeError("a defect"), asyncio.CancelledError()]
+
+    async def carry(self, job: Job, **_: object) -> Ended | NotNow:
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop()
+        self.delivered.append(job.relpath)
+        return Ended({"status": "success"})
+
+
+async def test_a_defect_of_ours_is_told_and_loses_no_file(tmp_path: Path, threads: Threads) -> None:
+    courier = Defective()
+    world = World(tmp_path, courier, threads)
+    world.drop("file")
+    with capture_logs() as logs:
+        async with asyncio.timeout(30):
+            while not courier.delivered:
+                await world.turn()
+                assert courier.delivered or not world.intake.is_empty(), "`once` would end without it"
+    told = [(line["event"], line["log_level"], line["file"]) for line in logs]
+    assert told == [("delivery.broken", "error", str(tmp_path / "file"))] * 2
+    assert world.gate.has_room()
+    assert world.intake.jobs() == []
