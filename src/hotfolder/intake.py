@@ -12,6 +12,7 @@ import structlog
 from hotfolder.activity import Waiting
 from hotfolder.beneath import look
 from hotfolder.calling_off import CallOffs
+from hotfolder.core.blame import blame
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
@@ -402,11 +403,10 @@ class Intake:
 
     async def _fly(self, job: Job, passage: Passage) -> Ended | NotNow:
         refused_at = self._refused.get(job.relpath, math.inf)
-        own_fault = self.gate.is_well() and self.gate.has_taken_since(refused_at)
+        took_others = self.gate.is_well() and self.gate.has_taken_since(refused_at)
         ending = await self._courier.carry(
             job,
-            denial_is_its_own=own_fault,
-            took_others_within=lambda s: self.gate.has_taken_since(self._clock() - s),
+            whose=lambda error: blame(error, self.gate.evidence(took_others_since=took_others)),
             on_decided=passage.decided,
         )
         if isinstance(ending, Ended) and ending.entry["status"] == "success":

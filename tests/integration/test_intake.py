@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from hotfolder.activity import Activity
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
+from hotfolder.core.blame import Blame
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.holding import Pace
@@ -50,7 +51,7 @@ class PolicyOnKeys:
         self,
         job: Job,
         *,
-        denial_is_its_own: bool = False,
+        whose: Callable[[DestinationError], Blame],
         on_decided: Callable[[str], None] = lambda _: None,
         **_: object,
     ) -> Ended | NotNow:
@@ -66,7 +67,7 @@ class PolicyOnKeys:
             now=time.monotonic(),
             policy=Policy(file_attempts=2, first_delay=0.01),
             jitter=0.0,
-            denial_is_its_own=denial_is_its_own,
+            whose=whose(error),
         )
         if isinstance(decision, Hold | Deferred):
             return NotNow(error, decision)
@@ -85,7 +86,7 @@ class Outages:
         self,
         job: Job,
         *,
-        denial_is_its_own: bool = False,
+        whose: Callable[[DestinationError], Blame],
         on_decided: Callable[[str], None] = lambda _: None,
         **_: object,
     ) -> Ended | NotNow:
@@ -99,7 +100,7 @@ class Outages:
                 now=time.monotonic(),
                 policy=policy,
                 jitter=0.0,
-                denial_is_its_own=denial_is_its_own,
+                whose=whose(error) if isinstance(error, DestinationError) else Blame.STORE,
             )
             assert isinstance(decision, Hold), f"{error!r} costs no attempt"
             return NotNow(error, decision)
