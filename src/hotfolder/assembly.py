@@ -21,12 +21,13 @@ from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
 from hotfolder.core.room import Disk
 from hotfolder.daemon import Parts
-from hotfolder.engine import MOST_FLIGHTS, Engine, new_operation_id
+from hotfolder.engine import Engine, new_operation_id
 from hotfolder.finding import Search
 from hotfolder.folder_rules import grouping_of
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.intake import FolderPlan, Intake
+from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Place, Reserve
@@ -81,7 +82,7 @@ def parts_of(
         intake = Intake(
             plan,
             courier=made.courier(name),
-            gate=made.line(folder.destination).gate,
+            gate=made.lines.to(folder.destination).gate,
             threads=made.io,
             wake=wake.set,
             is_finishing=made.recorder.is_finishing,
@@ -105,7 +106,7 @@ def parts_of(
         watching=not once,
         clock=time.monotonic,
     )
-    gates = [line.gate for _, line in made.lines]
+    gates = [line.gate for line in made.lines.all()]
     heart = Heart(
         inboxes,
         gates=gates,
@@ -128,9 +129,9 @@ def parts_of(
         notifier=notifier,
         clock=time.monotonic,
         most_flights=MOST_FLIGHTS,
-        sweepers=made.sweepers(),
+        sweepers=made.lines.sweepers(made.io),
         # A single run is over by the time all is known; it goes by what a daemon saw.
-        profilers=[] if once else [line.profiler for _, line in made.lines],
+        profilers=[] if once else [line.profiler for line in made.lines.all()],
         wake=wake,
     )
 
