@@ -24,7 +24,6 @@ from hotfolder.config import Folder, Settings
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.records import Fingerprint, PassedOver, UploadNote
 from hotfolder.engine import (
-    MOST_FLIGHTS,
     Engine,
     Originals,
     engine,
@@ -32,6 +31,7 @@ from hotfolder.engine import (
     upload_lock,
 )
 from hotfolder.folder_rules import grouping_of
+from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.oneshot import OneShot
 
 #: A progress display: follows the activity until it is cancelled.

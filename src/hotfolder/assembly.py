@@ -21,12 +21,13 @@ from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
 from hotfolder.core.room import Disk
 from hotfolder.daemon import Parts
-from hotfolder.engine import MOST_FLIGHTS, Engine, new_operation_id
+from hotfolder.engine import Engine, new_operation_id
 from hotfolder.finding import Search
 from hotfolder.folder_rules import grouping_of
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.intake import FolderPlan, Intake
+from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Place, Reserve
@@ -56,46 +57,20 @@ def parts_of(
         threads=made.io,
         clock=time.monotonic,
     )
-    for name, folder in settings.folders.items():
-        grouping = grouping_of(name, folder)
-        plan = FolderPlan(
-            name=name,
-            grouping=grouping,
-            search=Search(
-                inbox=str(folder.inbox),
-                settle=folder.settle,
-                rescan=None if once else folder.rescan,
-                ignored=ignore_filter(folder.ignore, folder.include),
-                refusal=grouping.refusal,
-                walk=walk,
-                clock=time.monotonic,
-                wall=time.time,
-            ),
-            new_operation_id=new_operation_id,
-            batch=batch,
-            patience=_ONCE_PATIENCE if once else None,
-            remembered=made.remembered,
+    for name in settings.folders:
+        intake = _intake(
+            made,
+            name,
+            known=known,
             called_off=called_off[name],
-        )
-        staying = known.staying(name)
-        intake = Intake(
-            plan,
-            courier=made.courier(name),
-            gate=made.line(folder.destination).gate,
-            threads=made.io,
-            wake=wake.set,
-            is_finishing=made.recorder.is_finishing,
-            stays=staying,
-            catch_up=known.catch_up(name, staying, batch),
+            batch=batch,
+            once=once,
+            wake=wake,
             refusal=partial(_refusal, reserve, made.recorder, name),
         )
-        folders.append(
-            Watched(
-                intake,
-                _watcher_maker(str(folder.inbox), loop, wake),
-                prepare=partial(prepare_outputs, name, folder),
-            )
-        )
+        folder = settings.folders[name]
+        make_watcher = _watcher_maker(intake.inbox, loop, wake)
+        folders.append(Watched(intake, make_watcher, prepare=partial(prepare_outputs, name, folder)))
     inboxes = Inboxes(
         folders,
         find=Volumes(made.mounts).find,
@@ -105,7 +80,7 @@ def parts_of(
         watching=not once,
         clock=time.monotonic,
     )
-    gates = [line.gate for _, line in made.lines]
+    gates = [line.gate for line in made.lines.all()]
     heart = Heart(
         inboxes,
         gates=gates,
@@ -128,10 +103,57 @@ def parts_of(
         notifier=notifier,
         clock=time.monotonic,
         most_flights=MOST_FLIGHTS,
-        sweepers=made.sweepers(),
+        sweepers=made.lines.sweepers(made.io),
         # A single run is over by the time all is known; it goes by what a daemon saw.
-        profilers=[] if once else [line.profiler for _, line in made.lines],
+        profilers=[] if once else [line.profiler for line in made.lines.all()],
         wake=wake,
+    )
+
+
+def _intake(
+    made: Engine,
+    name: str,
+    *,
+    known: Memory,
+    called_off: CallOffs,
+    batch: str,
+    once: bool,
+    wake: asyncio.Event,
+    refusal: Callable[[], LocalError | None],
+) -> Intake:
+    """Of the folder `name`."""
+    folder = made.settings.folders[name]
+    grouping, staying = grouping_of(name, folder), known.staying(name)
+    search = Search(
+        inbox=str(folder.inbox),
+        settle=folder.settle,
+        rescan=None if once else folder.rescan,
+        ignored=ignore_filter(folder.ignore, folder.include),
+        refusal=grouping.refusal,
+        walk=walk,
+        clock=time.monotonic,
+        wall=time.time,
+    )
+    plan = FolderPlan(
+        name=name,
+        grouping=grouping,
+        search=search,
+        new_operation_id=new_operation_id,
+        batch=batch,
+        patience=_ONCE_PATIENCE if once else None,
+        remembered=made.remembered,
+        called_off=called_off,
+    )
+    return Intake(
+        plan,
+        courier=made.courier(name),
+        gate=made.lines.to(folder.destination).gate,
+        threads=made.io,
+        wake=wake.set,
+        is_finishing=made.recorder.is_finishing,
+        stays=staying,
+        catch_up=known.catch_up(name, staying, batch),
+        refusal=refusal,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from hotfolder.activity import Activity, InFlight
+from hotfolder.core.blame import Blame
 from hotfolder.core.errors import DestinationError, HotfolderError, SourceUnreadable
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
@@ -35,7 +36,7 @@ class Ended:
 class NotNow:
     """The file stays where it is; `error` is what happened and `decision` what follows."""
 
-    error: Exception
+    error: BaseException
     decision: Resettle | Deferred | Hold
 
 
@@ -60,49 +61,57 @@ class Courier:
         self,
         job: Job,
         *,
-        denial_is_its_own: bool = False,
-        took_others_within: Callable[[float], bool] = lambda _: False,
+        whose: Callable[[DestinationError], Blame] = lambda _: Blame.STORE,
         on_decided: Callable[[str], None] = lambda _: None,
     ) -> Ended | NotNow:
         """Deliver one file, or give it up, or say when to try again. Raises nothing but cancellation.
 
-        `denial_is_its_own`: the store denied this file before and took others since, so that another
-        denial is a fault of this file (a policy on its key) and not of the destination.
-        `took_others_within(seconds)`: whether a delivery that began no longer ago has succeeded: what
-        stalled all that time is such a fault, too. `on_decided` is told "recording" or "giving up" once
-        the store is needed no more.
+        `whose` fault it is that the store did not take the file, asked when that is to be decided.
+        `on_decided` is told "recording" or "giving up" once the store is needed no more.
         """
         with concerning(job.path):
-            return await self._carry(job, denial_is_its_own, took_others_within, on_decided)
+            return await self._carry(job, whose, on_decided)
 
     async def _carry(
         self,
         job: Job,
-        denial_is_its_own: bool,
-        took_others_within: Callable[[float], bool],
+        whose: Callable[[DestinationError], Blame],
         on_decided: Callable[[str], None],
     ) -> Ended | NotNow:
         flight = self._activity.begin(job)
         flight.on_decided = on_decided
-        status: str | None = None
-        over = False
+        ending: Ended | NotNow | None = None
         try:
-            ending = await self._attempt(job, flight, denial_is_its_own, took_others_within)
-            over = isinstance(ending, Ended) or isinstance(ending.decision, Resettle)
-            if over:
-                await self._tools.sender.end(job.operation_id)
-            match ending:
-                case Ended(entry):
-                    status = str(entry["status"])
-                case NotNow(decision=Deferred(until, attempt, reason)):
-                    self._activity.put_off(job, reason, attempt, until - self._clock())
+            ending = await self._attempt(job, flight, whose)
+            if isinstance(ending, NotNow) and isinstance(ending.decision, Deferred):
+                put_off = ending.decision
+                seconds = put_off.until - self._clock()
+                self._activity.put_off(job, put_off.reason, put_off.attempt, seconds)
             return ending
         except asyncio.CancelledError:
             log.info("delivery.interrupted", file=job.path)
             raise
         finally:
-            await self._tools.packer.leave(job, over=over)
-            self._activity.end(job, status)
+            try:
+                await self._clear(job, ending)
+            finally:
+                status = str(ending.entry["status"]) if isinstance(ending, Ended) else None
+                self._activity.end(job, status)
+
+    async def _clear(self, job: Job, ending: Ended | NotNow | None) -> None:
+        """Take away what the flight needed. A failure of that changes nothing of how it ended."""
+        over = ending is not None and (
+            isinstance(ending, Ended) or isinstance(ending.decision, Resettle)
+        )
+        try:
+            try:
+                if over:
+                    await self._tools.sender.end(job.operation_id)
+            finally:
+                await self._tools.packer.leave(job, over=over)
+        except Exception as error:  # the file has its end, and whoever waits must hear of it
+            defect = None if isinstance(error, HotfolderError) else error
+            log.error("delivery.not_cleared", file=job.path, reason=str(error), exc_info=defect)
 
     def is_decided(self, job: Job) -> bool:
         """Whether the end of a file in flight is decided, so that its delivery cannot be called off."""
@@ -126,20 +135,13 @@ class Courier:
         return entry
 
     async def _attempt(
-        self,
-        job: Job,
-        flight: InFlight,
-        denial_is_its_own: bool,
-        took_others_within: Callable[[float], bool],
+        self, job: Job, flight: InFlight, whose: Callable[[DestinationError], Blame]
     ) -> Ended | NotNow:
         try:
             entry = await deliver(job, self._tools, flight)
         except Exception as error:  # noqa: BLE001 - every error becomes a decision, none is dropped
-            if isinstance(error, DestinationError) and error.failing_for is not None:
-                # A cut comes at once: hardly ever is another taken just then, but since the last one.
-                again = denial_is_its_own and error.may_be_one_keys
-                denial_is_its_own = again or took_others_within(error.failing_for)
-            decision = self._decide(error, job, denial_is_its_own)
+            found = whose(error) if isinstance(error, DestinationError) else Blame.STORE
+            decision = self._decide(error, job, found)
             if not isinstance(decision, Quarantined):
                 return self._not_now(job, error, decision)
             return await self._give_up(job, decision.reason, flight)
@@ -163,14 +165,14 @@ class Courier:
         _log_end(entry)
         return Ended(entry, stays)
 
-    def _decide(self, error: Exception, job: Job, denial_is_its_own: bool = False) -> Decision:
+    def _decide(self, error: Exception, job: Job, whose: Blame = Blame.STORE) -> Decision:
         return decide(
             error,
             job.attempt,
             now=self._clock(),
             policy=self._policy,
             jitter=self._jitter(),
-            denial_is_its_own=denial_is_its_own,
+            whose=whose,
         )
 
     @staticmethod

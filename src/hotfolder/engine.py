@@ -8,10 +8,8 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
@@ -22,11 +20,6 @@ from hotfolder.activity import Activity
 from hotfolder.adapters import allocator, heartbeat, lock, source
 from hotfolder.adapters.finishing import Finisher, rename_without_clobbering
 from hotfolder.adapters.ledger import FileLedger
-from hotfolder.adapters.s3 import (
-    S3Connection,
-    S3Settings,
-    S3Store,
-)
 from hotfolder.adapters.spool.files import SpoolFolder
 from hotfolder.adapters.spool.keeping import Keeper
 from hotfolder.adapters.state.call_offs import SqliteCallOffs
@@ -36,40 +29,25 @@ from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
-from hotfolder.adapters.unpacking import unpacker
-from hotfolder.budget import ByteBudget
 from hotfolder.calling_off import CallOffs
-from hotfolder.config import Destination, Folder, Settings
-from hotfolder.core.conflict import EarlierObject, Family
+from hotfolder.config import Folder, Settings
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
-from hotfolder.core.profile import Seen
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
 from hotfolder.delivery import Tools
-from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.folder_rules import places_of, rules_of
-from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger, Indexer
+from hotfolder.lines import Lines
 from hotfolder.packing import Packer, Packs
-from hotfolder.profiling import Profiler
 from hotfolder.recorder import Recorder
-from hotfolder.resuming import Notebook, Resumer
+from hotfolder.resuming import Notebook
 from hotfolder.spool import Spool
 from hotfolder.staging import Stager
-from hotfolder.surveying import profile_key, survey, token_of
-from hotfolder.sweeping import Sweeper, Territory
 from hotfolder.threads import Threads
-from hotfolder.transfer import Sender, SendLimits
 from hotfolder.upkeep import Upkeep
-from hotfolder.wire import Wire
-
-_PROBERS = 8  # threads of one destination: those of probes that hang, and of the one that does not
-_PROBE_CONNECT, _PROBE_READ = 5.0, 60.0  # seconds
-_PROBE_ATTEMPTS = 2
-MOST_FLIGHTS = 256  # files on their way at once; the byte budget bounds them further
 
 
 class Originals(Enum):
@@ -123,17 +101,6 @@ def upload_lock(settings: Settings) -> Path:
     return settings.state_dir / "upload.lock"
 
 
-def _for_probes(settings: S3Settings) -> S3Settings:
-    """A probe asks again soon enough, and what hangs must not keep the next one from asking."""
-    return replace(
-        settings,
-        connect_timeout=min(_PROBE_CONNECT, settings.connect_timeout),
-        read_timeout=min(_PROBE_READ, settings.read_timeout),
-        attempts=min(_PROBE_ATTEMPTS, settings.attempts),
-        max_pool_connections=_PROBERS,
-    )
-
-
 def _index(settings: Settings) -> SqliteLedgerIndex:
     return SqliteLedgerIndex(settings.state_dir / "state.db")
 
@@ -155,21 +122,6 @@ def open_ledger(settings: Settings) -> FileLedger:
 def read_heartbeat(settings: Settings) -> dict[str, Any] | None:
     """The daemon's last beat, or None where there never was one. Raises `LocalError`."""
     return heartbeat.read(settings.status_file, group_key=settings.status.group_key)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The way to one destination. Its `stores` are that of the files, and that of the probes."""
-
-    stores: Sequence[S3Store]
-    connections: Sequence[S3Connection]
-    executors: Sequence[ThreadPoolExecutor]
-    wire: Wire
-    resumer: Resumer
-    buffers: ByteBudget
-    sender: Sender
-    gate: Gate
-    profiler: Profiler
 
 
 class Engine:
@@ -201,20 +153,27 @@ class Engine:
         self.notes = Threads("notes", 1)
         self.notebook = Notebook(uploads, self.notes, time.time)
         self._call_offs = call_offs
-        self._profiles = profiles
-        self._seen: dict[str, Seen] = {}
         self.copiers = Threads("copy", 2)
         self._pools = (
             *(self.io, self.packers, self.writer),
             *(self.notes, self.copiers, self.upkeepers),
         )
-        self.lines: list[tuple[Destination, Line]] = []
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
         self._journal = journal
         self.ledger = IndexedLedger(open_ledger(settings), _index(settings))
-        self._looked_up = IndexedLedger(open_ledger(settings), _index(settings))  # in `notes`
+        self.lines = Lines(
+            settings,
+            host=self.host,
+            activity=self.activity,
+            notebook=self.notebook,
+            profiles=profiles,
+            ledger=IndexedLedger(open_ledger(settings), _index(settings)),
+            hashers=self.packers,
+            notes=self.notes,
+            segment=self._segment,
+        )
         self.spool = Spool(
             SpoolFolder(spool_folder(settings)),
             staged,
@@ -240,86 +199,10 @@ class Engine:
             mine=partial(_is_the_daemons if is_the_daemon else _is_an_uploads, upload_lock(settings)),
         )
 
-    def line(self, destination: Destination) -> Line:
-        """The way to a destination, made at first use; folders that share one share its line."""
-        for known, line in self.lines:
-            if known == destination:
-                return line
-        line = self._open(destination)
-        self.lines.append((destination, line))
-        return line
-
-    def _open(self, destination: Destination) -> Line:
-        transfer = self.settings.transfer
-        # A store that hangs keeps its buffers and threads: the others must have their own.
-        memory = transfer.memory // len(self.settings.destinations())
-        connection = S3Connection(s3_settings(destination, transfer))
-        requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        store = S3Store(
-            connection,
-            requests,
-            single_put=put_engine(destination, transfer),
-            on_move=self.activity.progressed,
-        )
-        wire = Wire(store, requests=transfer.requests, threads=self.packers)
-        name = self._name_of(destination)
-        asks = str(connection.settings.options)
-        resumer = Resumer(wire, self.notebook, bucket=name, asks=asks)
-        buffers = ByteBudget(memory)
-        probing = S3Connection(_for_probes(connection.settings))
-        probers = ThreadPoolExecutor(_PROBERS, thread_name_prefix="probe")
-        asked = S3Store(probing, probers)
-        gate = Gate(
-            asked,
-            self.activity,
-            name=name,
-            most=MOST_FLIGHTS,
-            clock=time.monotonic,
-            wall=time.time,
-            jitter=random.random,
-        )
-        profiler = self._profiler(destination, connection.settings, gate)
-        sender = Sender(
-            wire,
-            resumer,
-            buffers=buffers,
-            limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
-            profile=profiler.profile,
-            learn=profiler.learn,
-            earlier=partial(self._earlier, destination.bucket),
-            unpackers=unpacker,
-        )
-        ends = (connection, probing), (requests, probers)
-        return Line((store, asked), *ends, wire, resumer, buffers, sender, gate, profiler)
-
-    def _profiler(self, destination: Destination, s3: S3Settings, gate: Gate) -> Profiler:
-        key = profile_key(destination)
-        token = token_of(self.host, str(self.settings.state_dir))
-        return Profiler(
-            partial(survey, s3, destination.prefix, token, time.time),
-            self._profiles,
-            key=key,
-            seen=self._seen.get(key),
-            gate=gate,
-            threads=self.notes,
-            clock=time.monotonic,
-            wall=time.time,
-        )
-
     async def load(self, *, is_new: bool) -> None:
         """Read what former runs noted. `is_new`: `state.db` was lost, or never was."""
         await self.notebook.load(is_new=is_new)
-        self._seen = await self.notes.run(self._profiles.all)
-
-    async def _earlier(self, bucket: str, family: Family) -> list[EarlierObject]:
-        return await self.notes.run(self._looked_up.delivered, bucket, family)
-
-    def _name_of(self, destination: Destination) -> str:
-        """The bucket, and its store where two have buckets of one name."""
-        buckets = [each.bucket for each in self.settings.destinations()]
-        if buckets.count(destination.bucket) < 2:
-            return destination.bucket
-        return f"{destination.bucket} at {destination.endpoint_url or destination.region}"
+        await self.lines.load()
 
     def courier(
         self,
@@ -333,7 +216,7 @@ class Engine:
         tools = Tools(
             # `upload` streams: the spool is the daemon's.
             packer=self._packs(folder) if originals is Originals.AS_CONFIGURED else self.packer,
-            sender=self.line(folder.destination).sender,
+            sender=self.lines.to(folder.destination).sender,
             recorder=self.recorder,
             rules=functools.lru_cache(maxsize=1000)(partial(rules_of, settings, name)),
             layout=folder.completed_layout,
@@ -361,7 +244,7 @@ class Engine:
         return Stager(
             self.packer,
             self.spool,
-            buffers=self.line(folder.destination).buffers,
+            buffers=self.lines.to(folder.destination).buffers,
             threads=self.packers,
             keep=folder.keep_compressed,
         )
@@ -387,30 +270,6 @@ class Engine:
             for name in self.settings.folders
         }
 
-    def sweepers(self) -> list[Sweeper]:
-        """One for each destination."""
-        return [self._sweeper(destination, line) for destination, line in self.lines]
-
-    def _sweeper(self, destination: Destination, line: Line) -> Sweeper:
-        settings = self.settings
-        routes = [
-            (folder, settings.route(name, group).fixed_start())
-            for name, folder in settings.folders.items()
-            if folder.destination == destination
-            for group in ("", *folder.groups)
-        ]
-        return Sweeper(
-            line.wire,
-            line.resumer,
-            self.notebook,
-            # Without a fixed start any upload of the bucket would look like one of ours.
-            Territory({start for _, start in routes if start}, {str(f.inbox) for f, _ in routes}),
-            gate=line.gate,
-            threads=self.io,
-            is_flying=self.activity.flights.__contains__,
-            clock=time.monotonic,
-        )
-
     def upkeep(self) -> Upkeep:
         """What the daemon does beside its work."""
         return Upkeep(
@@ -423,18 +282,12 @@ class Engine:
     def steps(self) -> list[Step]:
         """All that blocks now, in threads and in requests."""
         steps = [step for threads in self._pools for step in threads.steps()]
-        return steps + [
-            step for _, line in self.lines for store in line.stores for step in store.steps()
-        ]
+        return steps + self.lines.steps()
 
     def close(self) -> None:
         for threads in self._pools:
             threads.close()
-        for _, line in self.lines:
-            for executor in line.executors:
-                executor.shutdown(wait=not self.leaves_requests, cancel_futures=True)
-            for connection in line.connections:
-                connection.close()
+        self.lines.close(wait=not self.leaves_requests)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from hotfolder.activity import Activity
+from hotfolder.core.blame import MOST_UNSURE, Blame, Evidence, blame
 from hotfolder.core.errors import DestinationError, DestinationTrouble
 from hotfolder.core.holding import PACES, Pace, SlowStart, wait_of
 from hotfolder.core.ports import ObjectStore
@@ -22,7 +23,6 @@ log = structlog.get_logger()
 _PATIENCE, _LONG_PATIENCE = 10.0, 60.0  # seconds that a probe may take; the long one now and then
 _LONG_EVERY = 4  # probes: a store whose listing is slow is not locked out for ever
 _RELAPSE = 300.0  # seconds after a probe got through; what comes later is another outage
-_MOST_ODD = 3  # refusals in a row that may be of single files, among others that are taken
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Gate:
         self._slow = SlowStart(most, since=clock())
         self._on_their_way = 0
         self._is_silent = False  # and that is shown
-        self._odd = _MOST_ODD  # refusals in a row; too many, until the store has taken something
+        self._unsure = MOST_UNSURE  # refusals in a row; too many, until the store has taken something
         self._activity.set_destination(name, "unknown")
         self.probing: asyncio.Task[None] | None = None  # the probe under way, kept by the daemon
         self._proven_from = -math.inf  # when the latest delivery began that the store took
@@ -98,19 +98,20 @@ class Gate:
         self._show()
 
     def refuse(self, error: DestinationError) -> None:
-        """A file was refused: holds, unless that may be a matter of this one alone.
-
-        A policy on one key, or an object that a store breaks over, must not hold the others while the
-        store takes them.
-        """
-        self._odd += 1
-        if self.held is not None or not error.may_be_one_keys or self._odd > _MOST_ODD:
+        """A file was refused: holds, unless that may be a matter of this one alone."""
+        is_outage = blame(error, self.evidence()) is Blame.STORE
+        self._unsure += 1
+        if self.held is not None or is_outage:
             self.hold(error)
+
+    def evidence(self, *, took_others_since: bool = False) -> Evidence:
+        """What became of other files, for the judgement of one. `took_others_since`: see `Evidence`."""
+        return Evidence(took_others_since, self._clock() - self._proven_from, self._unsure)
 
     def took(self, began: float) -> None:
         """The store took a file whose delivery began at the moment `began`."""
         self._proven_from = max(self._proven_from, began)
-        self._odd = 0
+        self._unsure = 0
 
     def served(self, began: float) -> None:
         """A file whose delivery began at the moment `began` is in the store, and proven."""

@@ -10,8 +10,10 @@ from typing import Any
 import structlog
 
 from hotfolder.activity import Waiting
+from hotfolder.backlog import Backlog
 from hotfolder.beneath import look
 from hotfolder.calling_off import CallOffs
+from hotfolder.core.blame import blame
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
@@ -20,7 +22,6 @@ from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Search, Stays
 from hotfolder.folder_hold import FolderHold
 from hotfolder.gate import Gate, Passage
-from hotfolder.queued import Queued
 from hotfolder.threads import Threads
 
 log = structlog.get_logger()
@@ -89,14 +90,12 @@ class Intake:
         )
         self._catch_up = catch_up
         self._catching_up: asyncio.Task[None] | None = None
-        self._ready = Queued()
-        self._deferred: dict[str, tuple[Job, Deferred]] = {}
+        self._backlog = Backlog(gate, self._clock)
         self._flying: dict[str, _Flight] = {}
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
         self._reviewed: float | None = None  # the walk after which these were last looked at
         self._paused = False
         self._stirred: set[str] = set()  # hinted at while in flight
-        self._refused: dict[str, float] = {}  # path -> when the store first refused it
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
         self._looking = FolderHold(plan.name, self._clock)
         self._delivering = FolderHold(plan.name, self._clock)
@@ -116,7 +115,6 @@ class Intake:
         `paused`: nothing is started, and what is in flight goes on.
         """
         self._paused = paused
-        now = self._clock()
         if self._looking.rests() or not self._is_caught_up():
             return
         try:
@@ -127,20 +125,18 @@ class Intake:
             return
         self._looking.worked()
         for relpath, fingerprint in settled:
-            self._ready.add(self._job(relpath, fingerprint))
-        for relpath in [path for path, (_, put_off) in self._deferred.items() if put_off.until <= now]:
-            job, put_off = self._deferred.pop(relpath)
-            self._ready.add(replace(job, attempt=put_off.attempt))
+            self._backlog.add(self._job(relpath, fingerprint))
+        self._backlog.wake()
         if paused or self._refusal() is not None:
             return
         while self.gate.has_room() and len(self._flying) < self._most_now(most_flights):
-            first = self._next_to_start()
+            first = self._backlog.next_to_start(self._flying, barred=self.called_off)
             if first is None:
                 break
             self._start(first)
 
     def _start(self, job: Job) -> None:
-        self._ready.drop(job.relpath)
+        self._backlog.drop(job.relpath)
         passage = self.gate.enter(self._wake)
         task = asyncio.create_task(self._carry(job, passage))
         self._flying[job.relpath] = _Flight(job, task, passage)
@@ -178,21 +174,20 @@ class Intake:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
         if self._catching_up is not None and not self._catching_up.done():
             return math.inf
-        put_off = min((d.until for _, d in self._deferred.values()), default=float("inf"))
-        soonest = min(put_off, self.finder.next_turn())
+        soonest = min(self._backlog.next_wake(), self.finder.next_turn())
         if self._looking.error is not None:
             return max(self._looking.until, soonest)
-        if self._ready and self._delivering.error is not None:
+        if self._backlog.ready and self._delivering.error is not None:
             return min(max(self._clock(), self._delivering.until), soonest)
         return soonest
 
     def has_work(self) -> bool:
         """Whether it knows of any file that is still to be delivered."""
-        return bool(self._flying or self._ready or self._deferred or len(self.finder.tracker))
+        return bool(self._flying or self._backlog or len(self.finder.tracker))
 
     def is_empty(self) -> bool:
         """Whether every file that was found has come to its end or is left."""
-        return not (self._ready or self._flying or self._deferred) and self.finder.is_empty()
+        return not (self._backlog or self._flying) and self.finder.is_empty()
 
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
@@ -206,14 +201,13 @@ class Intake:
     def waiting(self) -> Waiting:
         """What is not in flight: settling, queued, or put off, with the oldest and its reason."""
         tracker = self.finder.tracker
-        put_off_bytes = sum(job.fingerprint.size for job, _ in self._deferred.values())
         summary = Waiting(
-            count=len(tracker) + len(self._ready) + len(self._deferred),
-            bytes=tracker.bytes + self._ready.bytes + put_off_bytes,
+            count=len(tracker) + len(self._backlog),
+            bytes=tracker.bytes + self._backlog.bytes,
         )
-        settling = tracker.oldest()
-        if self._ready:
-            job = self._ready.first()
+        settling, put_off = tracker.oldest(), self._backlog.oldest_put_off()
+        job = self._backlog.ready
+        if job is not None:
             held, hold = self.gate.held, self.hold
             why = f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
             if hold is not None:
@@ -226,14 +220,15 @@ class Intake:
             began = self._wall() - (self._clock() - since)
             why = "settling: it may still grow"
             return replace(summary, oldest=f"{self.inbox}/{relpath}", since=began, why=why)
-        for job, put_off in self._deferred.values():
-            return replace(summary, oldest=job.path, since=job.made_at, why=put_off.reason)
+        if put_off is not None:
+            job, why = put_off
+            return replace(summary, oldest=job.path, since=job.made_at, why=why)
         return summary
 
     def waiting_groups(self) -> Counter[str]:
         """How many files of each group were found and are not in flight."""
-        others = (*self._deferred, *self.finder.tracker.paths())
-        return self._ready.groups + Counter(map(self.plan.grouping.group_of, others))
+        settling = self.finder.tracker.paths()
+        return self._backlog.groups + Counter(map(self.plan.grouping.group_of, settling))
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
@@ -256,17 +251,14 @@ class Intake:
     def jobs(self) -> list[Job]:
         """Every file that is in flight, queued or put off."""
         flying = (flight.job for flight in self._flying.values())
-        return [*flying, *self._ready.jobs(), *(job for job, _ in self._deferred.values())]
+        return [*flying, *self._backlog.jobs()]
 
     def try_now(self, relpath: str) -> bool:
         """End the waiting of a file that was put off, or called off; False if it is neither."""
         if relpath in self.called_off:
             self.called_off.end(relpath)
             self.finder.hint(relpath)
-        elif relpath in self._deferred:
-            job, put_off = self._deferred[relpath]
-            self._deferred[relpath] = (job, replace(put_off, until=self._clock()))
-        else:
+        elif not self._backlog.wake_now(relpath):
             return False
         self._wake()
         return True
@@ -285,17 +277,15 @@ class Intake:
         if not await self._interrupt(relpath):
             self.called_off.end(relpath)
             return None
-        self._ready.drop(relpath)
-        self._deferred.pop(relpath, None)
+        self._backlog.drop(relpath)
+        self._backlog.absolve(relpath)
         self.finder.forget(relpath)
         return await self._courier.call_off(job, why, self.plan.new_operation_id())
 
     async def _job_of(self, relpath: str) -> Job | None:
         """The job of a file, made now where it has none yet; None where there is no such file."""
         flight = self._flying.get(relpath)
-        job = flight.job if flight is not None else self._ready.get(relpath)
-        if job is None and relpath in self._deferred:
-            job, _ = self._deferred[relpath]
+        job = flight.job if flight is not None else self._backlog.get(relpath)
         if job is None:
             seen = await self._threads.run(look, self.inbox, relpath)
             job = self._job(relpath, seen) if seen is not None else None
@@ -326,8 +316,7 @@ class Intake:
     def _is_claimed(self, relpath: str) -> bool:
         return (
             relpath in self._flying
-            or relpath in self._ready
-            or relpath in self._deferred
+            or relpath in self._backlog
             or relpath in self.left
             or relpath in self.called_off
             or self._is_finishing(f"{self.inbox}/{relpath}")
@@ -338,14 +327,15 @@ class Intake:
         if self.called_off.is_news(relpath, seen):
             self.called_off.end(relpath)
             return True
-        if relpath not in self._deferred or self._deferred[relpath][0].fingerprint == seen:
+        put_off = self._backlog.version_put_off(relpath)
+        if put_off is None or put_off.fingerprint == seen:
             return False
-        del self._deferred[relpath]
-        self._refused.pop(relpath, None)
+        self._backlog.drop(relpath)
+        self._backlog.absolve(relpath)
         return True
 
     def _has_room(self) -> bool:
-        return len(self.finder.tracker) + len(self._ready) + len(self._deferred) < WINDOW
+        return len(self.finder.tracker) + len(self._backlog) < WINDOW
 
     def _job(self, relpath: str, fingerprint: Fingerprint) -> Job:
         begun = self.plan.remembered(self.inbox, relpath, fingerprint)
@@ -360,41 +350,18 @@ class Intake:
             made_at=begun.made_at if begun else self._wall(),
         )
 
-    def _next_to_start(self) -> Job | None:
-        """The first in the queue that may start now.
-
-        One that the store refused before waits until the store took another since, or until there is
-        no other to try: so its next refusal says whether the fault is its own or the store's. While
-        the store is not known to be well, those that it never refused come first.
-        """
-        ripe = None
-        for job in self._ready.jobs():
-            if job.relpath not in self._refused:
-                return job
-            if ripe is None and self.gate.has_taken_since(self._refused[job.relpath]):
-                ripe = job
-                if self.gate.is_well():
-                    break
-        if ripe is None and self._ready and self._flying.keys() <= self._refused.keys():
-            return self._ready.first()
-        return ripe
-
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:
+        """One flight, from which the file always comes back. Raises nothing but its cancellation."""
         try:
-            refused_at = self._refused.get(job.relpath, math.inf)
-            own_fault = self.gate.is_well() and self.gate.has_taken_since(refused_at)
-            ending = await self._courier.carry(
-                job,
-                denial_is_its_own=own_fault,
-                took_others_within=lambda s: self.gate.has_taken_since(self._clock() - s),
-                on_decided=passage.decided,
-            )
-            if isinstance(ending, Ended) and ending.entry["status"] == "success":
-                self.gate.took(passage.began)
-            if isinstance(ending, Ended) and ending.stays is not None:
-                await self._leave(job, ending.stays)
-            self._after(job, ending)
-            return ending
+            return await self._fly(job, passage)
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
+            # A defect of ours. The file is nowhere but here: without this only a scan would find it.
+            reason = f"{type(error).__name__}: {error}"
+            log.error("delivery.broken", file=job.path, reason=reason, exc_info=error)
+            self._resettle(job, reason)
+            return NotNow(error, Resettle(reason))
         finally:
             passage.leave()
             del self._flying[job.relpath]
@@ -402,6 +369,20 @@ class Intake:
                 self._stirred.discard(job.relpath)
                 self.finder.hint(job.relpath)
             self._wake()
+
+    async def _fly(self, job: Job, passage: Passage) -> Ended | NotNow:
+        took_others = self._backlog.took_others_since(job.relpath)
+        ending = await self._courier.carry(
+            job,
+            whose=lambda error: blame(error, self.gate.evidence(took_others_since=took_others)),
+            on_decided=passage.decided,
+        )
+        if isinstance(ending, Ended) and ending.entry["status"] == "success":
+            self.gate.took(passage.began)
+        if isinstance(ending, Ended) and ending.stays is not None:
+            await self._leave(job, ending.stays)
+        self._after(job, ending)
+        return ending
 
     async def _leave(self, job: Job, why: str) -> None:
         """A file that was given up and cannot be moved is not tried again before it changes."""
@@ -414,23 +395,22 @@ class Intake:
     def _after(self, job: Job, ending: Ended | NotNow) -> None:
         if isinstance(ending, Ended):
             self._restless.pop(job.relpath, None)
-            self._refused.pop(job.relpath, None)
+            self._backlog.absolve(job.relpath)
             self._delivering.worked()
             return
         if isinstance(ending.error, DestinationError):
-            # The first time stays: what was its own fault once needs no other file to be so again.
-            self._refused.setdefault(job.relpath, self._clock())
+            self._backlog.refused(job.relpath)
         match ending.decision:
             case Resettle(reason):
-                self._refused.pop(job.relpath, None)
+                self._backlog.absolve(job.relpath)
                 self._resettle(job, reason)
             case Deferred(_, _, reason) if self.plan.patience is not None:
                 self.left[job.relpath] = reason
             case Deferred() as put_off:
-                self._deferred[job.relpath] = (job, put_off)
+                self._backlog.put_off(job, put_off)
             case Hold():
                 # To the back: whatever is special about this file, the others come first.
-                self._ready.add(job)
+                self._backlog.add(job)
                 if isinstance(ending.error, DestinationError):
                     self.gate.refuse(ending.error)
                 elif isinstance(ending.error, LocalError):
@@ -442,3 +422,9 @@ class Intake:
             self.left[job.relpath] = reason
         else:
             self.finder.rest(job.relpath)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody asked this very task to end: a future that fails as cancelled asks nothing."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

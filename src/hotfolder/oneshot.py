@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 
 from hotfolder.beneath import look
+from hotfolder.core.blame import MOST_UNSURE, Blame, Evidence, blame
 from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import Fingerprint, Job, PassedOver, UploadNote
@@ -44,6 +45,7 @@ class OneShot:
         self._wall = wall
         self._free = asyncio.Semaphore(most_flights)
         self._trouble: HotfolderError | None = None
+        self._unsure = MOST_UNSURE  # refusals since the store took a file; too many, until it took one
         self.left: dict[str, str] = {}
 
     async def deliver(self, files: Iterator[tuple[str, str | PassedOver]]) -> HotfolderError | None:
@@ -97,6 +99,8 @@ class OneShot:
                 return
             ending = await self._courier.carry(replace(job, attempt=attempt))
             if isinstance(ending, Ended):
+                if ending.entry["status"] == "success":
+                    self._unsure = 0
                 return
             match ending.decision:
                 case Resettle(reason):
@@ -111,8 +115,17 @@ class OneShot:
                     await asyncio.sleep(_RESTLESS_WAIT)
                 case Hold(reason):
                     self.left[path] = reason
-                    if isinstance(ending.error, DestinationError | LocalError):
-                        self._trouble = ending.error
+                    self._note(ending.error)
+                    return
+
+    def _note(self, error: BaseException) -> None:
+        """What held one file: all others too, unless it may be a matter of this one alone."""
+        own = isinstance(error, DestinationError) and (
+            blame(error, Evidence(unsure=self._unsure)) is not Blame.STORE
+        )
+        self._unsure += 1
+        if isinstance(error, DestinationError | LocalError) and not own:
+            self._trouble = error
 
     async def _job(self, root: str, relpath: str, operation_id: str) -> Job | None:
         seen = await self._threads.run(look, root, relpath)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import structlog
 
-from hotfolder.core.errors import ConfigError, HotfolderError, LocalError
+from hotfolder.core.errors import ConfigError, DestinationError, HotfolderError, LocalError
 from hotfolder.core.ports import Profiles
 from hotfolder.core.profile import UNKNOWN, Profile, Seen
 from hotfolder.core.records import Receipt
@@ -43,7 +43,7 @@ class Profiler:
         self._gate, self._threads = gate, threads
         self._clock, self._wall = clock, wall
         self._next = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[HotfolderError | None] | None = None
 
     def profile(self) -> Profile:
         """What is known by now."""
@@ -58,16 +58,26 @@ class Profiler:
         return self._task is None or self._task.done()
 
     async def learn(self) -> None:
-        """Wait until all is known that can be, where nothing is: for what cannot go the careful way."""
-        if self._seen is None:
-            await asyncio.wait({self._begin() if self._task is None else self._task})
+        """Wait until all is known that can be, where nothing is: for what cannot go the careful way.
+
+        Raises the `DestinationError` of a store that does not answer: the file could only fail for it.
+        """
+        if self._seen is not None:
+            return
+        looking = self._task
+        if looking is None or (looking.done() and _outage(looking) is not None):
+            looking = self._begin()
+        await asyncio.wait({looking})
+        outage = _outage(looking)
+        if outage is not None:
+            raise outage
 
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _begin(self) -> asyncio.Task[None]:
+    def _begin(self) -> asyncio.Task[HotfolderError | None]:
         self._next = self._clock() + _RETRY
         self._task = asyncio.create_task(self._look())
         return self._task
@@ -75,7 +85,8 @@ class Profiler:
     def _is_due(self) -> bool:
         return self._seen is None or self._seen.is_due(self._wall())
 
-    async def _look(self) -> None:
+    async def _look(self) -> HotfolderError | None:
+        """Returns why nothing is known now, or None."""
         try:
             answers, skew = await self._survey()
         except ConfigError as error:  # the gate's own probe says so, too, and to whom it matters
@@ -83,7 +94,7 @@ class Profiler:
         silent = answers.listed or answers.cut_short or _refusal(answers.stored)
         if silent is not None:
             log.info("store.not_profiled", destination=self._gate.name, reason=silent.sentence)
-            return
+            return silent
         profile = profile_of(answers, skew=skew)
         self._seen = Seen(profile, self._wall())
         log.info(
@@ -99,6 +110,13 @@ class Profiler:
             await self._threads.run(self._notes.keep, self._key, self._seen)
         except LocalError as error:  # the next start looks again
             log.info("store.profile_not_kept", reason=error.sentence)
+        return None
+
+
+def _outage(look: "asyncio.Task[HotfolderError | None]") -> DestinationError | None:
+    """What a look that is over ran into, where that holds whatever has to know."""
+    why = None if look.cancelled() else look.result()
+    return why if isinstance(why, DestinationError) else None
 
 
 def _refusal(stored: Receipt | HotfolderError | None) -> HotfolderError | None:

@@ -64,7 +64,7 @@ class Memory:
             ledger=made.ledger,
             names=NameSet,
             courier=made.courier(name, originals=Originals.IN_PLACE),
-            gate=made.line(folder.destination).gate,
+            gate=made.lines.to(folder.destination).gate,
             threads=made.io,
             new_operation_id=new_operation_id,
             batch=batch,

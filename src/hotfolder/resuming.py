@@ -189,16 +189,16 @@ class Resumer:
     async def end(self, operation_id: str) -> None:
         """The operation is over, however it ended: nothing of it stays open in the store.
 
-        Where the store cannot be asked, the sweep does it later.
+        Where the store cannot be asked, or the note not be dropped, a sweep does it later.
         """
         note = self._notebook.note_of(operation_id)
         if note is None:
             return
-        if self._notebook.is_complete(operation_id):
-            await self._notebook.forget(operation_id)
-            return
         try:
-            await self.take_back(note)
+            if self._notebook.is_complete(operation_id):
+                await self._notebook.forget(operation_id)
+            else:
+                await self.take_back(note)
         except HotfolderError as error:
             log.warning(
                 "upload.left_open", key=note.key, upload_id=note.upload_id, reason=error.sentence

@@ -1,10 +1,7 @@
 """The composition root of the daemon: one life after another, a new one for each reload."""
 
 import asyncio
-import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -35,6 +32,7 @@ from hotfolder.engine import (
     new_activity,
     open_ledger,
 )
+from hotfolder.leaving import end_after
 from hotfolder.rebuilding import memory
 from hotfolder.retrying import Retried, Retrying, Roots
 
@@ -43,7 +41,6 @@ log = structlog.get_logger()
 _HOLD = 5  # seconds between two tries of a life that this machine refuses
 _LEAVE_WITHIN = 1.0  # seconds, once asked twice
 _STOP_WITHIN = 75.0  # seconds, once asked: less than TimeoutStopSec of the units
-_EXIT_LEFT = 1
 
 
 async def run(
@@ -128,7 +125,7 @@ class Service:
             return
         self._stopping = True
         self._woken.set()
-        _end_after(_STOP_WITHIN)
+        end_after(_STOP_WITHIN)
         self._refuse_reload(HotfolderError("the daemon is stopping"))
         if self._daemon is not None:
             self._daemon.stop()
@@ -137,14 +134,12 @@ class Service:
         """Interrupt every flight, and end within a second even where a thread hangs.
 
         What hangs is a call of a store or a disk, and a process that waits for its threads would wait
-        as long. To end without them is what a kill does, at whatever point: each file is in its inbox,
-        or its end is in the journal, and the next start goes on from there (docs/architecture.md, the
-        table of what is left where). What the recorder is writing gets this second, too.
+        as long; see `leaving`. What the recorder is writing gets this second, too.
         """
         if self._daemon is not None:
             self._daemon.hurry()
         log.warning("daemon.leaving", within=_LEAVE_WITHIN)
-        _end_after(_LEAVE_WITHIN)
+        end_after(_LEAVE_WITHIN)
 
     def _hang_up(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload_unasked())
@@ -357,28 +352,3 @@ def _heard(done: "asyncio.Future[Mapping[str, Any]]") -> None:
     """Whoever asked may be gone; the log tells how it ended."""
     if not done.cancelled():
         done.exception()
-
-
-def leave_threads_behind() -> None:
-    """End the process, if a store or a disk that hangs keeps threads of it that would be waited for.
-
-    To be called when all is done: what such a thread still does is thrown away.
-    """
-    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if not all(thread.daemon for thread in others):
-        sys.stdout.flush()
-        os._exit(0)
-
-
-def _end_after(seconds: float) -> None:
-    """End the process by then, unless it ended by itself.
-
-    From a thread: the loop itself may hang, in a write of the heartbeat to a disk that does.
-    """
-    last = threading.Timer(seconds, _end_now)
-    last.daemon = True
-    last.start()
-
-
-def _end_now() -> None:
-    os._exit(_EXIT_LEFT)

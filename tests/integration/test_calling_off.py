@@ -12,10 +12,10 @@ from hotfolder.activity import Activity
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.calling_off import CallOffs
-from hotfolder.core.errors import LocalError, ObjectRefused
+from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError, ObjectRefused
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import CalledOff, Job
-from hotfolder.core.retry import Deferred
+from hotfolder.core.retry import Deferred, Hold
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import Search
 from hotfolder.gate import Gate
@@ -46,6 +46,10 @@ class Carrier:
             try:
                 await self.let_land.wait()
             except asyncio.CancelledError:
+                if self.then == "held when cut":
+                    self.then = "land"
+                    denied = DestinationError(DestinationTrouble.DENIED, "no", may_be_one_keys=True)
+                    return NotNow(denied, Hold("no"))
                 if not self.decided:
                     raise
         self.lines.append((job.relpath, "success"))
@@ -65,6 +69,7 @@ class Folder:
 
     def __init__(self, root: Path, notes: MemoryCallOffs) -> None:
         self.root, self.now = root, 0.0
+        self.wake = asyncio.Event()
         self.carrier, self.threads = Carrier(), Threads("test-intake", 1)
         activity = Activity(version="0", pid=1, host="nas", clock=self.clock)
         gate = Gate(
@@ -98,7 +103,7 @@ class Folder:
             courier=cast(Courier, self.carrier),
             gate=gate,
             threads=self.threads,
-            wake=lambda: None,
+            wake=self.wake.set,
         )
 
     def clock(self) -> float:
@@ -179,6 +184,27 @@ async def test_it_is_too_late_where_the_flight_lands_all_the_same(
     await folder.rescan()
     assert folder.carrier.lines == [("a", "success")]
     assert notes.all() == []
+
+
+async def test_a_flight_that_is_held_when_it_is_cut_is_not_begun_again(folder: Folder) -> None:
+    await in_flight(folder, "a")
+    folder.carrier.then = "held when cut"
+    folder.intake.gate.took(folder.now)  # so that one refusal holds nobody
+    (folder.root / "b").write_bytes(b"b")
+    await folder.intake.call_off("b", "by alice")
+    await folder.rescan()  # so that the next turn has nothing to look at first
+    folder.wake.clear()
+
+    async def turn_when_woken() -> None:
+        await folder.wake.wait()
+        await folder.intake.turn(8)
+
+    turning = asyncio.create_task(turn_when_woken())
+    assert await folder.intake.call_off("a", "by alice") is not None
+    await turning
+    await folder.rescan()
+    assert folder.carrier.begun == ["a"]
+    assert folder.carrier.lines == [("b", "by alice"), ("a", "by alice")]
 
 
 @pytest.mark.parametrize("state", ["queued", "settling", "put off"])

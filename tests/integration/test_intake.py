@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from hotfolder.activity import Activity
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
+from hotfolder.core.blame import Blame
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.holding import Pace
@@ -50,7 +51,7 @@ class PolicyOnKeys:
         self,
         job: Job,
         *,
-        denial_is_its_own: bool = False,
+        whose: Callable[[DestinationError], Blame],
         on_decided: Callable[[str], None] = lambda _: None,
         **_: object,
     ) -> Ended | NotNow:
@@ -66,7 +67,7 @@ class PolicyOnKeys:
             now=time.monotonic(),
             policy=Policy(file_attempts=2, first_delay=0.01),
             jitter=0.0,
-            denial_is_its_own=denial_is_its_own,
+            whose=whose(error),
         )
         if isinstance(decision, Hold | Deferred):
             return NotNow(error, decision)
@@ -85,7 +86,7 @@ class Outages:
         self,
         job: Job,
         *,
-        denial_is_its_own: bool = False,
+        whose: Callable[[DestinationError], Blame],
         on_decided: Callable[[str], None] = lambda _: None,
         **_: object,
     ) -> Ended | NotNow:
@@ -99,7 +100,7 @@ class Outages:
                 now=time.monotonic(),
                 policy=policy,
                 jitter=0.0,
-                denial_is_its_own=denial_is_its_own,
+                whose=whose(error) if isinstance(error, DestinationError) else Blame.STORE,
             )
             assert isinstance(decision, Hold), f"{error!r} costs no attempt"
             return NotNow(error, decision)
@@ -273,3 +274,33 @@ class Immovable:
             return Ended({"status": "failed"}, stays="it may not be read")
         os.unlink(job.path)
         return Ended({"status": "success"})
+
+
+class Defective:
+    """A courier that breaks its promise once, and raises."""
+
+    def __init__(self) -> None:
+        self.delivered: list[str] = []
+        self.errors = [RuntimeError("a defect"), asyncio.CancelledError()]
+
+    async def carry(self, job: Job, **_: object) -> Ended | NotNow:
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop()
+        self.delivered.append(job.relpath)
+        return Ended({"status": "success"})
+
+
+async def test_a_defect_of_ours_is_told_and_loses_no_file(tmp_path: Path, threads: Threads) -> None:
+    courier = Defective()
+    world = World(tmp_path, courier, threads)
+    world.drop("file")
+    with capture_logs() as logs:
+        async with asyncio.timeout(30):
+            while not courier.delivered:
+                await world.turn()
+                assert courier.delivered or not world.intake.is_empty(), "`once` would end without it"
+    told = [(line["event"], line["log_level"], line["file"]) for line in logs]
+    assert told == [("delivery.broken", "error", str(tmp_path / "file"))] * 2
+    assert world.gate.has_room()
+    assert world.intake.jobs() == []

@@ -151,6 +151,28 @@ async def test_who_has_to_know_waits_for_one_look_of_all(threads: Threads) -> No
     assert looking.profiler.profile() == AS_S3
 
 
+async def test_who_has_to_know_is_held_by_an_outage_and_looks_again_after_it(threads: Threads) -> None:
+    # Else a file of a cold class would be sent without a proof that is to be had, and fail for it.
+    looking = Looking(threads)
+    looking.store.outage = UNREACHABLE
+    for _ in range(2):
+        with pytest.raises(DestinationError, match="no answer"):
+            await looking.profiler.learn()
+    looking.store.outage = None
+    await asyncio.gather(looking.profiler.learn(), looking.profiler.learn())
+    assert looking.profiler.profile() == AS_S3
+    assert looking.surveys == 3
+
+
+async def test_who_has_to_know_goes_on_where_a_look_shows_nothing(threads: Threads) -> None:
+    looking = Looking(threads)
+    looking.store.habits = Habits(alters="on the way")
+    await looking.profiler.learn()
+    await looking.profiler.learn()
+    assert looking.profiler.profile() == UNKNOWN
+    assert looking.surveys == 1, "the next look comes in its own time"
+
+
 async def test_it_can_be_stopped_while_it_looks(threads: Threads) -> None:
     looking = Looking(threads)
     await looking.way.gate.probe()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotfolder.core.answers import Subject, judge_fault
+from hotfolder.core.blame import Blame
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -15,7 +15,6 @@ from hotfolder.core.errors import (
     UploadLost,
     VerificationFailed,
 )
-from hotfolder.core.refusals import Fault
 from hotfolder.core.retry import (
     Decision,
     Deferred,
@@ -29,14 +28,13 @@ from hotfolder.core.retry import (
 
 POLICY = Policy(file_attempts=3, first_delay=2.0, longest_delay=60.0)
 NOW = 1000.0
+DENIED = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)
 
 
 def decided(
-    error: BaseException, attempt: int = 1, *, jitter: float = 1.0, denial_is_its_own: bool = False
+    error: BaseException, attempt: int = 1, *, jitter: float = 1.0, whose: Blame = Blame.STORE
 ) -> Decision:
-    return decide(
-        error, attempt, now=NOW, policy=POLICY, jitter=jitter, denial_is_its_own=denial_is_its_own
-    )
+    return decide(error, attempt, now=NOW, policy=POLICY, jitter=jitter, whose=whose)
 
 
 @pytest.mark.parametrize("trouble", DestinationTrouble)
@@ -97,35 +95,18 @@ def test_a_single_attempt_means_no_second_one() -> None:
     assert isinstance(found, Quarantined)
 
 
-def test_a_denial_is_the_files_own_once_the_store_took_others_since() -> None:
-    denied = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)
-    assert isinstance(decided(denied, denial_is_its_own=True), Deferred)
-    given_up = decided(denied, 3, denial_is_its_own=True)
+@pytest.mark.parametrize("whose", [Blame.STORE, Blame.UNSURE])
+def test_a_refusal_costs_no_attempt_unless_it_is_the_files_own(whose: Blame) -> None:
+    assert decided(DENIED, 3, whose=whose) == Hold("AccessDenied")
+
+
+def test_a_refusal_that_is_the_files_own_is_tried_again_and_given_up_in_the_end() -> None:
+    assert isinstance(decided(DENIED, whose=Blame.FILE), Deferred)
+    given_up = decided(DENIED, 3, whose=Blame.FILE)
     assert isinstance(given_up, Quarantined)
     assert given_up.reason.startswith(
         "gave up after 3 attempts: AccessDenied; the store took other files"
     )
-    for trouble in DestinationTrouble:
-        error = DestinationError(trouble, "the store is full, the clock is wrong, the key is unknown")
-        assert isinstance(decided(error, 3, denial_is_its_own=True), Hold)
-
-
-def test_a_connection_that_is_cut_may_be_a_matter_of_one_file() -> None:
-    """Something on the way may not let one content pass: it must not hold the others for ever."""
-    subject = Subject("PutObject", "media", "virus.exe")
-    cut = judge_fault(subject, Fault.CUT, "reset by peer").error
-    assert isinstance(decided(cut), Hold)
-    assert isinstance(decided(cut, denial_is_its_own=True), Deferred)
-    for fault in set(Fault) - {Fault.CUT}:
-        assert isinstance(decided(judge_fault(subject, fault).error, denial_is_its_own=True), Hold)
-
-
-def test_a_stall_is_the_files_own_where_the_store_took_others_meanwhile() -> None:
-    stalled = DestinationError(DestinationTrouble.UNREACHABLE, "nothing was taken for 300 s")
-    stalled.failing_for = 601.0
-    assert isinstance(decided(stalled, 3), Hold)
-    assert isinstance(decided(stalled, denial_is_its_own=True), Deferred)
-    assert isinstance(decided(stalled, 3, denial_is_its_own=True), Quarantined)
 
 
 @pytest.mark.parametrize("tries", [1, 2, 33, 34, 1_000_000])

@@ -57,7 +57,7 @@ def bars(rows: Sequence[Row], width: int) -> Table:
     path = max(_LEAST_PATH, room - bar)
     grid = Table.grid(padding=(0, 1))
     for columns, justify in ((path, "left"), (stage, "left"), (bar, "left"), (5, "right")):
-        grid.add_column(width=columns, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        grid.add_column(width=columns, justify=justify, no_wrap=True)  # type: ignore[arg-type] # str, not Literal
     for columns in (8, 10, 7):
         grid.add_column(width=columns, justify="right", no_wrap=True)
     for each in rows:

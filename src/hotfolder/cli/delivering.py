@@ -19,6 +19,7 @@ from hotfolder.cli.options import ConfigFile, Debug, LogLevel, set_up_logs, sett
 from hotfolder.cli.output import err, is_terminal, say, say_error, shown, size
 from hotfolder.cli.progress import display
 from hotfolder.config import Settings, find_file, load
+from hotfolder.leaving import leave_threads_behind
 from hotfolder.sandbox import Sandbox
 
 
@@ -40,7 +41,7 @@ def run(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = N
             hangup_reloads=not (sys.stdin and sys.stdin.isatty()) and not is_terminal(),
         )
     )
-    service.leave_threads_behind()
+    leave_threads_behind()
 
 
 def once(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
@@ -77,7 +78,7 @@ def sandbox(
                 reread=partial(load, box.config_file),
             )
         )
-    service.leave_threads_behind()
+    leave_threads_behind()
 
 
 def upload(

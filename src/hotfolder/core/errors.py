@@ -51,6 +51,7 @@ class DestinationError(HotfolderError):
         retry_after: float | None = None,
     ) -> None:
         """`may_be_one_keys`: a policy on one key, or what one body meets on its way, looks the same.
+        `core.blame` tells which it is.
 
         `retry_after`: seconds that the store asked for.
         """
@@ -58,8 +59,7 @@ class DestinationError(HotfolderError):
         self.trouble = trouble
         self.may_be_one_keys = may_be_one_keys
         self.retry_after = retry_after
-        #: Seconds for which every try of one request was cut or stalled; None for other troubles. Where
-        #: the store took others within that time it is no outage.
+        #: Seconds for which every try of one request was cut or stalled; None for other troubles.
         self.failing_for: float | None = None
 
 

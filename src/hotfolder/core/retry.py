@@ -6,6 +6,7 @@ and hours: by deferring the one file, or by holding everything that shares the t
 
 from dataclasses import dataclass
 
+from hotfolder.core.blame import Blame
 from hotfolder.core.errors import (
     DestinationError,
     FileRejected,
@@ -67,10 +68,6 @@ def backoff(tries: int, *, first: float, longest: float, jitter: float) -> float
     return min(longest, first * 2.0 ** min(tries - 1, 32)) * (0.5 + 0.5 * jitter)
 
 
-def _may_be_its_own(error: DestinationError) -> bool:
-    return error.may_be_one_keys or error.failing_for is not None
-
-
 def decide(
     error: BaseException,
     attempt: int,
@@ -78,12 +75,11 @@ def decide(
     now: float,
     policy: Policy,
     jitter: float,
-    denial_is_its_own: bool = False,
+    whose: Blame = Blame.STORE,
 ) -> Decision:
     """What to do with a file whose delivery raised `error` on attempt number `attempt` (from 1).
 
-    `jitter` in [0, 1]. `denial_is_its_own`: the store denied this file before and took others since; or
-    it took others while every try of this one was cut or stalled.
+    `jitter` in [0, 1]. `whose` fault a `DestinationError` is; without a verdict, no file's.
     An error that is not typed is a defect of ours: it is treated as the file's own, so that it cannot
     stop others.
     """
@@ -91,8 +87,7 @@ def decide(
     match error:
         case SourceChanged():
             return Resettle(reason)
-        case DestinationError() if denial_is_its_own and _may_be_its_own(error):
-            # A policy on its key, or bytes that no proxy lets through: the others go on.
+        case DestinationError() if whose is Blame.FILE:
             reason = f"{str(error).rstrip('.')}; {_ITS_OWN}"
         case DestinationError() | LocalError():
             return Hold(reason)

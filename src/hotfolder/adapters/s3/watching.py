@@ -108,21 +108,21 @@ class _Watched:
     def connect(self) -> None:
         self._connecting = True  # which has timeouts of its own: TCP, a proxy's tunnel, TLS
         try:
-            super().connect()  # type: ignore[misc]
+            super().connect()  # type: ignore[misc] # a mixin: what is above it comes later
         finally:
             self._connecting = False
         self._note(Phase.SENDING)
 
     def send(self, data: Any) -> None:
         self._note(Phase.CONNECTING if self._connecting else Phase.SENDING)
-        super().send(data)  # type: ignore[misc]
+        super().send(data)  # type: ignore[misc] # as above
 
     def getresponse(self) -> Any:
         watch = _HERE.watch
         if watch is not None:
             self.timeout = None  # urllib3 gives it to the socket
             self._note(Phase.WAITING)
-        response = super().getresponse()  # type: ignore[misc]
+        response = super().getresponse()  # type: ignore[misc] # as above
         if watch is not None:
             watch.phase = Phase.READING
         return response
@@ -138,7 +138,7 @@ class _WatchedConnection(_Watched, AWSHTTPConnection):  # type: ignore[misc] # t
     pass
 
 
-class _WatchedTLSConnection(_Watched, AWSHTTPSConnection):  # type: ignore[misc] # as above
+class _WatchedTLSConnection(_Watched, AWSHTTPSConnection):  # type: ignore[misc] # the same clash
     pass
 
 
