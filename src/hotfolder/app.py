@@ -28,11 +28,11 @@ from hotfolder.engine import (
     Originals,
     engine,
     new_operation_id,
-    upload_lock,
 )
 from hotfolder.folder_rules import grouping_of
 from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.oneshot import OneShot
+from hotfolder.state_folder import upload_lock
 
 #: A progress display: follows the activity until it is cancelled.
 Display = Callable[[Activity], Coroutine[Any, Any, None]]

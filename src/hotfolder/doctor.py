@@ -23,8 +23,8 @@ from hotfolder.core import checkup, limits_checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError
 from hotfolder.destinations import s3_settings
-from hotfolder.engine import spool_folder
 from hotfolder.lines import MOST_FLIGHTS
+from hotfolder.state_folder import spool_folder
 from hotfolder.surveying import Surveyor, surveyor
 
 _MOST_ENTRIES = 3_000_000  # counted in an inbox

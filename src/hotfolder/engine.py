@@ -13,18 +13,15 @@ from contextlib import asynccontextmanager
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from hotfolder import __version__
 from hotfolder.activity import Activity
-from hotfolder.adapters import allocator, heartbeat, lock, source
+from hotfolder.adapters import allocator, lock, source
 from hotfolder.adapters.finishing import Finisher, rename_without_clobbering
-from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.spool.files import SpoolFolder
 from hotfolder.adapters.spool.keeping import Keeper
 from hotfolder.adapters.state.call_offs import SqliteCallOffs
 from hotfolder.adapters.state.journal import SqliteJournal
-from hotfolder.adapters.state.ledger_index import SqliteLedgerIndex
 from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.adapters.state.staged import SqliteStaged
@@ -39,13 +36,14 @@ from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
 from hotfolder.delivery import Tools
 from hotfolder.folder_rules import places_of, rules_of
-from hotfolder.indexing import IndexedLedger, Indexer
+from hotfolder.indexing import IndexedLedger
 from hotfolder.lines import Lines
 from hotfolder.packing import Packer, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook
 from hotfolder.spool import Spool
 from hotfolder.staging import Stager
+from hotfolder.state_folder import indexer, open_index, open_ledger, spool_folder, upload_lock
 from hotfolder.threads import Threads
 from hotfolder.upkeep import Upkeep
 
@@ -96,34 +94,6 @@ def _is_the_daemons(uploading: Path, row: JournalRow) -> bool:
     return not row.root or not lock.is_held(uploading)
 
 
-def upload_lock(settings: Settings) -> Path:
-    """Held by an `upload --move`: its journal rows are not a former run's."""
-    return settings.state_dir / "upload.lock"
-
-
-def _index(settings: Settings) -> SqliteLedgerIndex:
-    return SqliteLedgerIndex(settings.state_dir / "state.db")
-
-
-def indexer(settings: Settings) -> Indexer:
-    """What reads the ledger into its index; one owner."""
-    return Indexer(open_ledger(settings), _index(settings))
-
-
-def spool_folder(settings: Settings) -> Path:
-    """Where packed files stand until their proof (`spool = "disk"`)."""
-    return settings.state_dir / "spool"
-
-
-def open_ledger(settings: Settings) -> FileLedger:
-    return FileLedger(settings.state_dir / "ledger.jsonl", rotate_at=settings.ledger.rotate)
-
-
-def read_heartbeat(settings: Settings) -> dict[str, Any] | None:
-    """The daemon's last beat, or None where there never was one. Raises `LocalError`."""
-    return heartbeat.read(settings.status_file, group_key=settings.status.group_key)
-
-
 class Engine:
     """All that delivers, made of one `Settings`. Make it with `engine`."""
 
@@ -162,14 +132,14 @@ class Engine:
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
         self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
         self._journal = journal
-        self.ledger = IndexedLedger(open_ledger(settings), _index(settings))
+        self.ledger = IndexedLedger(open_ledger(settings), open_index(settings))
         self.lines = Lines(
             settings,
             host=self.host,
             activity=self.activity,
             notebook=self.notebook,
             profiles=profiles,
-            ledger=IndexedLedger(open_ledger(settings), _index(settings)),
+            ledger=IndexedLedger(open_ledger(settings), open_index(settings)),
             hashers=self.packers,
             notes=self.notes,
             segment=self._segment,

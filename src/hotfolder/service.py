@@ -30,11 +30,11 @@ from hotfolder.destinations import s3_settings
 from hotfolder.engine import (
     engine,
     new_activity,
-    open_ledger,
 )
 from hotfolder.leaving import end_after
 from hotfolder.rebuilding import memory
 from hotfolder.retrying import Retried, Retrying, Roots
+from hotfolder.state_folder import open_ledger
 
 log = structlog.get_logger()
 

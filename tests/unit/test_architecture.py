@@ -1,6 +1,7 @@
 """The arrows of DESIGN.md section 4, held by reading the source: who may import, and do, what."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -32,6 +33,7 @@ NOT_PIPELINE = {
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
     "surveying.py": "the composition root of a look at a store",
+    "state_folder.py": "what stands in the state folder, opened as the settings say",
     "service.py": "the composition root of the daemon",
 }
 PIPELINE = [name for name in MODULES if "/" not in name and name not in NOT_PIPELINE]
@@ -215,3 +217,12 @@ def test_every_exception_is_still_needed() -> None:
         for home in homes:
             if package != "structlog":
                 assert any(is_home(user, [home]) for user in users), f"{home} does not use {package}"
+
+
+def test_what_takes_long_to_import_is_left_to_the_commands_that_deliver() -> None:
+    code = "import sys, hotfolder.cli; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "typer" in loaded
+    assert not {"boto3", "botocore", "awscrt"} & set(loaded)

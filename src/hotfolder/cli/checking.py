@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from hotfolder import __version__, doctor
+from hotfolder import __version__
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import out, shown
 from hotfolder.config import find_file
@@ -36,6 +36,8 @@ def check(
     Exits with 0 if there is no error (warnings are allowed), 1 if there is any, and 78 if the
     configuration is absent or invalid.
     """
+    from hotfolder import doctor  # takes a second to import (boto3): no other command has to
+
     failed = _EXIT_FAILED
     findings: Iterable[Finding]
     try:

@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hotfolder import service
 from hotfolder.adapters import control
 from hotfolder.adapters.control import NoDaemon
 from hotfolder.adapters.lock import StateLock
-from hotfolder.app import prepare_state
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import err, local_time, out, say, shown
 from hotfolder.config import Settings
@@ -103,9 +101,13 @@ def retry(
     try:
         told = ask(settings, request, timeout=_RETRY_TIMEOUT)
     except NoDaemon:
+        # Takes a second to import, and is seldom needed.
+        from hotfolder.app import prepare_state
+        from hotfolder.service import retry as put_back
+
         prepare_state(settings)
         with StateLock(settings.state_dir / "lock"):
-            files = [file.as_json() for file in service.retry(settings, request)]
+            files = [file.as_json() for file in put_back(settings, request)]
         told = {"files": files, "again": []}
     if not told["files"] and not told["again"]:
         raise HotfolderError(

@@ -1,4 +1,7 @@
-"""Commands that deliver: run, once, sandbox, upload."""
+"""Commands that deliver: run, once, sandbox, upload.
+
+What delivers takes a second to import (boto3, awscrt): each command does it, so that no query has to.
+"""
 
 import asyncio
 import shutil
@@ -7,20 +10,19 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfolder import app as application
-from hotfolder import service
 from hotfolder.adapters.lock import StateLock
-from hotfolder.app import RunSummary, UploadRequest
 from hotfolder.cli.options import ConfigFile, Debug, LogLevel, set_up_logs, settings_of
 from hotfolder.cli.output import err, is_terminal, say, say_error, shown, size
 from hotfolder.cli.progress import display
 from hotfolder.config import Settings, find_file, load
 from hotfolder.leaving import leave_threads_behind
-from hotfolder.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from hotfolder.app import RunSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +34,8 @@ def register(app: typer.Typer) -> None:
 
 def run(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = None) -> None:
     """Run the daemon in the foreground, until Ctrl-C."""
+    from hotfolder import service
+
     settings = settings_of(config, debug=debug, log_level=log_level)
     asyncio.run(
         service.run(
@@ -49,6 +53,8 @@ def once(config: ConfigFile = None, debug: Debug = False, log_level: LogLevel = 
 
     Exits with 0 only if nothing failed or was left.
     """
+    from hotfolder import service
+
     settings = settings_of(config, debug=debug, log_level=log_level)
     _finish(asyncio.run(service.run(settings, once=True, display=display())))
 
@@ -63,6 +69,9 @@ def sandbox(
     Makes an S3 store, bucket, inbox and configuration there and runs the daemon on them. Ctrl-C stops
     all of it; the next start with the same DIR finds all data again.
     """
+    from hotfolder import service
+    from hotfolder.sandbox import Sandbox
+
     box = Sandbox(directory.absolute())
     box.make()
     with StateLock(box.directory / "lock"), box.running():
@@ -121,6 +130,9 @@ def upload(
 
     Exits with 0 only if nothing failed or was left.
     """
+    from hotfolder.app import UploadRequest
+    from hotfolder.app import upload as deliver
+
     variables = _variables(var or [])
     settings = settings_of(config, debug=debug, log_level=log_level, own_variables=variables)
     name = _folder(settings, folder)
@@ -136,7 +148,7 @@ def upload(
         move=move,
         config_file=find_file(config),
     )
-    _finish(asyncio.run(application.upload(settings, request, display=display())))
+    _finish(asyncio.run(deliver(settings, request, display=display())))
 
 
 def _variables(assignments: list[str]) -> dict[str, str]:
@@ -199,7 +211,7 @@ def _program() -> str:
     return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
-def _finish(summary: RunSummary) -> None:
+def _finish(summary: "RunSummary") -> None:
     """Say how a one-shot run ended, and exit accordingly."""
     totals = summary.activity.totals
     for path, reason in summary.left.items():

@@ -8,7 +8,7 @@ from hotfolder.adapters.ledger import ChainBroken, verify_chain
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import out, say
 from hotfolder.config import Settings
-from hotfolder.engine import indexer, open_ledger
+from hotfolder.state_folder import indexer, open_ledger
 
 app = typer.Typer(help="Check the ledger, rebuild its index.", no_args_is_help=True)
 

@@ -39,7 +39,7 @@ from hotfolder.core.moments import parse_moment
 from hotfolder.core.records import Status
 from hotfolder.core.statistics import Statistics, Sums
 from hotfolder.core.timeline import Wanted
-from hotfolder.engine import open_ledger
+from hotfolder.state_folder import open_ledger
 
 _POLL = 0.5  # seconds between two looks at a followed ledger
 _LEAST_NAME = 16  # columns

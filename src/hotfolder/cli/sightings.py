@@ -26,7 +26,7 @@ from hotfolder.core.timeline import (
     traces_of,
     why_waiting,
 )
-from hotfolder.engine import open_ledger
+from hotfolder.state_folder import open_ledger
 
 _MOST_OPERATIONS = 1_000  # that one name may have in the ledger; the newest are shown
 _STAYS = "delivered; stays in the inbox as on_complete says"

@@ -23,7 +23,7 @@ from hotfolder.core.control import Command, Request
 from hotfolder.core.entries import seconds_of
 from hotfolder.core.errors import LocalError
 from hotfolder.core.pulse import completed, is_stale, silence
-from hotfolder.engine import open_ledger, read_heartbeat
+from hotfolder.state_folder import open_ledger, read_heartbeat
 
 _REFRESH = 0.5  # seconds
 _MOST_FAILURES = 5
