@@ -256,7 +256,8 @@ class Activity:
         oldest = flights[0] if flights else None
         rate = self.bytes_per_second()
         to_do = waiting.bytes + sum(f.job.fingerprint.size - f.bytes_done for f in flights)
-        left_over = seconds_left(to_do, rate) if flights else None
+        # Once all is read nobody knows when the store will have taken it, or a folder the original.
+        left_over = seconds_left(to_do, rate) if flights and to_do > 0 else None
         put_off = sorted(
             (put for put in self._put_off.values() if put.until > now), key=lambda put: put.until
         )

@@ -8,7 +8,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,25 @@ from hotfolder.adapters.s3.survey import credential_origin
 from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core import checkup, limits_checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
-from hotfolder.core.errors import ConfigError, DestinationError
+from hotfolder.core.errors import ConfigError, DestinationError, LocalError
+from hotfolder.core.pulse import completed, is_stale
 from hotfolder.destinations import s3_settings
 from hotfolder.lines import MOST_FLIGHTS
-from hotfolder.state_folder import spool_folder
+from hotfolder.state_folder import read_heartbeat, spool_folder
 from hotfolder.surveying import Surveyor, surveyor
 
 _MOST_ENTRIES = 3_000_000  # counted in an inbox
 _LONGEST_COUNT = 30.0  # seconds
+_PATIENCE = 10.0  # seconds that a store may say nothing; then nothing more is asked
 
 
-def examine(settings: Settings, file: Path) -> Iterator[Finding]:
-    """Every check in turn; nothing raises, and nothing but the doctor's own probes is changed."""
+def examine(
+    settings: Settings, file: Path, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[Finding]:
+    """Every check in turn; nothing raises, and nothing but the doctor's own probes is changed.
+
+    `tell` hears what is looked at, before what may take seconds.
+    """
     folders = counted(len(settings.folders), "folder")
     buckets = ", ".join(repr(destination.bucket) for _, destination in _destinations(settings))
     yield Finding("config", State.OK, f"{file}: {folders}, bucket {buckets}")
@@ -44,9 +51,12 @@ def examine(settings: Settings, file: Path) -> Iterator[Finding]:
     yield checkup.daemon_finding(
         pid, owner=user if owner is None else source.user_name(owner), user=user
     )
+    if pid is not None:
+        yield from _holds(settings, pid)
     counts = []
     for name, folder in settings.folders.items():
         spool = spool_folder(settings)
+        tell(f"looking through {folder.inbox}")
         count = yield from _folder(f"folders.{name}", folder, spool, user, measured, pid)
         counts.append(count)
     yield from _limits(settings, counts, daemon=pid)
@@ -57,9 +67,21 @@ def examine(settings: Settings, file: Path) -> Iterator[Finding]:
         except ConfigError as error:  # what `auth` needs is not here
             yield store_checkup.error_finding(f"{name}.credentials", error)
             continue
-        for finding in asyncio.run(_destination(name, s3, prefix=destination.prefix)):
+        tell(f"asking bucket {destination.bucket!r}; a silent store is given {_PATIENCE:.0f} s")
+        for finding in _in_turn(_destination(name, s3, prefix=destination.prefix)):
             several = len(destinations) > 1
             yield replace(finding, what=f"[{name}] {finding.what}") if several else finding
+
+
+def _holds(settings: Settings, pid: int) -> Iterator[Finding]:
+    """What the daemon says of itself. It knows what nobody else can see: a volume that went away."""
+    try:
+        told = read_heartbeat(settings)
+    except LocalError:
+        return  # being replaced on a full disk; that is found below
+    if told is not None and told["pid"] == pid:
+        stale = is_stale(told, time.time(), settings.status.interval, exists=True)
+        yield from checkup.hold_findings(completed(told), stale=stale)
 
 
 def _destinations(settings: Settings) -> Iterator[tuple[str, Destination]]:
@@ -150,31 +172,46 @@ def _limits(settings: Settings, counts: list[Census], *, daemon: int | None) -> 
     )
 
 
-async def _destination(name: str, s3: S3Settings, *, prefix: str) -> list[Finding]:
+def _in_turn(findings: AsyncIterator[Finding]) -> Iterator[Finding]:
+    """Each as soon as it is there."""
+    with asyncio.Runner() as runner:
+        while True:
+            finding = runner.run(_next(findings))
+            if finding is None:
+                return
+            yield finding
+
+
+async def _next(findings: AsyncIterator[Finding]) -> Finding | None:
+    return await anext(findings, None)
+
+
+async def _destination(name: str, s3: S3Settings, *, prefix: str) -> AsyncIterator[Finding]:
     """The store's lines. Slow or silent stores are given a few seconds, whatever `transfer` says."""
     try:
-        async with surveyor(s3, prefix) as asking:
-            return await _survey(name, asking)
+        async with surveyor(s3, prefix, silence=_PATIENCE / 2) as asking:  # it is asked twice
+            async for finding in _survey(name, asking):
+                yield finding
     except ConfigError as error:  # an endpoint_url that botocore does not take
-        return [store_checkup.error_finding(name, error)]
+        yield store_checkup.error_finding(name, error)
 
 
-async def _survey(name: str, asking: Surveyor) -> list[Finding]:
+async def _survey(name: str, asking: Surveyor) -> AsyncIterator[Finding]:
     try:
         origin = await asyncio.to_thread(credential_origin, asking.connection)
     except DestinationError as error:
-        return [store_checkup.error_finding(f"{name}.credentials", error)]
+        yield store_checkup.error_finding(f"{name}.credentials", error)
+        return
     exposed = machine.is_exposed(origin.place)
-    findings = [
-        store_checkup.credentials_finding(
-            f"{name}.credentials", origin, now=time.time(), exposed=exposed
-        )
-    ]
+    yield store_checkup.credentials_finding(
+        f"{name}.credentials", origin, now=time.time(), exposed=exposed
+    )
     answers, skew = await asking.ask(secrets.token_hex(8), time.time)
     if skew is not None:
-        findings.append(store_checkup.clock_finding(f"{name}.clock", skew))
+        yield store_checkup.clock_finding(f"{name}.clock", skew)
     bucket = asking.connection.settings.bucket
-    return [*findings, *store_checkup.store_findings(name, bucket, answers, skew=skew)]
+    for finding in store_checkup.store_findings(name, bucket, answers, skew=skew):
+        yield finding
 
 
 def _space(name: str, found: Place, measured: set[int]) -> Iterator[Finding]:

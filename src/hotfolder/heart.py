@@ -18,7 +18,7 @@ from hotfolder.recorder import Recorder
 
 log = structlog.get_logger()
 
-_SILENT = 120.0  # seconds after which it is said that nothing comes of the files on their way
+_SILENT = 30.0  # seconds after which it is said that nothing comes of the files on their way
 
 
 class Notifier(Protocol):

@@ -38,6 +38,7 @@ class Watched:
     kept_by_another: str | None = None  # a sentence: why it is not used although it is there
     watcher: Watcher | None = None
     complained: bool = False
+    missed_since: float = 0.0  # when that was, on the monotonic clock
     prepared: bool = False
     refused: bool = False  # when it was to be prepared, and told
 
@@ -53,8 +54,8 @@ class Watched:
     @property
     def absence(self) -> str:
         """Why nothing is taken from it now, as a sentence."""
-        missing = f"{self.intake.inbox} is not there or not readable; {INBOX_HINT}"
-        return self.kept_by_another or missing
+        missing = "is not there, or not readable, or lacks the volume that belongs there"
+        return self.kept_by_another or f"{self.intake.inbox} {missing}; {INBOX_HINT}"
 
 
 class Locks(Protocol):
@@ -122,14 +123,14 @@ class Inboxes:
         await self._recover_rest()
         if folder.complained:
             folder.complained = False
-            log.info("inbox.back", path=folder.intake.inbox)
+            lasted = round(self._clock() - folder.missed_since, 1)
+            log.info("inbox.back", path=folder.intake.inbox, lasted=lasted)
             folder.intake.finder.walk_now()
         if self._watching:
             await self._watch(folder)
 
-    @staticmethod
-    def _complain(folder: Watched) -> None:
-        folder.complained = True
+    def _complain(self, folder: Watched) -> None:
+        folder.complained, folder.missed_since = True, self._clock()
         if folder.kept_by_another is None:
             log.error(
                 "inbox.missing",

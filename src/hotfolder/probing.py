@@ -39,7 +39,7 @@ async def ask(
     probe = _Probe(store, ObjectDraft(key, PROBE_METADATA, storage_class=storage_class))
     try:
         await probe.ask()
-        left = await probe.clear()
+        left = await probe.clear_soon() if probe.answers.cut_short else await probe.clear()
     finally:
         if not probe.is_clear:  # it was interrupted
             with contextlib.suppress(TimeoutError):  # the next probe with this token does it
@@ -173,6 +173,16 @@ class _Probe:
 
     def _note(self, **answers: Any) -> None:
         self.answers = replace(self.answers, **answers)
+
+    async def clear_soon(self) -> dict[str, HotfolderError]:
+        """The same of a store that answers no more: it is not waited for, but named as what is left."""
+        silent = self.answers.cut_short
+        stands = self._key if self._may_stand else None
+        try:
+            async with asyncio.timeout(_CLEARING):
+                return await self.clear()
+        except TimeoutError:
+            return {} if stands is None or silent is None else {stands: silent}
 
     async def clear(self) -> dict[str, HotfolderError]:
         """Remove what may be there; what refuses, with the reason."""

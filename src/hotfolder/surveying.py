@@ -43,12 +43,14 @@ class Surveyor:
 
 
 @asynccontextmanager
-async def surveyor(s3: S3Settings, prefix: str) -> AsyncIterator[Surveyor]:
-    """A line that is given up, whatever hangs on it, at the end."""
+async def surveyor(
+    s3: S3Settings, prefix: str, silence: float = _LONGEST_READ
+) -> AsyncIterator[Surveyor]:
+    """A line that is given up, whatever hangs on it, at the end. `silence`: seconds, of one request."""
     patient = replace(
         s3,
-        connect_timeout=min(s3.connect_timeout, _LONGEST_CONNECT),
-        read_timeout=min(s3.read_timeout, _LONGEST_READ),
+        connect_timeout=min(s3.connect_timeout, silence, _LONGEST_CONNECT),
+        read_timeout=min(s3.read_timeout, silence),
         attempts=min(s3.attempts, _ATTEMPTS),
         max_pool_connections=2,
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,26 @@ def test_a_wrong_secret_an_absent_bucket_no_store_no_keys(box: Box) -> None:
     code, checks = checked(box)
     assert (code, errors(checks)) == (1, ["destination.credentials"])
     assert "no key pair" in checks["destination.credentials"]["what"]
+
+
+def test_a_store_that_hangs_is_given_up_soon(box: Box) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        box.configure(endpoint_url=f"http://127.0.0.1:{mute.getsockname()[1]}")
+        code, checks = checked(box)
+    assert (code, errors(checks)) == (1, ["destination.bucket"])
+    assert "no answer in time (within 5 s)" in checks["destination.bucket"]["what"]
+
+
+def test_what_the_daemon_waits_for_is_an_error_of_the_check(box: Box) -> None:
+    box.start()
+    box.command("pause")
+    box.wait(lambda: box.status()["paused"])
+    code, checks = checked(box)
+    assert code == 0
+    assert checks["daemon.paused"]["commands"] == ["hotfolder resume"]
+    box.inbox.rmdir()
+    box.wait(lambda: box.status()["hold"])
+    assert "lacks the volume" in checked(box)[1]["daemon.hold"]["what"]
 
 
 @pytest.mark.parametrize(("shift", "words"), [("+1h", "1h ahead of"), ("-20m", "behind")])

@@ -159,7 +159,7 @@ def test_an_inbox_that_comes_late_gets_its_outputs_then_and_not_before(box: Box)
     box.start(wait=False)
     assert not box.completed.exists()
     told = box.command("status").stdout
-    assert f"{box.inbox} is not there or not readable" in told
+    assert f"{box.inbox} is not there, or not readable" in told
     box.inbox.mkdir()
     (box.inbox / "a").write_bytes(b"data")
     box.wait(lambda: (box.completed / "a").exists())

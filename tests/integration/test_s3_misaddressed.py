@@ -167,3 +167,21 @@ async def test_a_refusal_that_the_clock_may_explain_says_so(bench: Bench) -> Non
             await put(store)
         assert ("clock is 20m ahead of" in str(caught.value)) is is_named
         assert "secret key" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "why"),
+    [
+        ("http://127.0.0.1:9", "Connection refused"),
+        ("http://nowhere.invalid:9", "not known"),
+    ],
+)
+async def test_why_there_is_no_connection_is_said_of_the_address_alone(
+    bench: Bench, endpoint_url: str, why: str
+) -> None:
+    store = await bench.open(endpoint_url)
+    with pytest.raises(DestinationError) as caught:
+        await store.check()
+    assert f"no connection ({endpoint_url}: " in str(caught.value)
+    assert why in str(caught.value)
+    assert "list-type" not in str(caught.value)

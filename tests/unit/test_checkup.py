@@ -17,6 +17,7 @@ from hotfolder.core.checkup import (
     census_finding,
     daemon_finding,
     filesystem_finding,
+    hold_findings,
     inbox_finding,
     kept_finding,
     output_finding,
@@ -236,3 +237,22 @@ def test_a_full_disk_is_no_question_of_rights() -> None:
     for found in (state(DONE, trouble=full), output(DONE, trouble=full)):
         assert (found.state, found.fix) == (State.ERROR, "free space on its file system")
         assert not found.commands
+
+
+def test_a_read_only_file_system_is_no_question_of_rights() -> None:
+    mounted = replace(DONE, writable=False, read_only=True)
+    for found in (state(mounted), output(mounted), output(replace(ABSENT, read_only=True))):
+        assert found.state is State.ERROR
+        assert "is read-only" in found.what
+        assert found.commands[0].startswith("findmnt")
+
+
+def test_what_the_daemon_says_of_itself_is_told() -> None:
+    well = {"hold": None, "paused": None}
+    assert not list(hold_findings(well, stale=False))
+    (silent,) = hold_findings(well, stale=True)
+    assert (silent.id, silent.state) == ("daemon.heartbeat", State.ERROR)
+    (held,) = hold_findings({**well, "hold": "/srv/in lacks its volume"}, stale=False)
+    assert (held.state, held.what) == (State.ERROR, "the daemon waits: /srv/in lacks its volume")
+    (paused,) = hold_findings({**well, "paused": {"by": "alice", "since": 5.0}}, stale=False)
+    assert (paused.state, paused.commands) == (State.WARNING, ("hotfolder resume",))

@@ -27,6 +27,14 @@ def test_a_stall_of_a_window_is_a_rate_of_nothing() -> None:
     assert pace.rate(1.0 + WINDOW) == 0.0
 
 
+def test_what_came_at_once_is_forgotten_with_the_window_too() -> None:
+    pace = Pace(0.0)
+    for moment in (1.0, 1.01, 1.02, 1.2):
+        pace.add(2000, moment)
+    assert pace.rate(2.0) == 4000.0
+    assert pace.rate(2.0 + WINDOW) == 0.0
+
+
 def test_a_pause_is_no_slow_time_but_a_moment_between_two_files_is() -> None:
     pace = Pace(0.0)
     pace.add(1000, 1.0)

@@ -9,7 +9,7 @@ from hotfolder import probing
 from hotfolder.core.errors import DestinationError, DestinationTrouble
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile, Seen
-from hotfolder.core.records import ObjectDraft, PartReceipt, Receipt, Verification
+from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt, Verification
 from hotfolder.core.store_survey import profile_of
 from tests.support.profiles import AS_S3
 from tests.support.wicked_store import Habits, WickedStore, sha
@@ -120,6 +120,36 @@ async def test_a_denial_is_a_refusal_only_where_honest_requests_get_through() ->
     store.honest = False
     profile = await seen(store)
     assert (profile.put_refuses_signature, profile.condition_on_put) == (None, None)
+
+
+@pytest.mark.parametrize("trouble", [DestinationTrouble.NO_BUCKET, DestinationTrouble.EXPIRED])
+async def test_what_ends_in_mid_probe_for_the_whole_store_is_no_profile(
+    trouble: DestinationTrouble,
+) -> None:
+    class Ending(WickedStore):
+        async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:
+            raise DestinationError(trouble, f"no more of {key} {upload_id}")
+
+    answers = await probing.ask(Ending(), prefix="", token="t")
+    assert isinstance(answers.cut_short, DestinationError)
+    assert answers.cut_short.trouble is trouble
+
+
+async def test_a_store_that_fell_silent_is_not_waited_for_when_it_is_cleared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probing, "_CLEARING", 0.01)
+
+    class Silent(WickedStore):
+        async def head(self, key: str) -> ObjectInfo | None:
+            raise DestinationError(DestinationTrouble.UNREACHABLE, f"no answer about {key}")
+
+        async def delete(self, key: str) -> None:
+            await asyncio.Event().wait()
+            await super().delete(key)
+
+    answers = await probing.ask(Silent(), prefix="", token="t")
+    assert [str(error) for error in answers.left.values()] == [str(answers.cut_short)]
 
 
 async def test_a_probe_that_is_interrupted_clears_up() -> None:

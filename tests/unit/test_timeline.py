@@ -124,7 +124,7 @@ def beat(**more: Any) -> dict[str, Any]:
         "put_off": {"first": []},
         "hold": None,
         "paused": None,
-        "destination": {"state": "ok", "last_error": None, "next_try": None},
+        "destination": {"state": "ok", "last_error": None, "hint": None, "next_try": None},
         "waiting": {"count": 0, "oldest": None, "why": None},
         "last_scan": 900.0,
         **more,
@@ -145,9 +145,16 @@ def beat(**more: Any) -> dict[str, Any]:
         ),
         (beat(hold="the disk is full"), 2000.0, "the disk is full", None),
         (
-            beat(destination={"state": "denied", "last_error": "no", "next_try": 2030.0}),
+            beat(
+                destination={
+                    "state": "denied",
+                    "last_error": "no",
+                    "hint": "ask for rights",
+                    "next_try": 2030.0,
+                }
+            ),
             2000.0,
-            "its store is not ready (denied): no",
+            "its store is not ready (denied): no; ask for rights",
             2030.0,
         ),
         (beat(), 1002.0, "settling: it may still grow", 1005.0),
@@ -158,8 +165,13 @@ def beat(**more: Any) -> dict[str, Any]:
             "settling or queued: 3 files wait for their turn",
             None,
         ),
-        (beat(), 2000.0, "not seen yet; the next scan finds it", 1200.0),
-        (beat(last_scan=None), 2000.0, "not seen yet; the next scan finds it", None),
+        (beat(), 2000.0, "just taken up, or not seen yet: then the next scan finds it", 1200.0),
+        (
+            beat(last_scan=None),
+            2000.0,
+            "just taken up, or not seen yet: then the next scan finds it",
+            None,
+        ),
     ],
 )
 def test_why_a_file_waits(state: dict[str, Any], now: float, why: str, until: float | None) -> None:

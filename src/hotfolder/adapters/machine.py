@@ -33,6 +33,7 @@ def place(path: str) -> Place:
     except OSError as error:
         return Place(path, False, trouble=f"cannot be looked at: {error.strerror}")
     status = os.stat(there)
+    is_read_only = bool(os.statvfs(there).f_flag & os.ST_RDONLY)
     return Place(
         path,
         is_there,
@@ -42,6 +43,7 @@ def place(path: str) -> Place:
         device=status.st_dev,
         mount=_mount_id(there),
         maker="" if is_there else there,
+        read_only=is_read_only,
     )
 
 

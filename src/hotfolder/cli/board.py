@@ -14,6 +14,7 @@ from hotfolder.cli.output import ago, ahead, local_time, rate, reason_below, sho
 _LABEL = 10  # columns of the words at the left
 _LESS = 6  # rows of groups and of what is left, where the screen is not endless
 _LONGEST_GROUP = 40  # columns
+_PASSING = {"unreachable", "throttled"}  # what a store gets over without anybody's doing
 _PHASE_STYLES = {
     **dict.fromkeys(("uploading", "idle", "scanning", "starting"), "bold green"),
     **dict.fromkeys(("destination-unreachable", "inbox-missing", "disk-full"), "bold red"),
@@ -140,7 +141,17 @@ def _store(destination: Mapping[str, Any], bucket: str = "") -> Iterable[tuple[s
     if destination["hint"]:
         yield "", Text(shown(destination["hint"]))
     if destination["next_try"] is not None:
-        yield "", Text(f"asks again {ahead(destination['next_try'])}, and goes on by itself")
+        yield "", Text(f"asks again {ahead(destination['next_try'])}, {_and_then(destination)}")
+
+
+def _and_then(destination: Mapping[str, Any]) -> str:
+    """Whether somebody has to do something: wrong addresses and missing rights stay as they are."""
+    hint = destination["hint"] or ""
+    by_configuration = "[destination]" in hint
+    if destination["state"] in _PASSING and not by_configuration:
+        return "and goes on by itself"
+    reload = "; `hotfolder reload` takes a changed configuration" if by_configuration else ""
+    return f"and goes on once this is mended{reload}"
 
 
 def picture(view: View, width: int, height: int | None) -> list[RenderableType]:

@@ -4,9 +4,11 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import typer
+from rich.status import Status
 from rich.text import Text
 
 from hotfolder import __version__
@@ -40,15 +42,16 @@ def check(
 
     failed = _EXIT_FAILED
     findings: Iterable[Finding]
+    display = out.status("looking …") if _is_drawn() and not as_json else None
     try:
         file = find_file(config)
         settings = settings_of(file, debug=debug, log_level=log_level)
-        findings = doctor.examine(settings, file)
+        findings = doctor.examine(settings, file, partial(_tell, display))
     except ConfigError as error:
         findings = [Finding("config", State.ERROR, str(error), error.hint)]
         failed = _EXIT_CONFIG
     told = []
-    with out.status("looking …") if _is_drawn() and not as_json else nullcontext():
+    with display or nullcontext():
         for finding in findings:
             told.append(finding)
             if not as_json:
@@ -60,6 +63,11 @@ def check(
         worst = State.ERROR if errors else State.WARNING if warnings else State.OK
         out.print(Text(_verdict_line(errors, warnings), style=_style(worst)))
     raise typer.Exit(failed if errors else 0)
+
+
+def _tell(display: Status | None, what: str) -> None:
+    if display is not None:
+        display.update(Text(f"{shown(what)} …"))
 
 
 def _show(finding: Finding) -> None:

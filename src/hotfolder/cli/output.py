@@ -135,7 +135,7 @@ def ahead(moment: float | None) -> str:
     if moment is None:
         return "-"
     seconds = moment - time.time()
-    return f"in {span(seconds)}" if seconds > 0 else "now"
+    return f"in {span(seconds)}" if seconds >= 0.1 else "now"
 
 
 def percent(done: int, whole: int) -> str:

@@ -20,7 +20,6 @@ from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import (
     LEFT,
     RIGHT,
-    brief,
     local_time,
     out,
     print_table,
@@ -210,7 +209,8 @@ def log(
                 if as_json:
                     out.file.write(raw.decode("utf-8", "replace") + "\n")
                 else:
-                    out.print(_log_line(entry, inboxes))
+                    for line in _log_lines(entry, inboxes):
+                        out.print(line)
             out.file.flush()
             if not follow:
                 break
@@ -219,8 +219,11 @@ def log(
     follower.close()
 
 
-def _log_line(entry: Mapping[str, Any], inboxes: Sequence[str]) -> Text:
-    """Time, status, name, sizes, and the key or the reason; names give way on a narrow terminal."""
+def _log_lines(entry: Mapping[str, Any], inboxes: Sequence[str]) -> Iterator[RenderableType]:
+    """Time, status, name, sizes, and the key or the reason.
+
+    On a terminal names give way, and a reason stands below; elsewhere all is one line.
+    """
     when, what, status, original, packed, name, why = _cells(entry, inboxes)
     line = Text(f"{when}  ")
     line.append(f"{status:<9}", style=status_style(status))
@@ -230,14 +233,16 @@ def _log_line(entry: Mapping[str, Any], inboxes: Sequence[str]) -> Text:
     key = shown(entry.get("s3_object_key") or "")
     if out.is_terminal:
         room = out.width - cell_len(line.plain) - len(sizes) - 3
-        name, why = shorten(name, max(_LEAST_NAME, room // 2)), brief(why, out.width // 2)
+        name = shorten(name, max(_LEAST_NAME, room // 2))
         key = shorten(key, max(_LEAST_NAME, room - cell_len(name)))
     line.append(f" {name}{sizes}")
-    if why:
+    if why and not out.is_terminal:
         line.append(f"  {why}")
-    elif key:
+    elif key and not why:
         line.append(f"  {key}", style="dim")
-    return line
+    yield line
+    if why and out.is_terminal:
+        yield reason_below(why, out.width, indent=_UNDER)
 
 
 def stats(

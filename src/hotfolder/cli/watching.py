@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice, takewhile
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from hotfolder.state_folder import open_ledger, read_heartbeat
 
 _REFRESH = 0.5  # seconds
 _MOST_FAILURES = 5
+_KEPT_FAILURES = 200  # of which the first that still lie in failed/ are shown
 _FAR_ENOUGH = 50_000  # ledger lines in which the last failures are looked for: half a second
 
 
@@ -63,7 +64,9 @@ def status(
 
 
 class Failures:
-    """The newest failed lines of the ledger since a daemon began; reads each line once."""
+    """The newest failed lines of the ledger since a daemon began, whose files still lie where the line
+    says: what was put back, delivered or taken away since has not failed any more. Reads each line once.
+    """
 
     def __init__(self, settings: Settings, since: float) -> None:
         ledger = open_ledger(settings)
@@ -72,8 +75,7 @@ class Failures:
             lambda entry: seconds_of(entry["completed_at"]) >= since,
             islice(ledger.newest_first(), _FAR_ENOUGH),
         )
-        found = islice((entry for entry in recent if entry["status"] == "failed"), _MOST_FAILURES)
-        self._newest = deque(found, maxlen=_MOST_FAILURES)
+        self._newest = deque(islice(failed(recent), _KEPT_FAILURES), maxlen=_KEPT_FAILURES)
 
     def now(self) -> list[Mapping[str, Any]]:
         """The newest first."""
@@ -81,7 +83,33 @@ class Failures:
         for _, entry in self._follower.new():
             if entry["status"] == "failed" and entry["operation_id"] not in seen:
                 self._newest.appendleft(entry)
-        return list(self._newest)
+            elif entry["status"] != "failed":
+                kept = [each for each in self._newest if each["result_path"] != entry["target_path"]]
+                self._newest = deque(kept, maxlen=_KEPT_FAILURES)
+        return list(islice(filter(_still_lies, self._newest), _MOST_FAILURES))
+
+
+def failed(newest_first: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Those that failed, without what lies where it failed and had another end there since."""
+    ended = set()
+    for entry in newest_first:
+        if entry["status"] != "failed":
+            ended.add(entry["target_path"])
+        elif entry["result_path"] not in ended:
+            yield entry
+
+
+def _still_lies(entry: Mapping[str, Any]) -> bool:
+    place = entry["result_path"]
+    if place is None:
+        return True
+    try:
+        os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # who may not look into failed/ is told of all
+    return True
 
 
 def process_exists(state: Mapping[str, Any]) -> bool | None:

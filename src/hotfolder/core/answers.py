@@ -290,7 +290,8 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
 def _sentence(refusal: Refusal, code: str) -> str:
     number = f"HTTP {refusal.status}"
     words = number if code == str(refusal.status) else f"{code} ({number})"
-    return f"{words}: {_one_line(refusal.message)}" if refusal.message else words
+    said = _one_line(refusal.message).rstrip(".")  # a hint may follow in the same sentence
+    return f"{words}: {said}" if said else words
 
 
 def _one_line(text: str) -> str:

@@ -7,9 +7,10 @@ seconds. Every function returns a `Finding`; nothing here asks the machine.
 import errno
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from hotfolder.core.room import RESERVE
 
@@ -61,6 +62,7 @@ class Place:
     mount: int | None = None
     maker: str = ""
     trouble: str = ""
+    read_only: bool = False  # its whole file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def state_finding(place: Place, *, network: str | None, trouble: str, user: str)
     why = place.trouble or trouble
     if not place.is_there or not (place.readable and place.writable):
         why = why or f"the user {user} may not write in {place.maker or path}"
+    if place.read_only:
+        return _read_only_finding(name, f"the state folder {path} cannot be used", place)
     if why in _NO_SPACE:
         what = f"the state folder {path} cannot be used: {why}"
         return Finding(name, State.ERROR, what, "free space on its file system")
@@ -145,6 +149,25 @@ def daemon_finding(pid: int | None, *, owner: str, user: str) -> Finding:
             {"pid": pid},
         )
     return Finding("daemon", State.OK, f"the daemon runs (process {pid})", numbers={"pid": pid})
+
+
+def hold_findings(beat: Mapping[str, Any], *, stale: bool) -> Iterator[Finding]:
+    """What keeps the daemon from its work, as it says itself. `beat`: its last; `stale`: long ago."""
+    if stale:
+        what = "the daemon runs, and its heartbeat stopped: it is stuck, or cannot write the heartbeat"
+        yield Finding("daemon.heartbeat", State.ERROR, what, "look into its log")
+    if beat["hold"]:
+        yield Finding("daemon.hold", State.ERROR, f"the daemon waits: {beat['hold']}")
+    if beat["paused"] is not None:
+        what = f"{beat['paused']['by']} paused the daemon"
+        yield Finding("daemon.paused", State.WARNING, what, "let it go on", ("hotfolder resume",))
+
+
+def _read_only_finding(name: str, what: str, place: Place) -> Finding:
+    where = place.maker or place.path
+    fix = "mount it for writing; the kernel's log says why it is read-only"
+    command = (f"findmnt --target {shlex.quote(where)}",)
+    return Finding(name, State.ERROR, f"{what}: the file system of {where} is read-only", fix, command)
 
 
 def space_finding(name: str, path: str, space: Space) -> Finding:
@@ -231,6 +254,8 @@ def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user:
     why = place.trouble or trouble
     if not why and not (place.writable and (place.readable or not place.is_there)):
         why = f"the user {user} may not write in {place.maker or path}"
+    if place.read_only:
+        return _read_only_finding(name, f"files cannot be moved to {path}", place)
     if why in _NO_SPACE:
         what = f"files cannot be moved to {path}: {why}"
         return Finding(name, State.ERROR, what, "free space on its file system")

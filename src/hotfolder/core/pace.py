@@ -31,6 +31,8 @@ class Pace:
     def rate(self, now: float) -> float:
         """Bytes per second over the last `WINDOW` seconds, or since the begin if that is later."""
         start = now - WINDOW
+        if self._marks and self._marks[-1][0] + _GRAIN <= start:
+            return 0.0  # also what came just after the last mark, and has none of its own, is too old
         self._forget(start)
         before = self._marks[0][1] if self._marks and self._marks[0][0] <= start else 0
         span = now - max(start, self._since)

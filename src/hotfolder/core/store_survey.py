@@ -32,7 +32,12 @@ PROBE_METADATA = {"hotfolder-probe": "1"}
 _COMPOSITE = composite_sha256([PROBE_SHA256])
 _COMPOSITE_ETAG = composite_etag([bytes.fromhex(PROBE_MD5)])
 _REFUSALS = ObjectRefused | FileRejected
-_SILENT = {DestinationTrouble.UNREACHABLE, DestinationTrouble.THROTTLED, DestinationTrouble.EXPIRED}
+_SILENT = {
+    DestinationTrouble.UNREACHABLE,
+    DestinationTrouble.THROTTLED,
+    DestinationTrouble.EXPIRED,
+    DestinationTrouble.NO_BUCKET,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,8 @@ def why_waiting(
     destination = state.get("destinations", {}).get(file.bucket, state["destination"])
     if destination["last_error"]:
         trouble = f"its store is not ready ({destination['state']}): {destination['last_error']}"
-        return Waits(trouble, destination["next_try"])
+        hint = f"; {destination['hint']}" if destination["hint"] else ""
+        return Waits(f"{trouble}{hint}", destination["next_try"])
     quiet = file.changed_at + file.settle
     if now < quiet:
         return Waits("settling: it may still grow", quiet)
@@ -178,7 +179,9 @@ def why_waiting(
     if waiting["count"]:
         return Waits(f"settling or queued: {waiting['count']} files wait for their turn")
     scanned = state["last_scan"]
-    return Waits("not seen yet; the next scan finds it", scanned and scanned + file.rescan)
+    return Waits(
+        "just taken up, or not seen yet: then the next scan finds it", scanned and scanned + file.rescan
+    )
 
 
 def _put_down(file: InInbox, state: Mapping[str, Any] | None) -> Waits | None:

@@ -60,8 +60,8 @@ def candidates(row: JournalRow) -> Iterator[str]:
 def refused(row: JournalRow, target_root: str, error: OSError) -> LocalError:
     hint = {
         errno.EEXIST: "move the files of that name away",
-        errno.ENOSPC: "free space",
-        errno.EDQUOT: "free space, or raise the quota",
+        errno.ENOSPC: "free space on its file system",
+        errno.EDQUOT: "free space there, or raise the quota",
         errno.EROFS: "remount it for writing; the kernel log says why it is read-only",
         errno.EIO: "look into the kernel log and check the disk",
         errno.ENOENT: "make the folder again, or mount it",

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.exceptions as boto_errors
 
@@ -67,10 +68,31 @@ def fault(error: Exception) -> Fault:
 
 
 def detail(error: Exception) -> str:
-    """What botocore says, unless it merely repeats another's words, which may quote a header."""
+    """What botocore says, unless it merely repeats another's words, which may quote a header.
+
+    Of an address only whom it names: the rest is the request that the sentence began with.
+    """
+    said: Mapping[str, Any] = getattr(error, "kwargs", {})
     if type(error) is boto_errors.HTTPClientError:
-        return type(getattr(error, "kwargs", {}).get("error")).__name__
-    return str(error)
+        return type(said.get("error")).__name__
+    url = said.get("endpoint_url")
+    if not isinstance(url, str):
+        return str(error)
+    where = urlsplit(url)
+    origin = f"{where.scheme}://{where.netloc.rpartition('@')[2]}"
+    why = _of_the_system(said.get("error"))
+    if isinstance(error, boto_errors.EndpointConnectionError) and why:
+        return f"{origin}: {why}"  # refused, no such name, no route: botocore has one sentence for all
+    return str(error).replace(url, origin)
+
+
+def _of_the_system(error: BaseException | None) -> str:
+    """What the kernel or the resolver said, below all that wraps it; empty where neither did."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def refusal(error: boto_errors.ClientError, *, now: float) -> Refusal:
