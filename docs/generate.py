@@ -27,12 +27,13 @@ _COMPUTED = {
     "failed": "`failed` beside the inbox",
     "workers": '`"cpu*4"`',
     "part_size": '`"auto"`',
+    "reserve": '`"auto"`',
 }
 #: What validators of config/ make of a text, by the name of the function.
 _WRITTEN = {
     "seconds": "duration",
     "workers": 'number or `"cpu*N"`',
-    "part_size": '`"auto"` or size',
+    "auto": '`"auto"` or size',
     "speed": "size a second",
     "level": "`fast`, `balanced`, `small` or a number",
 }

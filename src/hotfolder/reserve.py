@@ -49,13 +49,13 @@ class Reserve:
         self,
         places: Sequence[Place],
         *,
-        reserve: int,
+        reserve: int | None,
         measure: Callable[[Place], Disk | None],
         threads: Threads,
         clock: Callable[[], float],
     ) -> None:
-        """`reserve` in bytes; 0: there is none."""
-        self._places = places if reserve else ()
+        """`reserve` in bytes; 0: there is none. None: as `shortage` finds sensible."""
+        self._places = () if reserve == 0 else places
         self._reserve, self._measure = reserve, measure
         self._threads, self._clock = threads, clock
         self._short: dict[Place, _Short] = {}

@@ -23,7 +23,7 @@ def threads() -> Iterator[Threads]:
 
 
 class World:
-    def __init__(self, threads: Threads, reserve: int = 256 * MIB) -> None:
+    def __init__(self, threads: Threads, reserve: int | None = None) -> None:
         self.disks: dict[Place, Disk | None] = {STATE: Disk(2**40, 2**41), FAR: None}
         self.now = 0.0
         self.reserve = Reserve(
@@ -83,6 +83,12 @@ async def test_the_disk_of_one_folders_output_holds_that_folder_alone(threads: T
     assert other is not None
     world.disks[FAR] = None  # on the inbox's own file system now, or not there
     assert await world.refusals() == [None, None]
+
+
+async def test_a_reserve_that_somebody_set_is_kept_whatever_the_disk(threads: Threads) -> None:
+    world = World(threads, reserve=10_000 * MIB)
+    world.disks[STATE] = Disk(9_000 * MIB, 20_000 * MIB)
+    assert all(await world.refusals())
 
 
 async def test_without_a_reserve_nothing_is_measured(threads: Threads) -> None:

@@ -48,16 +48,17 @@ class Transfer(Table):
     for as long as `read_timeout` is given up and tried again. 0: any speed will do."""
 
     part_size: Annotated[
-        ByteSize | None, BeforeValidator(values.part_size), values.at_least(MIN_PART, "5MiB, S3's limit")
+        ByteSize | None, BeforeValidator(values.auto), values.at_least(MIN_PART, "5MiB, S3's limit")
     ] = None
     """A ceiling for the parts of large files. `auto`: the larger the file, the larger its parts."""
 
     memory: Annotated[ByteSize, values.at_least(64 * MIB, "64MiB")] = ByteSize(256 * MIB)
     """The bound on all buffers together."""
 
-    reserve: ByteSize = ByteSize(256 * MIB)
+    reserve: Annotated[ByteSize | None, BeforeValidator(values.auto)] = None
     """Free space that is left alone on the disks of `state_dir`, and of completed/ and failed/ where
-    files are copied there; at most a fiftieth of each. Below it nothing new starts. 0: none."""
+    files are copied there. Below it nothing new starts. `auto`: 256MiB, or a fiftieth of a small disk.
+    0: none."""
 
 
 class StatusKeys(Table):

@@ -72,7 +72,7 @@ inbox = "inbox"
 # min_speed = "16KiB/s"                # of all requests together; one that gets less than its share ends
 # part_size = "auto"                   # a ceiling for parts of multipart uploads
 # memory = "256MiB"                    # the bound on buffers
-# reserve = "256MiB"                   # free space left alone on the disks; at most a fiftieth of each
+# reserve = "auto"                     # free space left alone on the disks: 256MiB, less on small ones
 
 [status]
 # file = "status.json"                 # the heartbeat: follow it with tail -F

@@ -63,7 +63,7 @@ def speed(value: object) -> object:
     return value.strip().removesuffix("/s") if isinstance(value, str) else value
 
 
-def part_size(value: object) -> object:
+def auto(value: object) -> object:
     return None if value == "auto" else value
 
 

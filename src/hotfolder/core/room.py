@@ -40,12 +40,16 @@ def room_for(size: int, disk: Disk, *, promised: int, others: bool, reserve: int
     return Room.WAIT if others else Room.NONE
 
 
-_MOST_SHARE = 50  # a reserve is at most this part of a disk: the fiftieth
+_ENOUGH = 256 * 1024 * 1024  # bytes: the reserve that nobody set
+_MOST_SHARE = 50  # it is at most this part of a disk: the fiftieth
 _RELIEF = 1.25  # times the reserve has to be free again: else one deleted file starts one more
 
 
-def shortage(disk: Disk, reserve: int, *, was_short: bool) -> int | None:
-    """The bytes that have to be free before anything new starts, or None where they are."""
-    kept = min(reserve, disk.size // _MOST_SHARE)
+def shortage(disk: Disk, reserve: int | None, *, was_short: bool) -> int | None:
+    """The bytes that have to be free before anything new starts, or None where they are.
+
+    `reserve` None: what is sensible for a disk of this size.
+    """
+    kept = min(_ENOUGH, disk.size // _MOST_SHARE) if reserve is None else reserve
     needed = int(kept * _RELIEF) if was_short else kept
     return needed if disk.free < needed else None
