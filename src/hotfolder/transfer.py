@@ -14,7 +14,15 @@ from hotfolder.budget import ByteBudget
 from hotfolder.comparing import Comparison, Same, Unpackers
 from hotfolder.conflicts import FREE, Conflicts, Earlier, Verdict, nothing_earlier
 from hotfolder.core.conflict import OnConflict, Way, looks_first, replaced_by
-from hotfolder.core.errors import FileRejected, KeyTaken, ObjectRefused
+from hotfolder.core.errors import (
+    DestinationError,
+    DestinationTrouble,
+    FileRejected,
+    HotfolderError,
+    KeyTaken,
+    ObjectRefused,
+    VerificationFailed,
+)
 from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile
@@ -82,6 +90,31 @@ class Sender:
         end of the process, leaves a multipart upload open: sent again, the same job goes on with it.
         Call `end` when the operation is over.
         """
+        try:
+            return await self._send(packed, label_for, on_stage, terms)
+        except (VerificationFailed, ObjectRefused, FileRejected) as error:
+            await self._require_store(error)
+            raise
+
+    async def _require_store(self, error: HotfolderError) -> None:
+        """Raise what is wrong with the store, if that is why a file got `error`.
+
+        What stands before a store may answer in its place, whatever it was asked.
+        """
+        try:
+            await self._wire.check()
+        except DestinationError as reason:
+            # Who may write and not list is asked for nothing else than to write.
+            if reason.trouble is not DestinationTrouble.DENIED:
+                raise reason from error
+
+    async def _send(
+        self,
+        packed: Packed,
+        label_for: Callable[[bytes | None], Label],
+        on_stage: Callable[[str], None],
+        terms: Terms,
+    ) -> Sent:
         plan, need = self._plan(packed)
         # A quarter stays free for small files beside a large one.
         most = max(need.least, min(need.most, self._limits.memory * 3 // 4))

@@ -24,7 +24,7 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.profile import Profile
-from hotfolder.core.records import Disposition, Job, ObjectDraft, Receipt, Verify
+from hotfolder.core.records import Disposition, Job, ObjectDraft, ObjectInfo, Receipt, Verify
 from hotfolder.core.segments import MIB
 from tests.support.careless_store import WatchedStore
 from tests.support.profiles import AS_S3
@@ -458,6 +458,34 @@ async def test_an_object_that_goes_and_comes_all_the_time_puts_the_file_off(
 
     works = works_over(Restless())
     with pytest.raises(ObjectRefused, match="all the time"):
+        await works.deliver(drop(works, data))
+    works.nothing_ended(data)
+
+
+# -- a page in place of the store ------------------------------------------------------------------
+
+
+@kinds
+@pytest.mark.parametrize("wanted", WANTED)
+async def test_what_stands_before_the_store_and_answers_for_it_is_no_fault_of_the_file(
+    works_over: Making, data: bytes, wanted: OnConflict
+) -> None:
+    class Hidden(WatchedStore):
+        async def head(self, key: str) -> ObjectInfo | None:
+            return ObjectInfo(key, 55, "5f3a-1a2", None, {})
+
+        async def put(self, *_: object, **__: object) -> Receipt:
+            return Receipt("", None)
+
+        async def create_multipart(self, _: ObjectDraft) -> str:
+            raise ObjectRefused("HTTP 405")
+
+        async def check(self) -> None:
+            raise DestinationError(DestinationTrouble.UNREACHABLE, "no answer of an S3 store")
+
+    works = works_over(Hidden())
+    works.on_conflict = wanted
+    with pytest.raises(DestinationError, match="no answer of an S3 store"):
         await works.deliver(drop(works, data))
     works.nothing_ended(data)
 
