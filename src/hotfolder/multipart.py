@@ -53,12 +53,15 @@ class Upload:
         condition: bool | None = None,
         conflicts: Conflicts | None = None,
         replaced: Replaced | None = None,
+        broken: str | None = None,
     ) -> None:
         """`condition`: whether the store honours If-None-Match at the completion, None if nobody knows.
 
         `conflicts`: looks out for other writers; without, whatever stands under the key is overwritten.
-        `replaced` stands there by now.
+        `replaced` stands there by now. `broken`: ETag of an object of ours that is not to be taken for
+        this upload's, whose answer was lost.
         """
+        self._broken = broken
         self._condition, self._conflicts, self._replaced = condition, conflicts, replaced
         self._wire = wire
         self._resumer = resumer
@@ -187,6 +190,8 @@ class Upload:
         """What stands under the key just before the completion; a receipt if it is our own object."""
         info = await self._wire.head(self._key)
         if info is not None and self._label.names(info):
+            if info.etag == self._broken:
+                return None
             self._replaced = replaced_by(info)
             return _receipt(info)
         if info is not None and self._conflicts is not None:

@@ -167,8 +167,9 @@ class Sender:
             recipe=f"{packed.form.recipe}, segment {self._limits.segment}, part {errand.plan.size}",
             in_flight=errand.in_flight,
             condition=self._profile().condition_on_complete,
-            conflicts=None if errand.overwrites else self._conflicts,
+            conflicts=None if errand.overwrites or verdict.broken is not None else self._conflicts,
             replaced=verdict.replaced,
+            broken=verdict.broken,
         )
 
     async def _upload_past_others(self, errand: "_Errand") -> Sent:
@@ -223,14 +224,16 @@ class Sender:
         label, digests = errand.label, errand.packed.final_digests()
         key = label.alternative if verdict.way is Way.BESIDE else label.key
         condition = self._profile().condition_on_put
-        if verdict.way is Way.BESIDE and condition is not True and await self._wire.head(key):
+        over = verdict.way is Way.REPLACE or verdict.broken is not None
+        looks = verdict.way is Way.BESIDE and condition is not True and not over
+        if looks and await self._wire.head(key):
             raise KeyTaken(f"{key} exists")
         began = asyncio.get_running_loop().time()
         receipt = await self._wire.put(
             label.draft(key, digests.original_sha256, verdict.replaced),
             body,
             sha256=digests.packed_sha256,
-            unless_exists=verdict.way is not Way.REPLACE and condition is not False,
+            unless_exists=not over and condition is not False,
         )
         took = asyncio.get_running_loop().time() - began
         races = condition is not True and verdict.way is Way.SEND and not errand.overwrites

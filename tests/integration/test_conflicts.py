@@ -462,6 +462,54 @@ async def test_an_object_that_goes_and_comes_all_the_time_puts_the_file_off(
     works.nothing_ended(data)
 
 
+# -- what a try of this very operation left there ------------------------------------------------
+
+
+class Corrupting(WatchedStore):
+    """Keeps other bytes than it got, as long as `broken` says so, and does not notice."""
+
+    broken = 2
+
+    def _store(self, draft: ObjectDraft, content: bytes, etag: str, checksum: str) -> Receipt:
+        receipt = super()._store(draft, content, etag, checksum)
+        if self.broken == 0:
+            return receipt
+        self.broken -= 1
+        other = bytes([*content[:-1], content[-1] ^ 1])
+        info, _ = self.objects[draft.key]
+        etag = f"{self.broken:032x}{'-3' * ('-' in etag)}"
+        self.objects[draft.key] = (replace(info, etag=etag, checksum_sha256=None), other)
+        return replace(receipt, etag=etag, checksum_sha256=None)
+
+
+@kinds
+@pytest.mark.parametrize("profile", [AS_S3, NO_CONDITIONS, NOBODY_KNOWS])
+@pytest.mark.parametrize(
+    ("wanted", "is_taken"),
+    [(each, False) for each in WANTED] + [(OnConflict.KEEP_BOTH, True), (OnConflict.OVERWRITE, True)],
+)
+async def test_a_body_that_was_spoilt_on_its_way_is_sent_over_and_is_nobodys_conflict(
+    works_over: Making, data: bytes, wanted: OnConflict, is_taken: bool, profile: Profile
+) -> None:
+    store = Corrupting(honours=profile.condition_on_put is not False)
+    works = works_over(store, profile)
+    works.on_conflict = wanted
+    if is_taken:
+        works.put_there(b"of somebody else")
+    job = drop(works, data)
+    for attempt in (1, 2):
+        with pytest.raises(VerificationFailed):
+            await works.deliver(replace(job, attempt=attempt))
+        works.nothing_ended(data)
+    line = await works.deliver(replace(job, attempt=3))
+    assert line["status"] == "success"
+    is_beside = is_taken and wanted is OnConflict.KEEP_BOTH
+    assert (line["s3_object_key"] == KEY) == (not is_beside)
+    assert len(store.objects) == 1 + is_beside
+    assert ("replaced" in line["metadata"]) == (is_taken and wanted is OnConflict.OVERWRITE)
+    assert store.uploads == {}
+
+
 # -- a page in place of the store ------------------------------------------------------------------
 
 

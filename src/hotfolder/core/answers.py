@@ -5,7 +5,7 @@ connection), this module returns the verdict. S3's codes are those of the S3 API
 `XMinio…` ones are MinIO's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -297,16 +297,19 @@ _DOCUMENTS = {
     "ListParts": ("UploadId", "Parts", "MaxParts", "IsTruncated"),
 }
 _HEADED = ("HeadObject", "PutObject", "UploadPart")  # all is in the headers
+_EMPTY = ("AbortMultipartUpload", "DeleteObject")
 
 
-def is_foreign(operation: str, document: Collection[str], headers: Collection[str]) -> bool:
+def is_foreign(operation: str, document: Collection[str], headers: Mapping[str, str]) -> bool:
     """Whether an answer that is a success is not an S3 store's: a page of whatever stands before it.
 
-    `document`: names of what was read from its body; `headers`: names in lower case.
+    `document`: names of what was read from its body; `headers`: by name in lower case.
     """
     if operation in _DOCUMENTS:
         return not any(name in document for name in _DOCUMENTS[operation])
     is_s3s = "etag" in headers or any(name.startswith("x-amz-") for name in headers)
+    if operation in _EMPTY:
+        return not is_s3s and headers.get("content-length", "0") != "0"
     return operation in _HEADED and not is_s3s
 
 
