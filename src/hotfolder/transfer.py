@@ -280,6 +280,7 @@ class Sender:
             parts=int(count) if dash and count.isdigit() else 1,
             skipped=not ours,
             replaced=replaced_by(info) if ours else None,
+            format=same.format,
         )
 
 

@@ -199,6 +199,9 @@ async def test_the_same_content_is_skipped_whatever_is_wanted(
     assert line["verification"] == proof or proof is None
     assert works.store.objects == there, "not a byte was written"
     stored = there[KEY][1]
+    form = there[KEY][0].metadata.get("hotfolder-format", "tar.gz")
+    assert line["metadata"]["format"] == form, "of what is to be unpacked"
+    assert line["compression_type"] == {"tar.gz": "gzip", "tar.zst": "zstd"}[form]
     assert line["compressed_size"] == len(stored)
     assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
     assert works.folders.files() == {"completed/clip.mp4": data}
