@@ -74,6 +74,7 @@ class Upload:
         self._slots = asyncio.Semaphore(in_flight)
         self._known = Known("")
         self._sent: dict[int, SentPart] = {}
+        self._got_through = False  # whether any part did, in this try
 
     async def run(self, first: Part, rest: AsyncIterator[Part], sha256: bytes | None) -> Sent:
         try:
@@ -83,7 +84,11 @@ class Upload:
             began = asyncio.get_running_loop().time()
             receipt = await self._complete()
             took = asyncio.get_running_loop().time() - began
-        except (DestinationError, LocalError, asyncio.CancelledError):
+        except DestinationError as error:
+            if self._got_through:
+                error.is_not_the_files()
+            raise
+        except (LocalError, asyncio.CancelledError):
             raise
         except BaseException:
             await asyncio.shield(self._resumer.end(self._job.operation_id))
@@ -137,6 +142,7 @@ class Upload:
             sent = await self._already_there(ours, body, is_last=is_last)
             if sent is None:
                 sent = await self._send(ours, body)
+                self._got_through = True
                 await self._resumer.note_part(self._job, sent)
             self._sent[number] = sent
         finally:
