@@ -39,11 +39,12 @@ Unpackers = Callable[[str], Unpacker | None]
 
 @dataclass(frozen=True, slots=True)
 class Same:
-    """An object that is proven to hold the original; `digests` are of that object."""
+    """An object that is proven to hold the original; `digests` are of that object, in `format`."""
 
     info: ObjectInfo
     verification: Verification
     digests: Digests
+    format: str
 
 
 class Comparison:
@@ -93,7 +94,7 @@ class Comparison:
     async def _as_sent(self, body: Body, taken: ObjectInfo) -> Same | None:
         digests = self._packed.final_digests()
         proof = await self._prover.same_whole(taken, body, digests)
-        return None if proof is None else Same(taken, proof, digests)
+        return None if proof is None else Same(taken, proof, digests, self._packed.form.name)
 
     def _is_candidate(self, taken: ObjectInfo, told: EarlierObject | None) -> bool:
         """By size and metadata, where that is known without another pass over the file."""
@@ -128,7 +129,7 @@ class Comparison:
         self._sha256 = digests.original_sha256
         if ours:
             proof = self._prover.same_parts(taken, ours, digests)
-        return None if proof is None else Same(taken, proof, digests)
+        return None if proof is None else Same(taken, proof, digests, self._packed.form.name)
 
     async def _is_told(self, taken: ObjectInfo, told: EarlierObject | None) -> bool:
         """Whether the object is said to hold this original, or nothing says otherwise."""
@@ -153,7 +154,8 @@ class Comparison:
 
     async def _read_back(self, taken: ObjectInfo) -> Same | None:
         """Read the object, unpack it, and compare the original's SHA-256."""
-        unpacker = self._unpackers(taken.metadata.get("hotfolder-format", self._packed.form.name))
+        form = taken.metadata.get("hotfolder-format", self._packed.form.name)
+        unpacker = self._unpackers(form)
         if unpacker is None:
             return None
         log.info("conflict.reading_back", file=self._packed.job.path, key=taken.key, bytes=taken.size)
@@ -166,7 +168,7 @@ class Comparison:
         if now is None or now.etag != taken.etag:
             return None  # it became another one while it was read
         digests = Digests(self.size, content.original[0], content.packed_size, content.packed.digest())
-        return Same(taken, Verification.READBACK, digests)
+        return Same(taken, Verification.READBACK, digests, form)
 
     async def _read(self, taken: ObjectInfo, take: Callable[[bytes], bool], *, start: int = 0) -> bool:
         """Whether the object could be read to its end. One that cannot be read proves nothing."""

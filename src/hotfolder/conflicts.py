@@ -15,6 +15,7 @@ from hotfolder.core.conflict import (
     Standing,
     Way,
     refusal,
+    replaced_by,
     way,
 )
 from hotfolder.core.objects import Label
@@ -37,11 +38,16 @@ async def nothing_earlier(_: Family) -> Sequence[EarlierObject]:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`same` where nothing is to be sent; `replaced` where something will be overwritten."""
+    """`same` where nothing is to be sent; `replaced` where something will be overwritten.
+
+    `broken`: ETag of an object that an earlier try of this very operation left there, and that does not
+    hold the file. Nobody else was told of it, so it is sent again over it.
+    """
 
     way: Way
     same: Same | None = None
     replaced: Replaced | None = None
+    broken: str | None = None
 
 
 FREE = Verdict(Way.SEND)
@@ -69,6 +75,9 @@ class Conflicts:
             known = await self._earlier(label.family)
             told = next((line for line in known if line.key == label.key), None)
         same = await comparison.proof(taken, told)
+        if same is None and label.names(taken):
+            log.warning("conflict.replaces_own", file=path, key=taken.key, etag=taken.etag)
+            return Verdict(Way.REPLACE, replaced=replaced_by(taken), broken=taken.etag)
         follows = way(Standing.OTHER if same is None else Standing.SAME, on_conflict)
         match follows:
             case Way.REFUSE:
@@ -79,7 +88,22 @@ class Conflicts:
             case Way.BESIDE:
                 known = await self._earlier(label.family) if known is None else known
                 same = await self._beside(label, comparison, known)
+                if same is None:
+                    return await self._own_beside(path, label, comparison)
         return Verdict(follows if same is None else Way.FOUND, same)
+
+    async def _own_beside(self, path: str, label: Label, comparison: Comparison) -> Verdict:
+        """What an earlier try of this very operation may have left under the key beside."""
+        own = await self._wire.head(label.alternative)
+        if own is None:
+            return Verdict(Way.BESIDE)
+        same = await comparison.proof(own)
+        if same is not None:
+            return Verdict(Way.FOUND, same)
+        if not label.names(own):
+            return Verdict(Way.BESIDE)
+        log.warning("conflict.replaces_own", file=path, key=own.key, etag=own.etag)
+        return Verdict(Way.BESIDE, broken=own.etag)
 
     async def outlasts(self, label: Label, key: str, receipt: Receipt, took: float) -> bool:
         """Whether an object of ours was not replaced by another writer's right after it was made.

@@ -160,6 +160,7 @@ def label(job: Job, packed: Packed, rules: Rules, sha256: bytes | None) -> Label
 
 def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: float) -> dict[str, Any]:
     """The ledger line of a proven object, as far as it is known before the move."""
+    form = sent.format or packed.form.name
     return upload_entry(
         job,
         status=Status.SKIPPED if sent.skipped else Status.SUCCESS,
@@ -167,7 +168,7 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         user=tools.user_name(packed.owner),
         host=tools.host,
         mime_type=mime_type(job.name),
-        format=packed.form.name,
+        format=form,
         digests=sent.digests,
         stored=StoredObject(
             bucket=tools.bucket,
@@ -179,7 +180,8 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         ),
         verification=sent.verification,
         attempts=job.attempt,
-        compressed_file_path=packed.staged_at,  # where it is until the recorder has moved it
+        # Until the recorder has moved it; what is packed otherwise than the object is not kept.
+        compressed_file_path=packed.staged_at if form == packed.form.name else None,
         command_args=tools.command_args,
         metadata={
             "requests": sent.receipt.attempts,

@@ -72,6 +72,7 @@ class Gate:
         self._activity.set_destination(name, "unknown")
         self.probing: asyncio.Task[None] | None = None  # the probe under way, kept by the daemon
         self._proven_from = -math.inf  # when the latest delivery began that the store took
+        self.reopenings = 0  # how often an outage ended, or seemed to: what answers may be another
         self.held: DestinationError | None = None
         self.next_probe = 0.0
 
@@ -190,6 +191,7 @@ class Gate:
         self.held, self._answered = None, True
         if outage is not None and error is not None:
             self._slow = self._slow.reopened(now)
+            self.reopenings += 1
             outage.probes += 1
             outage.opened_at = now
             if not outage.probe_failed or outage.relapsed:

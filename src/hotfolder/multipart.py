@@ -53,12 +53,15 @@ class Upload:
         condition: bool | None = None,
         conflicts: Conflicts | None = None,
         replaced: Replaced | None = None,
+        broken: str | None = None,
     ) -> None:
         """`condition`: whether the store honours If-None-Match at the completion, None if nobody knows.
 
         `conflicts`: looks out for other writers; without, whatever stands under the key is overwritten.
-        `replaced` stands there by now.
+        `replaced` stands there by now. `broken`: ETag of an object of ours that is not to be taken for
+        this upload's, whose answer was lost.
         """
+        self._broken = broken
         self._condition, self._conflicts, self._replaced = condition, conflicts, replaced
         self._wire = wire
         self._resumer = resumer
@@ -71,6 +74,7 @@ class Upload:
         self._slots = asyncio.Semaphore(in_flight)
         self._known = Known("")
         self._sent: dict[int, SentPart] = {}
+        self._got_through = False  # whether any part did, in this try
 
     async def run(self, first: Part, rest: AsyncIterator[Part], sha256: bytes | None) -> Sent:
         try:
@@ -80,7 +84,11 @@ class Upload:
             began = asyncio.get_running_loop().time()
             receipt = await self._complete()
             took = asyncio.get_running_loop().time() - began
-        except (DestinationError, LocalError, asyncio.CancelledError):
+        except DestinationError as error:
+            if self._got_through:
+                error.is_not_the_files()
+            raise
+        except (LocalError, asyncio.CancelledError):
             raise
         except BaseException:
             await asyncio.shield(self._resumer.end(self._job.operation_id))
@@ -134,6 +142,7 @@ class Upload:
             sent = await self._already_there(ours, body, is_last=is_last)
             if sent is None:
                 sent = await self._send(ours, body)
+                self._got_through = True
                 await self._resumer.note_part(self._job, sent)
             self._sent[number] = sent
         finally:
@@ -187,6 +196,8 @@ class Upload:
         """What stands under the key just before the completion; a receipt if it is our own object."""
         info = await self._wire.head(self._key)
         if info is not None and self._label.names(info):
+            if info.etag == self._broken:
+                return None
             self._replaced = replaced_by(info)
             return _receipt(info)
         if info is not None and self._conflicts is not None:

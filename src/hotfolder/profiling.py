@@ -1,4 +1,7 @@
-"""What is known of one store: looked at once, beside the work, and again after some days."""
+"""What is known of one store: looked at beside the work at each start, and where it may be another.
+
+Behind one address another store may stand after an outage, or since the last run.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,6 +46,7 @@ class Profiler:
         self._gate, self._threads = gate, threads
         self._clock, self._wall = clock, wall
         self._next = 0.0
+        self._looked_at: int | None = None  # the gate's reopenings by then; None: not in this run
         self._task: asyncio.Task[HotfolderError | None] | None = None
 
     def profile(self) -> Profile:
@@ -83,10 +87,12 @@ class Profiler:
         return self._task
 
     def _is_due(self) -> bool:
-        return self._seen is None or self._seen.is_due(self._wall())
+        is_known = self._seen is not None and not self._seen.is_due(self._wall())
+        return not is_known or self._looked_at != self._gate.reopenings
 
     async def _look(self) -> HotfolderError | None:
         """Returns why nothing is known now, or None."""
+        reopenings = self._gate.reopenings
         try:
             answers, skew = await self._survey()
         except ConfigError as error:  # the gate's own probe says so, too, and to whom it matters
@@ -96,7 +102,7 @@ class Profiler:
             log.info("store.not_profiled", destination=self._gate.name, reason=silent.sentence)
             return silent
         profile = profile_of(answers, skew=skew)
-        self._seen = Seen(profile, self._wall())
+        self._seen, self._looked_at = Seen(profile, self._wall()), reopenings
         log.info(
             "store.profiled",
             destination=self._gate.name,

@@ -14,7 +14,15 @@ from hotfolder.budget import ByteBudget
 from hotfolder.comparing import Comparison, Same, Unpackers
 from hotfolder.conflicts import FREE, Conflicts, Earlier, Verdict, nothing_earlier
 from hotfolder.core.conflict import OnConflict, Way, looks_first, replaced_by
-from hotfolder.core.errors import FileRejected, KeyTaken, ObjectRefused
+from hotfolder.core.errors import (
+    DestinationError,
+    DestinationTrouble,
+    FileRejected,
+    HotfolderError,
+    KeyTaken,
+    ObjectRefused,
+    VerificationFailed,
+)
 from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile
@@ -82,6 +90,31 @@ class Sender:
         end of the process, leaves a multipart upload open: sent again, the same job goes on with it.
         Call `end` when the operation is over.
         """
+        try:
+            return await self._send(packed, label_for, on_stage, terms)
+        except (VerificationFailed, ObjectRefused, FileRejected) as error:
+            await self._require_store(error)
+            raise
+
+    async def _require_store(self, error: HotfolderError) -> None:
+        """Raise what is wrong with the store, if that is why a file got `error`.
+
+        What stands before a store may answer in its place, whatever it was asked.
+        """
+        try:
+            await self._wire.check()
+        except DestinationError as reason:
+            # Who may write and not list is asked for nothing else than to write.
+            if reason.trouble is not DestinationTrouble.DENIED:
+                raise reason from error
+
+    async def _send(
+        self,
+        packed: Packed,
+        label_for: Callable[[bytes | None], Label],
+        on_stage: Callable[[str], None],
+        terms: Terms,
+    ) -> Sent:
         plan, need = self._plan(packed)
         # A quarter stays free for small files beside a large one.
         most = max(need.least, min(need.most, self._limits.memory * 3 // 4))
@@ -134,8 +167,9 @@ class Sender:
             recipe=f"{packed.form.recipe}, segment {self._limits.segment}, part {errand.plan.size}",
             in_flight=errand.in_flight,
             condition=self._profile().condition_on_complete,
-            conflicts=None if errand.overwrites else self._conflicts,
+            conflicts=None if errand.overwrites or verdict.broken is not None else self._conflicts,
             replaced=verdict.replaced,
+            broken=verdict.broken,
         )
 
     async def _upload_past_others(self, errand: "_Errand") -> Sent:
@@ -190,14 +224,16 @@ class Sender:
         label, digests = errand.label, errand.packed.final_digests()
         key = label.alternative if verdict.way is Way.BESIDE else label.key
         condition = self._profile().condition_on_put
-        if verdict.way is Way.BESIDE and condition is not True and await self._wire.head(key):
+        over = verdict.way is Way.REPLACE or verdict.broken is not None
+        looks = verdict.way is Way.BESIDE and condition is not True and not over
+        if looks and await self._wire.head(key):
             raise KeyTaken(f"{key} exists")
         began = asyncio.get_running_loop().time()
         receipt = await self._wire.put(
             label.draft(key, digests.original_sha256, verdict.replaced),
             body,
             sha256=digests.packed_sha256,
-            unless_exists=verdict.way is not Way.REPLACE and condition is not False,
+            unless_exists=not over and condition is not False,
         )
         took = asyncio.get_running_loop().time() - began
         races = condition is not True and verdict.way is Way.SEND and not errand.overwrites
@@ -244,6 +280,7 @@ class Sender:
             parts=int(count) if dash and count.isdigit() else 1,
             skipped=not ours,
             replaced=replaced_by(info) if ours else None,
+            format=same.format,
         )
 
 

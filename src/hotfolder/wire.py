@@ -20,6 +20,11 @@ class Wire:
         self._free = asyncio.Semaphore(requests)
         self._threads = threads
 
+    async def check(self) -> None:
+        """Ask whether the store answers at all."""
+        async with self._free:
+            await self._store.check()
+
     async def put(
         self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool = True
     ) -> Receipt:

@@ -17,7 +17,7 @@ def probes(box: Box) -> list[str]:
     return [key for key in box.keys(probes=True) if f"{FOLDER}/" in key]
 
 
-def test_a_store_is_looked_at_once_and_again_for_another_destination(box: Box) -> None:
+def test_a_store_is_looked_at_at_each_start_and_again_for_another_destination(box: Box) -> None:
     box.start()
     box.wait(lambda: profiled(box) == 1)
     (box.inbox / "a").write_bytes(b"a")
@@ -28,11 +28,12 @@ def test_a_store_is_looked_at_once_and_again_for_another_destination(box: Box) -
     box.start()
     (box.inbox / "b").write_bytes(b"b")
     assert box.wait_recorded(2)[1]["verification"] == "checksum", "it is known from the first moment"
+    box.wait(lambda: profiled(box) == 2)
     box.config.write_text(
         box.config.read_text().replace("[destination]\n", '[destination]\nprefix = "nas2"\n')
     )
     assert box.command("reload").returncode == 0
-    box.wait(lambda: profiled(box) == 2)
+    box.wait(lambda: profiled(box) == 3)
     assert box.stop() == 0
     with closing(sqlite3.connect(box.state / "state.db")) as db:
         assert db.execute("SELECT count(*) FROM profiles").fetchone() == (2,)

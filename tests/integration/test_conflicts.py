@@ -24,7 +24,7 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.profile import Profile
-from hotfolder.core.records import Disposition, Job, ObjectDraft, Receipt, Verify
+from hotfolder.core.records import Disposition, Job, ObjectDraft, ObjectInfo, Receipt, Verify
 from hotfolder.core.segments import MIB
 from tests.support.careless_store import WatchedStore
 from tests.support.profiles import AS_S3
@@ -199,6 +199,9 @@ async def test_the_same_content_is_skipped_whatever_is_wanted(
     assert line["verification"] == proof or proof is None
     assert works.store.objects == there, "not a byte was written"
     stored = there[KEY][1]
+    form = there[KEY][0].metadata.get("hotfolder-format", "tar.gz")
+    assert line["metadata"]["format"] == form, "of what is to be unpacked"
+    assert line["compression_type"] == {"tar.gz": "gzip", "tar.zst": "zstd"}[form]
     assert line["compressed_size"] == len(stored)
     assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
     assert works.folders.files() == {"completed/clip.mp4": data}
@@ -458,6 +461,82 @@ async def test_an_object_that_goes_and_comes_all_the_time_puts_the_file_off(
 
     works = works_over(Restless())
     with pytest.raises(ObjectRefused, match="all the time"):
+        await works.deliver(drop(works, data))
+    works.nothing_ended(data)
+
+
+# -- what a try of this very operation left there ------------------------------------------------
+
+
+class Corrupting(WatchedStore):
+    """Keeps other bytes than it got, as long as `broken` says so, and does not notice."""
+
+    broken = 2
+
+    def _store(self, draft: ObjectDraft, content: bytes, etag: str, checksum: str) -> Receipt:
+        receipt = super()._store(draft, content, etag, checksum)
+        if self.broken == 0:
+            return receipt
+        self.broken -= 1
+        other = bytes([*content[:-1], content[-1] ^ 1])
+        info, _ = self.objects[draft.key]
+        etag = f"{self.broken:032x}{'-3' * ('-' in etag)}"
+        self.objects[draft.key] = (replace(info, etag=etag, checksum_sha256=None), other)
+        return replace(receipt, etag=etag, checksum_sha256=None)
+
+
+@kinds
+@pytest.mark.parametrize("profile", [AS_S3, NO_CONDITIONS, NOBODY_KNOWS])
+@pytest.mark.parametrize(
+    ("wanted", "is_taken"),
+    [(each, False) for each in WANTED] + [(OnConflict.KEEP_BOTH, True), (OnConflict.OVERWRITE, True)],
+)
+async def test_a_body_that_was_spoilt_on_its_way_is_sent_over_and_is_nobodys_conflict(
+    works_over: Making, data: bytes, wanted: OnConflict, is_taken: bool, profile: Profile
+) -> None:
+    store = Corrupting(honours=profile.condition_on_put is not False)
+    works = works_over(store, profile)
+    works.on_conflict = wanted
+    if is_taken:
+        works.put_there(b"of somebody else")
+    job = drop(works, data)
+    for attempt in (1, 2):
+        with pytest.raises(VerificationFailed):
+            await works.deliver(replace(job, attempt=attempt))
+        works.nothing_ended(data)
+    line = await works.deliver(replace(job, attempt=3))
+    assert line["status"] == "success"
+    is_beside = is_taken and wanted is OnConflict.KEEP_BOTH
+    assert (line["s3_object_key"] == KEY) == (not is_beside)
+    assert len(store.objects) == 1 + is_beside
+    assert ("replaced" in line["metadata"]) == (is_taken and wanted is OnConflict.OVERWRITE)
+    assert store.uploads == {}
+
+
+# -- a page in place of the store ------------------------------------------------------------------
+
+
+@kinds
+@pytest.mark.parametrize("wanted", WANTED)
+async def test_what_stands_before_the_store_and_answers_for_it_is_no_fault_of_the_file(
+    works_over: Making, data: bytes, wanted: OnConflict
+) -> None:
+    class Hidden(WatchedStore):
+        async def head(self, key: str) -> ObjectInfo | None:
+            return ObjectInfo(key, 55, "5f3a-1a2", None, {})
+
+        async def put(self, *_: object, **__: object) -> Receipt:
+            return Receipt("", None)
+
+        async def create_multipart(self, _: ObjectDraft) -> str:
+            raise ObjectRefused("HTTP 405")
+
+        async def check(self) -> None:
+            raise DestinationError(DestinationTrouble.UNREACHABLE, "no answer of an S3 store")
+
+    works = works_over(Hidden())
+    works.on_conflict = wanted
+    with pytest.raises(DestinationError, match="no answer of an S3 store"):
         await works.deliver(drop(works, data))
     works.nothing_ended(data)
 

@@ -126,7 +126,7 @@ async def test_who_asks_for_one_proof_gets_no_other(
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE])
-async def test_what_is_read_back_and_differs_is_a_failure_also_the_next_time(
+async def test_what_is_read_back_and_differs_is_a_failure_and_sent_over_the_next_time(
     works_over: Making, data: bytes
 ) -> None:
     habits = Habits(
@@ -144,7 +144,8 @@ async def test_what_is_read_back_and_differs_is_a_failure_also_the_next_time(
     works.store.habits = Habits(checksums="repeated", etags="words")  # type: ignore[attr-defined]
     line = await works.deliver(job)
     assert (line["status"], line["verification"]) == ("success", "readback")
-    assert line["s3_object_key"] != KEY, "what failed stands there"
+    assert line["s3_object_key"] == KEY
+    assert list(works.store.objects) == [KEY]
 
 
 async def test_an_object_that_is_gone_when_it_is_read_back_is_a_failure(works_over: Making) -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -118,6 +119,26 @@ async def test_after_an_outage_only_the_missing_parts_are_sent(start: Starting) 
     assert line["verification"] == "checksum"
     assert store.aborted == []
     delivered(works, store)
+
+
+async def test_a_file_that_got_further_before_it_was_cut_has_no_fault_of_its_own(
+    start: Starting,
+) -> None:
+    class Cutting(Cut):
+        async def upload_part(self, *arguments: Any, **digests: Any) -> PartReceipt:
+            try:
+                return await super().upload_part(*arguments, **digests)
+            except DestinationError as error:
+                error.may_be_one_keys, error.failing_for = True, 60.0
+                raise
+
+    works = start(Cutting(since=5))
+    job = works.drop(DATA)
+    for got_further in (True, False):
+        with pytest.raises(DestinationError) as caught:
+            await works.deliver(job)
+        assert caught.value.may_be_one_keys is not got_further
+        assert (caught.value.failing_for is None) is got_further
 
 
 async def test_after_a_restart_the_same_operation_goes_on(start: Starting) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -28,7 +28,7 @@ from hotfolder.core.ports import SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
 from hotfolder.core.refusals import Fault
 from tests.support.s3_stores import Naps, opened, write_credentials
-from tests.support.scripted_http import Reply, ScriptedServer, scripted
+from tests.support.scripted_http import Page, Reply, ScriptedServer, scripted
 
 BODY = b"0123456789" * 400
 OK = Reply(200)
@@ -128,6 +128,31 @@ async def test_lasting_refusals_are_not_repeated(
     assert len(server.seen) == 1
 
 
+PAGE = "<html><body>We will be back soon</body></html>"
+
+
+@pytest.mark.parametrize("etag", [{}, {"ETag": '"5f3a-1a2"'}], ids=["dynamic", "static"])
+async def test_a_page_in_place_of_the_store_is_an_outage_although_it_says_200(
+    bench: Bench, etag: dict[str, str]
+) -> None:
+    store, _ = await bench.open(Page(200, body=PAGE, headers=etag))
+    asked: list[Callable[[], Awaitable[object]]] = [
+        store.check,
+        partial(store.create_multipart, ObjectDraft("a b")),
+    ]
+    if not etag:
+        sha256 = hashlib.sha256(BODY).digest()
+        part = partial(store.upload_part, "a b", "id", 1, BODY, sha256=sha256)
+        asked += [partial(put, store), partial(store.head, "a b"), part]
+        asked += [partial(store.abort, "a b", "id"), partial(store.delete, "a b")]
+    for ask in asked:
+        with pytest.raises(DestinationError) as caught:
+            await ask()
+        assert caught.value.trouble is DestinationTrouble.UNREACHABLE
+        assert not caught.value.may_be_one_keys
+        assert "no answer of an S3 store" in caught.value.hint
+
+
 async def test_a_store_that_asks_for_less_is_throttled_after_all_attempts(bench: Bench) -> None:
     store, server = await bench.open(Reply(503, "SlowDown"), attempts=5)
     with pytest.raises(DestinationError) as caught:
@@ -158,7 +183,7 @@ async def test_a_short_rest_or_a_date_leaves_the_tries_as_they_are(bench: Bench,
 
 @pytest.mark.parametrize("reply", [Reply(500), Reply(500, "InternalError"), Reply(507)])
 async def test_a_500_holds_the_store_unless_it_proves_to_be_one_keys(bench: Bench, reply: Reply) -> None:
-    empty = Reply(200, body="<ListBucketResult></ListBucketResult>")
+    empty = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
     store, server = await bench.open(reply, listing=empty, attempts=3)
     with pytest.raises(DestinationError) as caught:
         await put(store)

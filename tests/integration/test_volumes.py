@@ -67,6 +67,20 @@ def test_a_mount_point_without_its_volume_is_no_inbox(point: Path) -> None:
     assert volumes.find(str(point)) is None
 
 
+def test_a_link_that_is_set_to_a_plain_folder_is_followed(point: Path, tmp_path: Path) -> None:
+    volumes, link, plain = Volumes(Mounts()), tmp_path / "link", tmp_path / "plain"
+    plain.mkdir()
+    link.symlink_to(point)
+    assert volumes.find(str(link)) is not None
+    link.unlink()
+    link.symlink_to(plain)
+    assert volumes.find(str(link)) is not None
+    link.unlink()
+    link.symlink_to(point)
+    unmount(point)
+    assert volumes.find(str(link)) is None, "that is its mount point alone"
+
+
 def test_a_folder_of_the_same_name_below_the_mount_is_none_either(point: Path) -> None:
     inbox = point / "inbox"
     unmount(point)

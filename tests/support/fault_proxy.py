@@ -208,6 +208,20 @@ def refuse(status: int, code: str, **fields: str) -> Act:
     return act
 
 
+def page(**fields: str) -> Act:
+    """Answer everything as a proxy with a page of its own does, which says that all is well."""
+
+    async def act(exchange: Exchange) -> None:
+        await exchange.body()
+        document = b"<html><body>We will be back soon</body></html>"
+        lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(document)}", "Content-Type: text/html"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        head = "\r\n".join([*lines, "", ""]).encode()
+        await exchange.send(head if exchange.request.method == "HEAD" else head + document)
+
+    return act
+
+
 async def reset_before_body(exchange: Exchange) -> None:
     exchange.reset()
 

@@ -27,12 +27,23 @@ class Reply:
         """Whether the connection closes after it."""
         return self.cut or self.early or "Content-Length" in self.headers
 
+    def usual(self) -> dict[str, str]:
+        """Headers that every answer has."""
+        return {"ETag": '"e"'}
+
     def wire(self) -> bytes:
         document = f"<Error><Code>{self.code}</Code><Message>scripted</Message></Error>"
         body = document if self.code else self.body
-        headers = {"ETag": '"e"', "Content-Length": str(len(body)), **self.headers}
+        headers = {**self.usual(), "Content-Length": str(len(body)), **self.headers}
         lines = [f"HTTP/1.1 {self.status} Scripted", *(f"{k}: {v}" for k, v in headers.items())]
         return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+class Page(Reply):
+    """An answer of something that is no store."""
+
+    def usual(self) -> dict[str, str]:
+        return {"Content-Type": "text/html"}
 
 
 @dataclass

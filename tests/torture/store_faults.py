@@ -205,6 +205,8 @@ FAULTS = (
     _outage("AccessDenied", refuse(403, "AccessDenied")),
     _outage("RequestTimeTooSkewed", refuse(403, "RequestTimeTooSkewed")),
     _outage("NoSuchBucket", refuse(404, "NoSuchBucket")),
+    _row("a web page in place of the store, 200", Rule(fp.page()), holds=1, lasts=25.0),
+    _row("a web page with an ETag, 200", Rule(fp.page(ETag='"5f3a-1a2"')), holds=1, free=False),
     _row(
         "NoSuchUpload in mid-multipart",
         Rule(refuse(404, "NoSuchUpload"), frozenset({Operation.PART}), skip=1, times=2),

@@ -79,16 +79,40 @@ async def test_a_store_is_looked_at_once_it_answers_and_remembered(threads: Thre
     assert (logs[0]["small_files"], logs[0]["unknown"], logs[0]["left"]) == ("checksum", [], [])
 
 
-async def test_what_a_former_run_saw_is_known_at_once_and_looked_at_again_after_days(
+async def test_what_a_former_run_saw_is_known_at_once_and_looked_at_again_at_the_start_and_after_days(
     threads: Threads,
 ) -> None:
     looking = Looking(threads, Seen(replace(AS_S3, trailers=False), NOW))
     await looking.way.gate.probe()
-    await looking.turn()
     assert (looking.surveys, looking.profiler.profile().trailers) == (0, False)
-    looking.now += 7 * DAY
+    await looking.turn()
     await looking.turn()
     assert (looking.surveys, looking.profiler.profile().trailers) == (1, True)
+    looking.way.clock.now += 600
+    looking.now += 6 * DAY
+    await looking.turn()
+    assert looking.surveys == 1
+    looking.now += DAY
+    await looking.turn()
+    assert looking.surveys == 2
+
+
+async def test_who_stands_there_after_an_outage_may_be_another_store(threads: Threads) -> None:
+    looking = Looking(threads)
+    await looking.way.gate.probe()
+    await looking.turn()
+    assert looking.profiler.profile().put_checksum_counts
+    looking.way.gate.hold(UNREACHABLE)
+    looking.store.habits = Habits(
+        compares_checksums=False, compares_signatures=False, checksums="repeated"
+    )
+    looking.way.clock.now += 600
+    await looking.turn()
+    assert looking.surveys == 1
+    await looking.way.gate.probe()
+    await looking.turn()
+    await looking.turn()
+    assert (looking.surveys, looking.profiler.profile().put_checksum_counts) == (2, False)
 
 
 async def test_what_was_cut_short_is_not_remembered_and_tried_again_later(threads: Threads) -> None:

@@ -64,3 +64,51 @@ def test_a_file_that_is_cut_off_is_refused() -> None:
     whole = archive(("a", b"x" * 1000), kind=tarfile.USTAR_FORMAT)
     with pytest.raises(VerificationFailed, match="ends before"):
         read(whole[:1200], 100)
+
+
+def header(size: bytes, kind: bytes = b"0") -> bytes:
+    """One block that any reader takes for a header, whatever `size` says."""
+    block = bytearray(512)
+    block[0:1], block[124 : 124 + len(size)], block[156:157] = b"a", size, kind
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+@pytest.mark.parametrize("kind", [b"0", b"x", b"g", b"L"])
+@pytest.mark.parametrize("size", [b"-1", b"-1000", b"+4", b"0o4", b"1_0", b"9"])
+def test_a_size_that_is_no_octal_number_is_refused_and_not_read_for_ever(
+    size: bytes, kind: bytes
+) -> None:
+    with pytest.raises(VerificationFailed):
+        read(header(size, kind) + bytes(1024), 512)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"9" * 5000 + b" size=1\n",
+        b"6011 size=" + b"9" * 6000 + b"\n",
+        b"10 size=-\n",
+        b"22 GNU.sparse.major=1\n",
+    ],
+    ids=["length", "size", "sign", "sparse"],
+)
+def test_an_extended_header_that_means_no_plain_file_is_refused(record: bytes) -> None:
+    extended = header(b"%o" % len(record), b"x") + record + bytes(-len(record) % 512)
+    with pytest.raises(VerificationFailed):
+        read(extended + header(b"1") + b"a" + bytes(511 + 1024), 512)
+
+
+def test_the_last_size_of_an_extended_header_counts() -> None:
+    stream = header(b"22", b"x") + b"9 size=7\n9 size=4\n".ljust(512, b"\0") + header(b"0") + b"data"
+    assert read(stream + bytes(508 + 1024), 512) == b"data"
+
+
+def test_zeros_without_end_are_no_archive() -> None:
+    stream = archive(("a", b"data"), kind=tarfile.PAX_FORMAT)
+    assert read(stream + bytes(1024 * 1024), 65536) == b"data"
+    with pytest.raises(VerificationFailed):
+        read(stream + bytes(17 * 1024 * 1024), 65536)
+    with pytest.raises(VerificationFailed):
+        read(header(b"77777777777", b"L") + stream, 512)

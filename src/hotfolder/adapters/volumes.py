@@ -19,7 +19,7 @@ class Volumes:
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
-        # path -> the device that shows there once the volume is gone
+        # real path -> the device that shows there once the volume is gone; a link may be set elsewhere
         self._below: dict[str, int] = {}
         self._complained = False
 
@@ -42,13 +42,14 @@ class Volumes:
         return there.st_dev, there.st_ino
 
     def _lacks_volume(self, path: str, device: int, *, is_empty: bool) -> bool:
-        if self._below.get(path) == device:
+        real = os.path.realpath(path)
+        if self._below.get(real) == device:
             return True
         if self._lacked_before(path, is_empty=is_empty):
             return True
         below = _device_below(path, device)
         if below is not None:
-            self._below[path] = below
+            self._below[real] = below
         return False
 
     def _lacked_before(self, path: str, *, is_empty: bool) -> bool:

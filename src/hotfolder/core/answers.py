@@ -5,6 +5,7 @@ connection), this module returns the verdict. S3's codes are those of the S3 API
 `XMinio…` ones are MinIO's.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -285,6 +286,38 @@ def judge_fault(subject: Subject, fault: Fault, detail: str = "") -> Verdict:
     trouble, is_cut = DestinationTrouble.UNREACHABLE, fault is Fault.CUT
     error = DestinationError(trouble, text, hint=hint, may_be_one_keys=is_cut)
     return Verdict(error, patience, may_be_this_one=fault in _FAULT_PATIENCE)
+
+
+#: What S3's document always has of these, in botocore's words; a web page has none of it.
+_DOCUMENTS = {
+    "CompleteMultipartUpload": ("ETag", "Key", "Bucket", "Location"),
+    "CreateMultipartUpload": ("UploadId",),
+    "ListMultipartUploads": ("Bucket", "Uploads", "MaxUploads", "IsTruncated"),
+    "ListObjectsV2": ("Name", "Contents", "KeyCount", "MaxKeys", "IsTruncated"),
+    "ListParts": ("UploadId", "Parts", "MaxParts", "IsTruncated"),
+}
+_HEADED = ("HeadObject", "PutObject", "UploadPart")  # all is in the headers
+_EMPTY = ("AbortMultipartUpload", "DeleteObject")
+
+
+def is_foreign(operation: str, document: Collection[str], headers: Mapping[str, str]) -> bool:
+    """Whether an answer that is a success is not an S3 store's: a page of whatever stands before it.
+
+    `document`: names of what was read from its body; `headers`: by name in lower case.
+    """
+    if operation in _DOCUMENTS:
+        return not any(name in document for name in _DOCUMENTS[operation])
+    is_s3s = "etag" in headers or any(name.startswith("x-amz-") for name in headers)
+    if operation in _EMPTY:
+        return not is_s3s and headers.get("content-length", "0") != "0"
+    return operation in _HEADED and not is_s3s
+
+
+def judge_foreign(subject: Subject) -> Verdict:
+    """The verdict on a success that `is_foreign`: nothing was asked of the store at all."""
+    text = f"{subject}: a success that no S3 store gave, like a page of a proxy or a portal"
+    trouble = DestinationTrouble.UNREACHABLE
+    return Verdict(DestinationError(trouble, text, hint=_NO_S3), Patience.BRIEF)
 
 
 def _sentence(refusal: Refusal, code: str) -> str:

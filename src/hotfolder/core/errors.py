@@ -62,6 +62,10 @@ class DestinationError(HotfolderError):
         #: Seconds for which every try of one request was cut or stalled; None for other troubles.
         self.failing_for: float | None = None
 
+    def is_not_the_files(self) -> None:
+        """The same file got further just now: a line that comes and goes is no fault of its own."""
+        self.may_be_one_keys, self.failing_for = False, None
+
 
 class LocalError(HotfolderError):
     """The local disk or folder cannot serve now (full, gone, refused): costs no file an attempt."""

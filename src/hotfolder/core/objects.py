@@ -50,7 +50,7 @@ class Label:
 class Sent:
     """A proven object. `skipped`: the store had it already and nothing was kept of ours.
 
-    `replaced`: what stood under its key before.
+    `replaced`: what stood under its key before. `format`: of the object, where another may have made it.
     """
 
     key: str
@@ -60,6 +60,7 @@ class Sent:
     parts: int
     skipped: bool = False
     replaced: Replaced | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ _CHKSUM = slice(148, 156)
 _TYPE = 156
 _FILE, _EXTENDED = (b"0", b"\x00", b"7"), b"x"
 _PASSED_OVER = (b"g", b"L", b"K")  # global headers, and GNU's long names
-_MOST_EXTENDED = 1024 * 1024  # bytes of one file's extended header
+_MOST_EXTENDED = 1024 * 1024  # bytes of one file's extended header, or of a header passed over
+_MOST_ZEROS = 16 * 1024 * 1024  # bytes behind the file: writers fill up a tape's record, none fills more
+_MOST_DIGITS = 30
 
 
 class OneFile:
@@ -24,6 +26,7 @@ class OneFile:
         self._content = 0  # bytes of the file that are still to come
         self._skip = 0  # bytes behind those that nobody needs
         self._found = False
+        self._zeros = 0  # bytes
 
     def feed(self, data: bytes | memoryview) -> Iterator[memoryview]:
         """The pieces of the file's content that `data` holds."""
@@ -56,6 +59,10 @@ class OneFile:
             self._size = _size_told(block)
         elif any(block):
             self._begin(block)
+        else:
+            self._zeros += _BLOCK
+            if self._zeros > _MOST_ZEROS:
+                raise VerificationFailed("the archive does not end behind its file")
         # Zeros end the archive; whatever follows must be zeros, too, or a member that is refused.
 
     def _begin(self, header: bytes) -> None:
@@ -64,7 +71,7 @@ class OneFile:
         size, kind = _octal(header[_SIZE]), header[_TYPE : _TYPE + 1]
         if kind == _EXTENDED and 0 < size <= _MOST_EXTENDED:
             self._is_extended, self._wanted = True, size + -size % _BLOCK
-        elif kind in _PASSED_OVER:
+        elif kind in _PASSED_OVER and size <= _MOST_EXTENDED:
             self._skip = size + -size % _BLOCK
         elif kind in _FILE and not self._found:
             self._found = True
@@ -79,20 +86,28 @@ def _octal(field: bytes) -> int:
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
     text = field.strip(b" \x00")
-    try:
-        return int(text or b"0", 8)
-    except ValueError as error:
-        raise VerificationFailed("this is no tar archive") from error
+    if text.strip(b"01234567"):  # `int` would take a sign, too
+        raise VerificationFailed("this is no tar archive")
+    return int(text or b"0", 8)
 
 
 def _size_told(extended: bytes) -> int | None:
     """What an extended header (POSIX pax: "LENGTH KEY=VALUE" and a newline) says of the size."""
+    size = None
     while extended and extended[0]:
         length, _, _ = extended.partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(extended):
+        if not _is_number(length) or not 0 < int(length) <= len(extended):
             raise VerificationFailed("the archive's extended header is damaged")
         record, extended = extended[: int(length)], extended[int(length) :]
         key, _, value = record[len(length) + 1 :].rstrip(b"\n").partition(b"=")
-        if key == b"size" and value.isdigit():
-            return int(value)
-    return None
+        if key.startswith(b"GNU.sparse."):
+            raise VerificationFailed("the archive's file has holes, and is not stored as it is")
+        if key == b"size":
+            if not _is_number(value):
+                raise VerificationFailed("the archive's extended header is damaged")
+            size = int(value)
+    return size
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _MOST_DIGITS

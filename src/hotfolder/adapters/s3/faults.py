@@ -98,9 +98,14 @@ def _of_the_system(error: BaseException | None) -> str:
 def refusal(error: boto_errors.ClientError, *, now: float) -> Refusal:
     """`now`: seconds since the epoch on this machine's clock."""
     said: Mapping[str, Any] = error.response.get("Error", {})
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     document = {name: str(value) for name, value in said.items()}
-    return refusal_of(status(error), document, headers, now=now)
+    return refusal_of(status(error), document, headers(error.response), now=now)
+
+
+def headers(reply: Mapping[str, Any]) -> Mapping[str, str]:
+    """Of an answer, by lower-case name."""
+    said: Mapping[str, str] = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return said
 
 
 def status(error: boto_errors.ClientError) -> int:

@@ -7,7 +7,7 @@ off: tenacity repeats here, asleep in the event loop, where it can be cancelled.
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,15 @@ from hotfolder.adapters.s3.bodies import Pieces
 from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.tries import Failed, Tries
 from hotfolder.adapters.s3.watching import Line, Stalled, current_watch
-from hotfolder.core.answers import Patience, Subject, Verdict, judge_fault, judge_refusal
+from hotfolder.core.answers import (
+    Patience,
+    Subject,
+    Verdict,
+    is_foreign,
+    judge_fault,
+    judge_foreign,
+    judge_refusal,
+)
 from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
 from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Fault
@@ -130,6 +138,8 @@ class Requests:
             if faults.fault(error) is Fault.CUT and self._meets_tls():
                 raise Failed(judge_fault(subject, Fault.NO_PLAIN)) from error
             raise
+        if isinstance(reply, Mapping) and is_foreign(subject.operation, reply, faults.headers(reply)):
+            raise Failed(judge_foreign(subject))
         self._heard = True
         return reply
 

@@ -11,7 +11,7 @@ from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.requests import Requests
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
-from hotfolder.core.answers import Subject, judge_fault, judge_refusal
+from hotfolder.core.answers import Subject, is_foreign, judge_fault, judge_foreign, judge_refusal
 from hotfolder.core.ports import Body, PutEngine, SigningKeys
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import Receipt
@@ -82,6 +82,8 @@ class SmallPuts:
                 judge_refusal(subject, read_refusal(answer, now=self._requests.wall())), answer.requests
             )
             raise await self._requests.once(subject, partial(self._requests.reconsidered, failed, used))
+        if is_foreign(subject.operation, (), answer.headers):
+            raise Failed(judge_foreign(subject), answer.requests)
         return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
 
     def _deadline(self, size: int) -> float:
