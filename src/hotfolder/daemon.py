@@ -101,7 +101,7 @@ class Daemon:
         if self._once:
             await asyncio.gather(*probes)  # whether there is a store at all decides the exit code
         await self._visit_inboxes()
-        await parts.reserve.look()
+        await parts.reserve.begin()
         parts.notifier.ready()
         parts.upkeep.begin()
         log.info("daemon.ready", folders=[folder.intake.inbox for folder in parts.inboxes.folders])

@@ -18,6 +18,7 @@ from hotfolder.threads import Threads
 log = structlog.get_logger()
 
 _INTERVAL = 2.0  # seconds between two looks
+_FIRST_LOOK = 5.0  # seconds that a start waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ class Reserve:
         """Why nothing new of this folder may start, or None."""
         short = (short for place, short in self._short.items() if folder in place.folders)
         return next((each.error for each in short), None)
+
+    async def begin(self) -> None:
+        """Look before anything starts. A disk that hangs does not keep the others from starting."""
+        self.turn()
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=_FIRST_LOOK)
 
     def turn(self) -> None:
         """Begin to look if it is time. A disk that hangs keeps that look, and nobody else."""

@@ -1,10 +1,12 @@
 """The room that is left on the disks: below it nothing new starts, until there is clearly more."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 from structlog.testing import capture_logs
 
+from hotfolder import reserve
 from hotfolder.core.errors import DiskFull
 from hotfolder.core.room import Disk
 from hotfolder.reserve import Place, Reserve
@@ -96,3 +98,30 @@ async def test_without_a_reserve_nothing_is_measured(threads: Threads) -> None:
     world.disks.clear()
     world.reserve.turn()
     assert await world.refusals() == [None, None]
+
+
+async def test_a_start_knows_what_is_left(threads: Threads) -> None:
+    world = World(threads)
+    world.disks[STATE] = Disk(1, 2**41)
+    await world.reserve.begin()
+    assert world.reserve.refusal("a") is not None
+
+
+async def test_a_disk_that_hangs_does_not_keep_a_start(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reserve, "_FIRST_LOOK", 0.01)
+    goes_on = threading.Event()
+
+    def hang(_: Place) -> Disk | None:
+        goes_on.wait(60)
+        return None
+
+    watched = Reserve([STATE], reserve=None, measure=hang, threads=threads, clock=lambda: 0.0)
+    try:
+        await watched.begin()
+        assert not goes_on.is_set()
+        assert watched.refusal("a") is None
+    finally:
+        watched.stop()
+        goes_on.set()
