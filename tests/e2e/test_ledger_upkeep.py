@@ -39,4 +39,4 @@ def test_full_files_are_packed_and_every_command_reads_through_them(box: Box) ->
     assert box.stop() == 0
     checked = json.loads(box.command("ledger", "verify", "--json").stdout)
     assert (checked["holds"], checked["lines"]) == (True, FILES + 1)
-    assert checked["files"] > 2
+    assert checked["files"] >= 2

@@ -22,6 +22,7 @@ from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
 BODY = b"0123456789"
 OK = Reply(200)
+LISTED = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
 SECRET = "SecretThatMustNotShow"
 ROLE = "/latest/meta-data/iam/security-credentials/"
 
@@ -232,7 +233,7 @@ async def test_an_entry_that_is_missing_or_locked_may_come_yet(ring: Ring) -> No
 
 
 async def test_a_missing_entry_is_asked_for_again(ring: Ring) -> None:
-    async with scripted(OK) as server:
+    async with scripted(LISTED) as server:
         destination = Destination(
             bucket="bucket",
             endpoint_url=server.endpoint_url,
