@@ -21,6 +21,7 @@ from hotfolder.core.errors import (
     HotfolderError,
     KeyTaken,
     ObjectRefused,
+    UploadLost,
     VerificationFailed,
 )
 from hotfolder.core.objects import Label, Sent, Terms
@@ -136,11 +137,11 @@ class Sender:
                     await self.end(packed.job.operation_id)  # begun when it was cut into parts
                     return await self._put_whole(errand, first.take())
                 if await self._wire.head(label.key) is None:
-                    with contextlib.suppress(KeyTaken):  # during the upload
+                    with contextlib.suppress(KeyTaken, UploadLost):  # meanwhile: look again
                         return await self._upload(errand, FREE).run(first, parts, sha256)
                 else:
                     first.take()
-            return await self._upload_past_others(errand)
+            return await self._upload_anew(errand)
 
     async def disown(self, operation_id: str) -> None:
         """No later try goes on with the upload of this operation."""
@@ -172,19 +173,24 @@ class Sender:
             broken=verdict.broken,
         )
 
-    async def _upload_past_others(self, errand: "_Errand") -> Sent:
-        """Send in parts where something stands under the key, or stood there a moment ago."""
+    async def _upload_anew(self, errand: "_Errand") -> Sent:
+        """Send in parts where something stands under the key, or the store forgot an upload to it."""
         packed, label = errand.packed, errand.label
         comparison = self._comparison(errand)
+        lost: UploadLost | None = None
         for _ in range(_MOST_RACES):
             verdict = await self._settle(errand, comparison)
             if verdict.same is not None:
                 return self._found(label, verdict.same)
             async with aclosing(cut(packed.chunks(), errand.plan.size)) as parts:
                 first = await anext(parts)
-                with contextlib.suppress(KeyTaken):  # by somebody else meanwhile: look again
+                try:
                     return await self._upload(errand, verdict).run(first, parts, errand.sha256)
-        raise _never_settles(label)
+                except KeyTaken:
+                    lost = None  # by somebody else meanwhile: look again
+                except UploadLost as error:
+                    lost = error  # no fault of the file: begun anew, but not for ever
+        raise lost or _never_settles(label)
 
     def _plan(self, packed: Packed) -> tuple[PartPlan, WorkingSet]:
         limits = self._limits

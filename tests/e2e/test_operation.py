@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -418,3 +419,19 @@ def test_outputs_that_cannot_be_made_end_the_start_with_a_sentence(box: Box) -> 
     assert done.returncode == 78
     assert f"cannot make {box.completed}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_process_that_may_open_no_more_files_says_so(box: Box) -> None:
+    code = (
+        "import resource, sys, hotfolder.cli as cli, hotfolder.service\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (5, hard))\n"
+        f"sys.argv = ['hotfolder', 'once', '--config', {str(box.config)!r}]\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=box.environment()
+    )
+    assert "hotfolder: this process may open no more files" in done.stderr
+    assert "LimitNOFILE=" in done.stderr
+    assert done.returncode == 69

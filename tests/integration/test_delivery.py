@@ -499,10 +499,45 @@ class Troubled(MemoryStore):
         await super().abort(key, upload_id)
 
 
+class Oblivious(Troubled):
+    """Forgets its first `times` uploads in their second part."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(UploadLost("no such upload"))
+        self.times = times
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+    ) -> PartReceipt:
+        forgets = int(upload_id.removeprefix("upload-")) <= self.times
+        if number == 2 and not forgets:
+            return await MemoryStore.upload_part(self, key, upload_id, number, body, sha256=sha256)
+        return await super().upload_part(key, upload_id, number, body, sha256=sha256)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_an_upload_that_the_store_forgot_is_begun_anew_at_no_cost(
+    works_over: Making, times: int
+) -> None:
+    works = works_over(store := Oblivious(times))
+    line = await works.deliver(works.drop(LARGE))
+    assert (line["status"], line["attempts"]) == ("success", 1)
+    assert store.aborted == [f"upload-{number}" for number in range(1, times + 1)]
+    assert works.folders.files() == {"completed/clip.mp4": LARGE}
+    assert works.buffers.free == MEMORY
+
+
+async def test_it_is_not_begun_anew_for_ever(works_over: Making) -> None:
+    works = works_over(store := Oblivious(1000))
+    with pytest.raises(UploadLost):
+        await works.deliver(works.drop(LARGE))
+    assert len(store.aborted) == 6
+    works.nothing_ended(LARGE)
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
-        UploadLost("no such upload"),
         VerificationFailed("BadDigest"),
         RuntimeError("a defect"),
     ],

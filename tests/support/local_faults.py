@@ -185,6 +185,9 @@ def shut(box: Box, *, place: str) -> Iterator[Fault]:
         folder.chmod(mode)
 
 
+_STARTED = 20  # descriptors: a daemon that works has more
+
+
 @contextmanager
 def few_descriptors(box: Box, *, spare: int = 2, at_start: int = 64) -> Iterator[Fault]:
     """No more than `spare` files may be opened besides those that are; `at_start` by a new process."""
@@ -195,7 +198,9 @@ def few_descriptors(box: Box, *, spare: int = 2, at_start: int = 64) -> Iterator
         for process in box.processes:
             with suppress(ProcessLookupError):
                 used = max(map(int, os.listdir(f"/proc/{process.pid}/fd"))) + 1
-                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + spare, hard))
+                # One that has only begun would not even get its event loop: no daemon yet to judge.
+                most = used + spare if used > _STARTED else at_start
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (most, hard))
 
     def end() -> None:
         box.wrapper = ()

@@ -1,6 +1,7 @@
 """The command line: one module a family of commands. Exit codes are decided here and nowhere else."""
 
 import asyncio
+import errno
 import io
 import sys
 from typing import Annotated
@@ -95,9 +96,20 @@ def main() -> None:
         # The reader of our output went away (`hotfolder history | head`): not an error of ours.
         sys.stderr.close()
         sys.exit(0)
-    except OSError as error:  # files of ours raise typed errors: this is the terminal or a pipe
-        say_error(LocalError(f"cannot write the output: {error.strerror}"))
-        sys.exit(EXIT_FAILED)
+    except OSError as error:  # files of ours raise typed errors
+        told = _of_the_process(error)
+        say_error(told)
+        sys.exit(EXIT_UNREACHABLE if told.hint else EXIT_FAILED)
     except asyncio.CancelledError:
         say_error(LocalError("stopped before the end; what was not delivered is where it was"))
         sys.exit(EXIT_FAILED)
+
+
+def _of_the_process(error: OSError) -> LocalError:
+    """What Python itself could not do: open what an event loop needs, or write to a terminal."""
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return LocalError(
+            f"this process may open no more files: {error.strerror}",
+            hint="raise its limit: LimitNOFILE= in the unit, or `ulimit -n`",
+        )
+    return LocalError(f"cannot write the output: {error.strerror}")
