@@ -158,6 +158,9 @@ class Activity:
         self.phase = "starting"
         self.last_progress = time.monotonic()
         self._pace = Pace(self.last_progress)
+        self._idle_since = (
+            self.last_progress
+        )  # when the last flight ended; what a probe moves is no file's
         self._put_off: dict[str, PutOff] = {}
 
     def reloaded(self) -> None:
@@ -167,7 +170,7 @@ class Activity:
     def begin(self, job: Job) -> InFlight:
         now, moment = self._clock(), time.monotonic()
         if not self.flights:
-            self._pace.resume(moment, idle_since=self.last_progress)
+            self._pace.resume(moment, idle_since=self._idle_since)
         self._put_off.pop(job.path, None)
         group = self.groups.setdefault(job.group, GroupTotals(started_at=now))
         group.in_flight += 1
@@ -179,6 +182,7 @@ class Activity:
         """A flight is over: with the ledger's `status`, or None where the file stays for later."""
         del self.flights[job.operation_id]
         self.progressed()
+        self._idle_since = self.last_progress
         group = self.groups[job.group]
         group.in_flight -= 1
         if status is None:

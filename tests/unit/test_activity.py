@@ -109,3 +109,15 @@ def test_the_destination_that_is_in_trouble_is_told_first(activity: Activity) ->
         "a": "ok",
         "b": "denied",
     }
+
+
+def test_what_a_probe_moves_before_the_first_file_does_not_slow_the_rate_of_all(
+    activity: Activity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = activity.last_progress
+    monkeypatch.setattr("hotfolder.activity.time.monotonic", lambda: began + 100.0)
+    activity.progressed()
+    flight = activity.begin(JOB)
+    monkeypatch.setattr("hotfolder.activity.time.monotonic", lambda: began + 101.0)
+    flight.read(3)
+    assert activity.bytes_per_second() == 3.0
