@@ -79,6 +79,27 @@ def test_a_stream_that_is_damaged_or_cut_gives_other_bytes_or_an_error(name: str
         assert unpacked_if_whole(name, broken) != data
 
 
+@pytest.mark.parametrize("name", ["tar.gz", "gz", "tar.zst", "zst"])
+async def test_a_stream_that_is_cut_behind_its_content_is_not_whole(name: str, tmp_path: Path) -> None:
+    """Readers stumble over it, though they may give all bytes before that."""
+    (tmp_path / "a").write_bytes(b"content")
+    with packing_line(segment=1 << 18) as line_of:
+        stream = (await line_of.pack(job_at(tmp_path, "a"), form(name))).stream
+    assert unpacked_if_whole(name, stream) == b"content"
+    for lacking in range(1, 40):
+        assert unpacked_if_whole(name, stream[:-lacking]) is None, lacking
+
+
+def test_nor_is_an_archive_that_ends_within_a_block() -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        member = tarfile.TarInfo("a")
+        member.size = 7
+        tar.addfile(member, io.BytesIO(b"content"))
+    for end, restores in ((512 + 7, False), (1024, True), (1024 + 100, False)):
+        assert (unpacked_if_whole("tar.gz", gzip.compress(made.getvalue()[:end])) is not None) is restores
+
+
 def test_a_small_piece_that_unpacks_to_much_comes_in_bounded_pieces() -> None:
     for name, stream in (
         ("gz", gzip.compress(bytes(1 << 26))),

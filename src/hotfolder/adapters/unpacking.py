@@ -43,20 +43,27 @@ class _Gzip:
 
 
 class _Zstd:
-    """Any number of frames."""
+    """Any number of frames, one behind the other."""
 
     def __init__(self) -> None:
-        self._frames = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
 
     def feed(self, data: Body) -> Iterator[bytes | memoryview]:
         try:
             for start in range(0, len(data), _SLICE):
-                yield self._frames.decompress(bytes(data[start : start + _SLICE]))
+                rest = bytes(data[start : start + _SLICE])
+                while rest:
+                    if self._frame.eof:
+                        self._frame = zstandard.ZstdDecompressor().decompressobj()
+                    piece = self._frame.decompress(rest)
+                    rest = self._frame.unused_data
+                    yield piece
         except zstandard.ZstdError as error:
             raise VerificationFailed(f"this is no zstd: {error}") from error
 
     def finish(self) -> None:
-        """A frame that is cut off gives less than the original: its digest tells."""
+        if not self._frame.eof:
+            raise VerificationFailed("the zstd stream is cut off")
 
 
 class _Plain:

@@ -49,8 +49,10 @@ class OneFile:
 
     def finish(self) -> None:
         """The stream is over. Raises `VerificationFailed` where the file is not whole."""
-        if not self._found or self._content:
+        if not self._found or self._content or self._skip:
             raise VerificationFailed("the archive ends before its file does")
+        if self._held:
+            raise VerificationFailed("the archive ends within a block")
 
     def _take(self, block: bytes) -> None:
         self._held.clear()
