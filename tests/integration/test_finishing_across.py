@@ -401,3 +401,15 @@ def test_a_disk_that_is_full_leaves_all_as_it_was(tmp_path: Path, small_disk: Pa
     assert "free space" in caught.value.hint
     assert list(folders.files()) == ["inbox/clip.mp4"]
     assert fingerprint_at(folders.inbox / "clip.mp4") == row.fingerprint
+
+
+def test_an_original_whose_volume_is_away_is_not_taken_for_gone(folders: Folders) -> None:
+    """Its copy is finished and has no name yet: nobody removed the original."""
+    folders.drop("clip.mp4")
+    row = copied(folders.finisher(), proven(folders, "clip.mp4"))
+    (folders.inbox / "clip.mp4").rename(folders.inbox.parent / "on the volume")
+    away = replace(row, fingerprint=replace(row.fingerprint, device=1))
+    with pytest.raises(LocalError, match="another volume"):
+        folders.finisher().find(away)
+    (folders.inbox.parent / "on the volume").rename(folders.inbox / "clip.mp4")
+    assert folders.finisher().find(row).source is not None

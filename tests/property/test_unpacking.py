@@ -97,7 +97,9 @@ def test_nor_is_an_archive_that_ends_within_a_block() -> None:
         member.size = 7
         tar.addfile(member, io.BytesIO(b"content"))
     for end, restores in ((512 + 7, False), (1024, True), (1024 + 100, False)):
-        assert (unpacked_if_whole("tar.gz", gzip.compress(made.getvalue()[:end])) is not None) is restores
+        assert (
+            unpacked_if_whole("tar.gz", gzip.compress(made.getvalue()[:end])) is not None
+        ) is restores
 
 
 def test_a_small_piece_that_unpacks_to_much_comes_in_bounded_pieces() -> None:

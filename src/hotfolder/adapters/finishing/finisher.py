@@ -259,12 +259,9 @@ class Finisher:
 
     def _rename_copy(self, row: JournalRow, inbox: str, target_root: str) -> tuple[str, str]:
         """Give the finished copy its name. Raises `AnotherFileSystem` where it is not there any more."""
-        above, wanted = os.path.split(row.target)
-        copy = copy_name(row.operation_id)
-        for place in detours(above):
-            there = look(target_root, os.path.join(place, copy))
-            if there is None or row.copy is None or not row.copy.is_still(there):
-                continue
+        place = self._copy_place(row, target_root)
+        if place is not None:
+            copy, wanted = copy_name(row.operation_id), os.path.basename(row.target)
             with directory_at(target_root, place) as target:
                 return self._rename(row, target, copy, target, wanted), place
         moved_to = self._find_moved(row, inbox, target_root, row.fingerprint.device)
@@ -272,6 +269,15 @@ class Finisher:
             above, name = os.path.split(os.path.relpath(moved_to, target_root))
             return name, above
         raise AnotherFileSystem(f"the copy of {row.relpath} in {target_root} is gone")
+
+    @staticmethod
+    def _copy_place(row: JournalRow, target_root: str) -> str | None:
+        """The folder below `target_root` in which the row's finished copy waits for its name."""
+        for place in detours(os.path.dirname(row.target)):
+            there = look(target_root, os.path.join(place, copy_name(row.operation_id)))
+            if there is not None and row.copy is not None and row.copy.is_still(there):
+                return place
+        return None
 
     @staticmethod
     def _rename(row: JournalRow, source: int, name: str, target: int, wanted: str) -> str:
@@ -374,7 +380,11 @@ class Finisher:
             raise LocalError(
                 f"{target_root} is another volume than the one that holds {row.target}", hint=hint
             )
-        if row.copy is None and device != row.fingerprint.device:
+        if device == row.fingerprint.device:
+            return
+        # A copy that has no name yet: its original was never removed.
+        unnamed = self._copy_place(row, target_root) is not None
+        if row.copy is None or unnamed or self._lacks_volume(inbox):
             raise LocalError(
                 f"{inbox} is another volume than the one that held {row.relpath}", hint=hint
             )
