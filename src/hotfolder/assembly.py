@@ -22,7 +22,6 @@ from hotfolder.core.errors import LocalError
 from hotfolder.core.room import Disk
 from hotfolder.daemon import Parts
 from hotfolder.engine import Engine, new_operation_id
-from hotfolder.finding import Search
 from hotfolder.folder_rules import grouping_of
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes, Watched
@@ -31,6 +30,7 @@ from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Place, Reserve
+from hotfolder.walking import Search
 
 _ONCE_PATIENCE = 3
 

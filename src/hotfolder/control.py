@@ -94,7 +94,7 @@ class Control:
     def _scan(daemon: Daemon) -> dict[str, Any]:
         inboxes = daemon.parts.inboxes
         for folder in inboxes.present():
-            folder.intake.finder.walk_now()
+            folder.intake.finder.walks.walk_now()
         return {"folders": len(inboxes.present()), "missing": inboxes.gone()}
 
     async def _retry(self, daemon: Daemon, request: Request, retried: list[Retried]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Control:
                 if file.why is None and file.path.startswith(f"{folder.intake.inbox}/"):
                     relpath = file.path.removeprefix(f"{folder.intake.inbox}/")
                     if not folder.intake.try_now(relpath):
-                        folder.intake.hint(relpath, is_directory=False)
+                        folder.intake.hint(relpath)
             again += [
                 f"{folder.intake.inbox}/{relpath}"
                 for relpath in _asked_for(folder, request)

@@ -145,7 +145,7 @@ class Daemon:
         for name, relpath in self.parts.recorder.take_freed():
             for folder in self.parts.inboxes.folders:
                 if folder.intake.plan.name == name:
-                    folder.intake.hint(relpath, is_directory=False)
+                    folder.intake.hint(relpath)
 
     async def _rest(self) -> None:
         """Sleep until something happens, or may."""

@@ -4,10 +4,7 @@ The inbox itself is the backlog: at most `WINDOW` files are known at a time, and
 that mark. Whatever a hint or a crash loses, the next scan finds.
 """
 
-import asyncio
-import heapq
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -15,32 +12,16 @@ import structlog
 
 from hotfolder.beneath import look_at_all
 from hotfolder.core.errors import LocalError
-from hotfolder.core.records import Fingerprint, PassedOver
+from hotfolder.core.hints import Heard
+from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import SettleTracker
 from hotfolder.threads import Threads
+from hotfolder.walking import BATCH, Search, Walks
 
 log = structlog.get_logger()
 
 WINDOW = 20_000  # files known at a time
-_BATCH = 2_000  # files looked at in one hop to a thread
-_MOST_WALKS = 200  # walks of new directories waiting; beyond that one walk of the whole is cheaper
-_NEW_TREE_AGAIN = 2.0  # seconds after which a new directory is scanned a second time
-_MOST_NOTED = 1_000  # entries that are passed over, kept to be shown
 _LEAST_REST = 1.0  # seconds before a file that was busy at the last moment is looked at again
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Where and how to look. Durations in seconds; `rescan` None: walk the inbox once."""
-
-    inbox: str
-    settle: float
-    rescan: float | None
-    ignored: Callable[[str], bool]
-    refusal: Callable[[str], str | None]  # why no group takes a file, None if one does
-    walk: Callable[[str, str, Callable[[str], bool]], Iterator[str | PassedOver]]
-    clock: Callable[[], float]  # monotonic
-    wall: Callable[[], float]  # since the epoch
 
 
 class Stays(Protocol):
@@ -74,39 +55,31 @@ class Finder:
         self._search = search
         self._stays = stays
         self._threads = threads
-        self._claimed, self._news, self._has_room, self._wake = claimed, news, has_room, wake
+        self._claimed, self._news, self._has_room = claimed, news, has_room
         self.tracker = SettleTracker(search.settle)
         self._hinted: set[str] = set()
         self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
-        self._walks: list[tuple[float, str]] = [(search.clock(), "")]  # a heap: (when, from where)
-        self._walking: asyncio.Task[None] | None = None
-        self._room = asyncio.Event()
-        self.passed_over: dict[str, str] = {}  # path -> why it is never opened; the first few
-        self.last_walk: float | None = None  # when the whole inbox was last walked through
+        self.walks = Walks(
+            search,
+            threads=threads,
+            found=self._look_at_new,
+            done=self._tidy,
+            has_room=has_room,
+            wake=wake,
+        )
 
-    def hint(self, relpath: str, is_directory: bool = False) -> None:
+    def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
+        is_directory = heard is Heard.DIRECTORY
+        if self._search.ignored(f"{relpath}/" if is_directory else relpath):
+            return
         if is_directory:
-            self._hint_directory(relpath)
+            self._missed |= not self.walks.plan_tree(relpath)
         elif len(self._hinted) >= WINDOW:
             self._missed = True
-        elif not self._search.ignored(relpath):
-            paths, refused = self._sort([relpath])
-            self._hinted.update(paths)
-            self._note(refused)
-
-    def _hint_directory(self, relpath: str) -> None:
-        """Walk a new directory, and again in a moment: its first files may come before its watch."""
-        if self._search.ignored(f"{relpath}/"):
-            return
-        if len(self._walks) >= _MOST_WALKS:
-            self._missed = True
-            return
-        now = self._search.clock()
-        for moment in (now, now + _NEW_TREE_AGAIN):
-            if (moment, relpath) not in self._walks:
-                heapq.heappush(self._walks, (moment, relpath))
+        elif self.walks.takes(relpath):
+            self._hinted.add(relpath)
 
     def rest(self, relpath: str) -> None:
         """Look at a file that was changed or busy once more, but not at once."""
@@ -118,40 +91,31 @@ class Finder:
         self._resting.pop(relpath, None)
         self.tracker.observe(relpath, None, self._search.clock())
 
-    def walk_now(self) -> None:
-        """Walk the whole inbox at the next turn."""
-        self._walks = [(when, start) for when, start in self._walks if start]
-        heapq.heapify(self._walks)
-        heapq.heappush(self._walks, (self._search.clock(), ""))
-
     async def turn(self) -> list[tuple[str, Fingerprint]]:
         """Look at what was hinted and what is due; returns the files that have settled."""
         now = self._search.clock()
         if self._missed and len(self._hinted) < WINDOW // 2:
             self._missed = False
-            self.walk_now()
-        if self._walking is None and self._walks and self._walks[0][0] <= now:
-            _, start = heapq.heappop(self._walks)
-            self._walking = asyncio.create_task(self._walk(start))
+            self.walks.walk_now()
+        self.walks.begin_due()
         rested = [path for path, until in self._resting.items() if until <= now]
         for path in rested:
             del self._resting[path]
         self._hinted.update(rested)
-        hinted = list(islice(self._hinted, _BATCH))
+        hinted = list(islice(self._hinted, BATCH))
         self._hinted.difference_update(hinted)
         await self._look(hinted)
-        await self._look(self.tracker.pop_due(self._search.clock(), _BATCH))
+        await self._look(self.tracker.pop_due(self._search.clock(), BATCH))
         if self._has_room():
-            self._room.set()
+            self.walks.go_on()
         return self.tracker.pop_settled()
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
         if self._hinted:
             return self._search.clock()
-        moments = [self.tracker.next_due(), min(self._resting.values(), default=None)]
-        if self._walks and self._walking is None:
-            moments.append(self._walks[0][0])
+        resting = min(self._resting.values(), default=None)
+        moments = (self.tracker.next_due(), resting, self.walks.next_begin())
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     def kept(self) -> int:
@@ -161,77 +125,17 @@ class Finder:
     def is_empty(self) -> bool:
         """Whether nothing is left to look at, and no walk is due."""
         looking = self._hinted or self._resting or len(self.tracker)
-        return not looking and self._walking is None and not self._walks
-
-    async def stop(self) -> None:
-        """End the walk that may be under way."""
-        if self._walking is not None:
-            self._walking.cancel()
-            await asyncio.gather(self._walking, return_exceptions=True)
-
-    async def _walk(self, start: str) -> None:
-        """Walk the inbox below `start`, and set the next walk if it was the whole."""
-        search = self._search
-        passed_over: set[str] = set()
-        try:
-            entries = search.walk(search.inbox, start, search.ignored)
-            while batch := await self._threads.run(lambda: list(islice(entries, _BATCH))):
-                paths, refused = self._sort(batch)
-                passed_over |= self._note(refused)
-                await self._look([path for path in paths if not self._is_known(path)])
-                self._wake()
-                while not self._has_room():
-                    self._room.clear()
-                    await self._room.wait()
-            self._forget_gone(start, passed_over)
-            if self._stays is not None and not start:
-                await self._stays.tidy()
-        except (OSError, LocalError) as error:
-            # The folder itself: the daemon sees that it is gone and says so; the next walk tries again.
-            log.warning("scan.failed", path=f"{search.inbox}/{start}", reason=str(error))
-        finally:
-            if not start:
-                self.last_walk = search.wall()
-                if search.rescan is not None:
-                    self._plan_rescan(search.rescan)
-            self._walking = None
-            self._wake()
-
-    def _sort(self, entries: list[str | PassedOver]) -> tuple[list[str], list[PassedOver]]:
-        """The files that some group takes, and what is passed over."""
-        paths, refused = [], []
-        for entry in entries:
-            if isinstance(entry, PassedOver):
-                refused.append(entry)
-            elif (why := self._search.refusal(entry)) is None:
-                paths.append(entry)
-            else:
-                refused.append(PassedOver(entry, why))
-        return paths, refused
-
-    def _note(self, entries: list[PassedOver]) -> set[str]:
-        """Keep what is passed over, tell of each once, and return the paths."""
-        for entry in entries:
-            if entry.relpath not in self.passed_over and len(self.passed_over) < _MOST_NOTED:
-                self.passed_over[entry.relpath] = entry.why
-                log.warning(
-                    "scan.passed_over", path=f"{self._search.inbox}/{entry.relpath}", reason=entry.why
-                )
-        return {entry.relpath for entry in entries}
-
-    def _forget_gone(self, start: str, seen: set[str]) -> None:
-        """Forget what was passed over once and is not there any more."""
-        below = f"{start}/" if start else ""
-        for path in [p for p in self.passed_over if p.startswith(below) and p not in seen]:
-            del self.passed_over[path]
-
-    def _plan_rescan(self, seconds: float) -> None:
-        """Set the next walk of the whole, unless one is set already."""
-        if not any(start == "" for _, start in self._walks):
-            heapq.heappush(self._walks, (self._search.clock() + seconds, ""))
+        return not looking and self.walks.is_idle()
 
     def _is_known(self, path: str) -> bool:
         return path in self.tracker or self._claimed(path)
+
+    async def _look_at_new(self, paths: list[str]) -> None:
+        await self._look([path for path in paths if not self._is_known(path)])
+
+    async def _tidy(self) -> None:
+        if self._stays is not None:
+            await self._stays.tidy()
 
     async def _look(self, paths: list[str]) -> None:
         """See what stands at `paths` and tell the tracker."""

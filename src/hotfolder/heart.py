@@ -95,7 +95,7 @@ class Heart:
         """The heartbeat of this moment."""
         activity = self._activity
         activity.phase = self._phase()
-        walks = [folder.intake.finder.last_walk for folder in self._inboxes.folders]
+        walks = [folder.intake.finder.walks.last_walk for folder in self._inboxes.folders]
         activity.last_scan = max((walk for walk in walks if walk is not None), default=None)
         for gate in self._gates:
             gate.tell_silence(activity.idle_seconds(), after=_SILENT)
@@ -152,7 +152,7 @@ class Heart:
                 disk_full=isinstance(trouble, DiskFull),
                 paused=activity.paused is not None,
                 in_flight=bool(activity.flights),
-                walked=all(folder.intake.finder.last_walk for folder in folders),
+                walked=all(folder.intake.finder.walks.last_walk for folder in folders),
             )
         )
 

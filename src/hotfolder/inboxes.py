@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from hotfolder.core.errors import AlreadyRunning, ConfigError, LocalError
+from hotfolder.core.hints import Heard
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads, concerning
@@ -23,7 +24,7 @@ class Watcher(Protocol):
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
-    def take(self) -> list[tuple[str, bool]]: ...
+    def take(self) -> list[tuple[str, Heard]]: ...
     def lost_some(self) -> bool: ...
 
 
@@ -46,10 +47,10 @@ class Watched:
         """Hand what the watcher heard to the intake."""
         if self.watcher is None:
             return
-        for relpath, is_directory in self.watcher.take():
-            self.intake.hint(relpath, is_directory)
+        for relpath, heard in self.watcher.take():
+            self.intake.hint(relpath, heard)
         if self.watcher.lost_some():
-            self.intake.finder.walk_now()
+            self.intake.finder.walks.walk_now()
 
     @property
     def absence(self) -> str:
@@ -125,7 +126,7 @@ class Inboxes:
             folder.complained = False
             lasted = round(self._clock() - folder.missed_since, 1)
             log.info("inbox.back", path=folder.intake.inbox, lasted=lasted)
-            folder.intake.finder.walk_now()
+            folder.intake.finder.walks.walk_now()
         if self._watching:
             await self._watch(folder)
 

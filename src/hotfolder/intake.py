@@ -16,13 +16,15 @@ from hotfolder.calling_off import CallOffs
 from hotfolder.core.blame import blame
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
+from hotfolder.core.hints import Heard
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
-from hotfolder.finding import WINDOW, Finder, Search, Stays
+from hotfolder.finding import WINDOW, Finder, Stays
 from hotfolder.folder_hold import FolderHold
 from hotfolder.gate import Gate, Passage
 from hotfolder.threads import Threads
+from hotfolder.walking import Search
 
 log = structlog.get_logger()
 
@@ -102,12 +104,12 @@ class Intake:
         self._refusal = refusal
         self.left: dict[str, str] = {}  # path -> why it was left for good
 
-    def hint(self, relpath: str, is_directory: bool) -> None:
+    def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`."""
         if relpath in self._flying:
             self._stirred.add(relpath)
         else:
-            self.finder.hint(relpath, is_directory)
+            self.finder.hint(relpath, heard)
 
     async def turn(self, most_flights: int, *, paused: bool = False) -> None:
         """One round: settle, and start what may start, up to `most_flights` of this folder.
@@ -191,7 +193,7 @@ class Intake:
 
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
-        return {**self.finder.passed_over, **self.left, **self.called_off.reasons()}
+        return {**self.finder.walks.passed_over, **self.left, **self.called_off.reasons()}
 
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""
@@ -232,7 +234,7 @@ class Intake:
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
-        await self.finder.stop()
+        await self.finder.walks.stop()
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
@@ -307,9 +309,9 @@ class Intake:
     async def _review(self) -> None:
         """After each walk, look whether what was called off is gone or changed: no hint may tell."""
         await self.called_off.settle()
-        if self._reviewed == self.finder.last_walk or not self.called_off:
+        if self._reviewed == self.finder.walks.last_walk or not self.called_off:
             return
-        self._reviewed = self.finder.last_walk
+        self._reviewed = self.finder.walks.last_walk
         for relpath in await self.called_off.end_changed(self.inbox):
             self.finder.hint(relpath)
 

@@ -17,10 +17,10 @@ from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import CalledOff, Job
 from hotfolder.core.retry import Deferred, Hold
 from hotfolder.courier import Courier, Ended, NotNow
-from hotfolder.finding import Search
 from hotfolder.gate import Gate
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.threads import Threads
+from hotfolder.walking import Search
 from tests.support.memory_call_offs import MemoryCallOffs
 from tests.support.memory_store import MemoryStore
 from tests.support.refusing_store import RefusingStore
@@ -111,7 +111,7 @@ class Folder:
 
     def drop(self, name: str, data: bytes = b"data") -> None:
         (self.root / name).write_bytes(data)
-        self.intake.hint(name, is_directory=False)
+        self.intake.hint(name)
 
     async def until(self, condition: Callable[[], object], *, paused: bool = False) -> None:
         async with asyncio.timeout(30):
@@ -122,9 +122,9 @@ class Folder:
 
     async def rescan(self) -> None:
         """Walk, and some turns more."""
-        self.intake.finder.walk_now()
-        walked = self.intake.finder.last_walk
-        await self.until(lambda: self.intake.finder.last_walk != walked)
+        self.intake.finder.walks.walk_now()
+        walked = self.intake.finder.walks.last_walk
+        await self.until(lambda: self.intake.finder.walks.last_walk != walked)
         until = self.now + 0.1
         await self.until(lambda: self.now > until)
 
@@ -153,7 +153,7 @@ async def test_a_flight_that_is_called_off_ends_and_is_not_begun_again(
     folder: Folder, notes: MemoryCallOffs
 ) -> None:
     await in_flight(folder, "a")
-    folder.intake.hint("a", is_directory=False)  # stirred while it flies
+    folder.intake.hint("a")  # stirred while it flies
     assert await folder.intake.call_off("a", "by alice") is not None
     await folder.rescan()
     assert folder.carrier.begun == ["a"]
@@ -248,7 +248,7 @@ async def test_a_changed_file_is_delivered(
         folder.drop("a", b"another version")
     else:
         (folder.root / "a").write_bytes(b"another version")
-        folder.intake.finder.walk_now()
+        folder.intake.finder.walks.walk_now()
     await folder.until(lambda: ("a", "success") in folder.carrier.lines)
     await folder.rescan()
     assert notes.all() == []

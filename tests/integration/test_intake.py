@@ -23,10 +23,10 @@ from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Hold, Policy, decide
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.durable import local_error
-from hotfolder.finding import Search
 from hotfolder.gate import Gate
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.threads import Threads
+from hotfolder.walking import Search
 from tests.support.refusing_store import RefusingStore
 from tests.support.samples import operation_id
 
@@ -179,7 +179,7 @@ async def test_files_that_a_policy_denies_do_not_starve_the_others(
                 name = f"good{len(dropped)}"
                 world.drop(name)
                 dropped.add(name)
-                world.intake.hint(name, is_directory=False)
+                world.intake.hint(name)
     assert len(courier.delivered) == len(dropped), "none twice"
 
 
@@ -255,12 +255,12 @@ async def test_a_file_given_up_that_cannot_be_moved_is_left_until_it_changes(
         while not world.intake.left_behind():
             await world.turn()
         assert world.intake.left_behind() == {"shut": "it may not be read"}
-        world.intake.hint("shut", is_directory=False)
+        world.intake.hint("shut")
         for _ in range(10):
             await world.turn()
         assert world.intake.left_behind(), "a hint alone is no change"
         (tmp_path / "shut").write_bytes(b"changed")
-        world.intake.hint("shut", is_directory=False)
+        world.intake.hint("shut")
         while (tmp_path / "shut").exists():
             await world.turn()
 

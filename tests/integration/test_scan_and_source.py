@@ -19,9 +19,11 @@ from hotfolder.adapters.scan import walk
 from hotfolder.adapters.source import open_original, user_name
 from hotfolder.beneath import look_at_all
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
+from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint, Job, PassedOver
-from hotfolder.finding import WINDOW, Finder, Search
+from hotfolder.finding import WINDOW, Finder
 from hotfolder.threads import Threads
+from hotfolder.walking import Search
 from tests.support.samples import job_at
 from tests.support.unprivileged import permissions_hold
 
@@ -432,7 +434,7 @@ class Watch:
     def use(self, threads: Disk) -> Disk:
         """Let the finder work in other threads."""
         self.threads.close()
-        self.threads = self.finder._threads = threads
+        self.threads = self.finder._threads = self.finder.walks._threads = threads
         return threads
 
     def clock(self) -> float:
@@ -443,7 +445,7 @@ class Watch:
         settled = []
         for _ in range(count):
             settled += await self.finder.turn()
-            walking = self.finder._walking
+            walking = self.finder.walks._walking
             if walking is not None:
                 await asyncio.wait([walking])
         return settled
@@ -563,7 +565,7 @@ async def test_an_inbox_that_cannot_be_looked_into_is_trouble_and_loses_no_file(
 async def test_new_folders_are_walked_at_once_and_once_more(inbox: Path, watch: Watch) -> None:
     await watch.turns()
     drop(inbox, "new/early")
-    watch.finder.hint("new", is_directory=True)
+    watch.finder.hint("new", Heard.DIRECTORY)
     await watch.turns()
     drop(inbox, "new/late")  # before the watch on the new folder was set
     watch.now += 2.0
@@ -577,7 +579,7 @@ async def test_a_new_folder_does_not_wait_for_the_next_scan_of_the_whole(inbox: 
     try:
         await watch.turns()  # the first scan is done, the next one is five minutes away
         drop(inbox, "new/file")
-        watch.finder.hint("new", is_directory=True)
+        watch.finder.hint("new", Heard.DIRECTORY)
         assert [path for path, _ in await watch.turns()] == ["new/file"]
     finally:
         watch.threads.close()
@@ -590,7 +592,7 @@ async def test_more_new_folders_than_can_be_walked_one_by_one_are_found_by_one_s
         names = [f"new{number}/file" for number in range(250)]
         drop(inbox, *names)
         for name in names:
-            watch.finder.hint(name.partition("/")[0], is_directory=True)
+            watch.finder.hint(name.partition("/")[0], Heard.DIRECTORY)
         found = [path for path, _ in await watch.turns(3)]  # one scan of the whole comes first
         watch.now += 10.0
         found += [path for path, _ in await watch.turns(500)]
@@ -621,9 +623,9 @@ async def test_what_is_passed_over_is_told_once_and_forgotten_when_it_is_gone(in
         for _ in range(3):
             await watch.turns()
             watch.now += 10.0
-        assert set(watch.finder.passed_over) == {"link", "sub/fifo"}
+        assert set(watch.finder.walks.passed_over) == {"link", "sub/fifo"}
         (inbox / "sub/fifo").unlink()
         await watch.turns()
     watch.threads.close()
-    assert list(watch.finder.passed_over) == ["link"]
+    assert list(watch.finder.walks.passed_over) == ["link"]
     assert sorted(line["path"] for line in logs) == [f"{inbox}/link", f"{inbox}/sub/fifo"]

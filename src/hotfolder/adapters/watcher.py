@@ -19,6 +19,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from hotfolder.core.errors import LocalError
+from hotfolder.core.hints import Heard
 
 _EVENTS: list[type[FileSystemEvent]] = [
     FileClosedEvent,
@@ -40,15 +41,22 @@ logging.getLogger("watchdog.observers.inotify").addFilter(_is_no_stop)
 warnings.filterwarnings("ignore", r"Callback with id .* already exists for watch", RuntimeWarning)
 
 
+def _heard(event: FileSystemEvent) -> Heard:
+    if event.is_directory:
+        return Heard.DIRECTORY
+    is_complete = isinstance(event, FileClosedEvent | FileMovedEvent)
+    return Heard.COMPLETED if is_complete else Heard.APPEARED
+
+
 class _Handler(FileSystemEventHandler):
-    def __init__(self, root: str, take: Callable[[str, bool], None]) -> None:
+    def __init__(self, root: str, take: Callable[[str, Heard], None]) -> None:
         self._root = root
         self._take = take
 
     def dispatch(self, event: FileSystemEvent) -> None:
         path = os.fsdecode(event.dest_path or event.src_path)
         if path.startswith(f"{self._root}/"):
-            self._take(path[len(self._root) + 1 :], event.is_directory)
+            self._take(path[len(self._root) + 1 :], _heard(event))
 
 
 class Watcher:
@@ -59,7 +67,7 @@ class Watcher:
     def __init__(self, root: str, wake: Callable[[], object]) -> None:
         self._root = root
         self._wake = wake
-        self._hints: deque[tuple[str, bool]] = deque()
+        self._hints: deque[tuple[str, Heard]] = deque()
         self._lost_some = False
         self._observer: BaseObserver | None = None
 
@@ -85,8 +93,8 @@ class Watcher:
             self._observer.join(timeout=5)
             self._observer = None
 
-    def take(self) -> list[tuple[str, bool]]:
-        """The hints since the last call: path relative to the root, and whether it is a directory."""
+    def take(self) -> list[tuple[str, Heard]]:
+        """The hints since the last call: path relative to the root, and what happened there."""
         return [self._hints.popleft() for _ in range(len(self._hints))]
 
     def lost_some(self) -> bool:
@@ -94,10 +102,10 @@ class Watcher:
         lost, self._lost_some = self._lost_some, False
         return lost
 
-    def _add(self, relpath: str, is_directory: bool) -> None:
+    def _add(self, relpath: str, heard: Heard) -> None:
         was_empty = not self._hints
         if len(self._hints) < _MOST_HINTS:
-            self._hints.append((relpath, is_directory))
+            self._hints.append((relpath, heard))
         else:
             self._lost_some = True
         if was_empty:
