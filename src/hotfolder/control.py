@@ -104,12 +104,12 @@ class Control:
             for file in retried:
                 if file.why is None and file.path.startswith(f"{folder.intake.inbox}/"):
                     relpath = file.path.removeprefix(f"{folder.intake.inbox}/")
-                    if not folder.intake.try_now(relpath):
+                    if not folder.intake.asked.try_now(relpath):
                         folder.intake.hint(relpath)
             again += [
                 f"{folder.intake.inbox}/{relpath}"
                 for relpath in _asked_for(folder, request)
-                if folder.intake.try_now(relpath)
+                if folder.intake.asked.try_now(relpath)
             ]
         return {"files": [file.as_json() for file in retried], "again": again}
 
@@ -133,7 +133,7 @@ class Control:
         path = f"{folder.intake.inbox}/{relpath}"
         if relpath in folder.intake.called_off:
             raise HotfolderError(f"{path} is cancelled already")
-        entry = await folder.intake.call_off(relpath, f"cancelled by {by}")
+        entry = await folder.intake.asked.call_off(relpath, f"cancelled by {by}")
         if entry is None:
             raise HotfolderError(
                 f"too late: {path} is delivered, or gone", hint=f"see `hotfolder show {wanted}`"
@@ -144,7 +144,7 @@ class Control:
 def _known(folder: Watched, wanted: str) -> list[str]:
     """The files of a folder, on their way or settling or called off, that `wanted` names."""
     intake, inbox = folder.intake, folder.intake.inbox
-    jobs = {job.relpath: job.operation_id for job in intake.jobs()}
+    jobs = {job.relpath: job.operation_id for job in intake.asked.jobs()}
     paths = dict.fromkeys([*jobs, *intake.finder.tracker.paths(), *intake.called_off.paths()])
     return [
         relpath
@@ -158,5 +158,7 @@ def _asked_for(folder: Watched, request: Request) -> list[str]:
     if request.wanted:
         return _known(folder, request.wanted)
     return [
-        job.relpath for job in folder.intake.jobs() if request.everything or job.group == request.group
+        job.relpath
+        for job in folder.intake.asked.jobs()
+        if request.everything or job.group == request.group
     ]

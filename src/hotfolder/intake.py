@@ -4,14 +4,13 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
 
 from hotfolder.activity import Waiting
+from hotfolder.asking import Asked
 from hotfolder.backlog import Backlog
-from hotfolder.beneath import look
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.blame import blame
 from hotfolder.core.errors import DestinationError, LocalError
@@ -21,8 +20,10 @@ from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNo
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Stays
+from hotfolder.flights import Flights
 from hotfolder.folder_hold import FolderHold
 from hotfolder.gate import Gate, Passage
+from hotfolder.telling import waiting
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
 
@@ -46,13 +47,6 @@ class FolderPlan:
     patience: int | None = None
     remembered: Callable[[str, str, Fingerprint], UploadNote | Staged | None] = lambda *_: None
     called_off: CallOffs | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    job: Job
-    task: "asyncio.Task[Ended | NotNow]"
-    passage: Passage
 
 
 class Intake:
@@ -79,7 +73,7 @@ class Intake:
         self.plan = plan
         self._is_finishing = is_finishing
         self.inbox = plan.search.inbox
-        self._courier, self.gate, self._wake, self._threads = courier, gate, wake, threads
+        self._courier, self.gate, self._wake = courier, gate, wake
         self._clock, self._wall = plan.search.clock, plan.search.wall
         self.finder = Finder(
             plan.search,
@@ -93,9 +87,8 @@ class Intake:
         self._catch_up = catch_up
         self._catching_up: asyncio.Task[None] | None = None
         self._backlog = Backlog(gate, self._clock)
-        self._flying: dict[str, _Flight] = {}
+        self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
-        self._reviewed: float | None = None  # the walk after which these were last looked at
         self._paused = False
         self._stirred: set[str] = set()  # hinted at while in flight
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
@@ -103,10 +96,23 @@ class Intake:
         self._delivering = FolderHold(plan.name, self._clock)
         self._refusal = refusal
         self.left: dict[str, str] = {}  # path -> why it was left for good
+        self.asked = Asked(
+            plan.name,
+            self.inbox,
+            courier=courier,
+            threads=threads,
+            flights=self._flights,
+            backlog=self._backlog,
+            finder=self.finder,
+            called_off=self.called_off,
+            make_job=self._job,
+            new_operation_id=plan.new_operation_id,
+            wake=wake,
+        )
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`."""
-        if relpath in self._flying:
+        if relpath in self._flights:
             self._stirred.add(relpath)
         else:
             self.finder.hint(relpath, heard)
@@ -121,7 +127,7 @@ class Intake:
             return
         try:
             settled = await self.finder.turn()
-            await self._review()
+            await self.asked.review()
         except LocalError as error:
             self._looking.begin(error)
             return
@@ -131,8 +137,8 @@ class Intake:
         self._backlog.wake()
         if paused or self._refusal() is not None:
             return
-        while self.gate.has_room() and len(self._flying) < self._most_now(most_flights):
-            first = self._backlog.next_to_start(self._flying, barred=self.called_off)
+        while self.gate.has_room() and len(self._flights) < self._most_now(most_flights):
+            first = self._backlog.next_to_start(self._flights, barred=self.called_off)
             if first is None:
                 break
             self._start(first)
@@ -140,8 +146,7 @@ class Intake:
     def _start(self, job: Job) -> None:
         self._backlog.drop(job.relpath)
         passage = self.gate.enter(self._wake)
-        task = asyncio.create_task(self._carry(job, passage))
-        self._flying[job.relpath] = _Flight(job, task, passage)
+        self._flights.begin(job, passage, self._carry(job, passage))
 
     @property
     def hold(self) -> LocalError | None:
@@ -185,11 +190,11 @@ class Intake:
 
     def has_work(self) -> bool:
         """Whether it knows of any file that is still to be delivered."""
-        return bool(self._flying or self._backlog or len(self.finder.tracker))
+        return bool(self._flights or self._backlog or len(self.finder.tracker))
 
     def is_empty(self) -> bool:
         """Whether every file that was found has come to its end or is left."""
-        return not (self._backlog or self._flying) and self.finder.is_empty()
+        return not (self._backlog or self._flights) and self.finder.is_empty()
 
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
@@ -198,34 +203,26 @@ class Intake:
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""
         held = self.hold is not None or self.gate.held is not None
-        return self.is_empty() or (held and not self._flying)
+        return self.is_empty() or (held and not self._flights)
 
     def waiting(self) -> Waiting:
         """What is not in flight: settling, queued, or put off, with the oldest and its reason."""
-        tracker = self.finder.tracker
-        summary = Waiting(
-            count=len(tracker) + len(self._backlog),
-            bytes=tracker.bytes + self._backlog.bytes,
+        return waiting(
+            self.inbox,
+            self.finder.tracker,
+            self._backlog,
+            why_ready=self._why_ready,
+            epoch_of=lambda moment: self._wall() - (self._clock() - moment),
         )
-        settling, put_off = tracker.oldest(), self._backlog.oldest_put_off()
-        job = self._backlog.ready
-        if job is not None:
-            held, hold = self.gate.held, self.hold
-            why = f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
-            if hold is not None:
-                why = hold.sentence
-            if self._paused:
-                why = "hotfolder is paused; `hotfolder resume` lets it go on"
-            return replace(summary, oldest=job.path, since=job.made_at, why=why)
-        if settling is not None:
-            relpath, since = settling
-            began = self._wall() - (self._clock() - since)
-            why = "settling: it may still grow"
-            return replace(summary, oldest=f"{self.inbox}/{relpath}", since=began, why=why)
-        if put_off is not None:
-            job, why = put_off
-            return replace(summary, oldest=job.path, since=job.made_at, why=why)
-        return summary
+
+    def _why_ready(self) -> str:
+        """Why what may start does not."""
+        held, hold = self.gate.held, self.hold
+        if self._paused:
+            return "hotfolder is paused; `hotfolder resume` lets it go on"
+        if hold is not None:
+            return hold.sentence
+        return f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
 
     def waiting_groups(self) -> Counter[str]:
         """How many files of each group were found and are not in flight."""
@@ -238,86 +235,11 @@ class Intake:
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
-        flights = {flight.task for flight in self._flying.values()}
-        if not flights:
-            return
-        hurried = asyncio.create_task(hurry.wait())
-        landed = asyncio.create_task(asyncio.wait(flights))
-        await asyncio.wait({hurried, landed}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-        for task in (*flights, hurried, landed):
-            task.cancel()
-        await asyncio.gather(*flights, hurried, landed, return_exceptions=True)
-
-    # -- what an operator asks for ---------------------------------------------------------------
-
-    def jobs(self) -> list[Job]:
-        """Every file that is in flight, queued or put off."""
-        flying = (flight.job for flight in self._flying.values())
-        return [*flying, *self._backlog.jobs()]
-
-    def try_now(self, relpath: str) -> bool:
-        """End the waiting of a file that was put off, or called off; False if it is neither."""
-        if relpath in self.called_off:
-            self.called_off.end(relpath)
-            self.finder.hint(relpath)
-        elif not self._backlog.wake_now(relpath):
-            return False
-        self._wake()
-        return True
-
-    async def call_off(self, relpath: str, why: str) -> dict[str, Any] | None:
-        """Stop one delivery: the file stays until it changes, or `try_now`; returns its ledger line.
-
-        None if that comes too late, because its end is decided, or if there is no such file.
-        """
-        job = await self._job_of(relpath)
-        if job is None or relpath in self.called_off or self._courier.is_decided(job):
-            return None
-        # From here on nobody takes it up, whatever is heard of it; the note comes before the ledger's
-        # line, so that no line says "cancelled" of a file that the next start delivers.
-        await self.called_off.add(CalledOff(self.plan.name, relpath, job.fingerprint, why))
-        if not await self._interrupt(relpath):
-            self.called_off.end(relpath)
-            return None
-        self._backlog.drop(relpath)
-        self._backlog.absolve(relpath)
-        self.finder.forget(relpath)
-        return await self._courier.call_off(job, why, self.plan.new_operation_id())
-
-    async def _job_of(self, relpath: str) -> Job | None:
-        """The job of a file, made now where it has none yet; None where there is no such file."""
-        flight = self._flying.get(relpath)
-        job = flight.job if flight is not None else self._backlog.get(relpath)
-        if job is None:
-            seen = await self._threads.run(look, self.inbox, relpath)
-            job = self._job(relpath, seen) if seen is not None else None
-        return job
-
-    async def _interrupt(self, relpath: str) -> bool:
-        """Cut a flight off, if there is one; False if its end is decided, or it got there."""
-        flight = self._flying.get(relpath)
-        if flight is None:
-            return True
-        if self._courier.is_decided(flight.job):
-            return False
-        flight.task.cancel()
-        await asyncio.wait({flight.task})
-        self._flying.pop(relpath, None)  # one that was cut off before it began
-        flight.passage.leave()
-        return flight.task.cancelled() or not isinstance(flight.task.result(), Ended)
-
-    async def _review(self) -> None:
-        """After each walk, look whether what was called off is gone or changed: no hint may tell."""
-        await self.called_off.settle()
-        if self._reviewed == self.finder.walks.last_walk or not self.called_off:
-            return
-        self._reviewed = self.finder.walks.last_walk
-        for relpath in await self.called_off.end_changed(self.inbox):
-            self.finder.hint(relpath)
+        await self._flights.land(grace, hurry)
 
     def _is_claimed(self, relpath: str) -> bool:
         return (
-            relpath in self._flying
+            relpath in self._flights
             or relpath in self._backlog
             or relpath in self.left
             or relpath in self.called_off
@@ -366,7 +288,7 @@ class Intake:
             return NotNow(error, Resettle(reason))
         finally:
             passage.leave()
-            del self._flying[job.relpath]
+            self._flights.end(job.relpath)
             if job.relpath in self._stirred:
                 self._stirred.discard(job.relpath)
                 self.finder.hint(job.relpath)

@@ -154,19 +154,19 @@ async def test_a_flight_that_is_called_off_ends_and_is_not_begun_again(
 ) -> None:
     await in_flight(folder, "a")
     folder.intake.hint("a")  # stirred while it flies
-    assert await folder.intake.call_off("a", "by alice") is not None
+    assert await folder.intake.asked.call_off("a", "by alice") is not None
     await folder.rescan()
     assert folder.carrier.begun == ["a"]
     assert folder.carrier.lines == [("a", "by alice")]
     assert [called.relpath for called in notes.all()] == ["a"]
     assert folder.intake.left_behind() == {"a": "by alice"}
-    assert await folder.intake.call_off("a", "by bob") is None
+    assert await folder.intake.asked.call_off("a", "by bob") is None
 
 
 async def test_it_is_too_late_once_the_end_is_decided(folder: Folder, notes: MemoryCallOffs) -> None:
     await in_flight(folder, "a")
     folder.carrier.decided = True
-    assert await folder.intake.call_off("a", "by alice") is None
+    assert await folder.intake.asked.call_off("a", "by alice") is None
     folder.carrier.let_land.set()
     await folder.until(lambda: folder.carrier.lines)
     assert folder.carrier.lines == [("a", "success")]
@@ -177,7 +177,7 @@ async def test_it_is_too_late_where_the_flight_lands_all_the_same(
     folder: Folder, notes: MemoryCallOffs
 ) -> None:
     await in_flight(folder, "a")
-    cutting = asyncio.create_task(folder.intake.call_off("a", "by alice"))
+    cutting = asyncio.create_task(folder.intake.asked.call_off("a", "by alice"))
     folder.carrier.is_decided = lambda _: False  # type: ignore[method-assign] # decided right after
     folder.carrier.decided = True
     assert await cutting is None
@@ -191,7 +191,7 @@ async def test_a_flight_that_is_held_when_it_is_cut_is_not_begun_again(folder: F
     folder.carrier.then = "held when cut"
     folder.intake.gate.took(folder.now)  # so that one refusal holds nobody
     (folder.root / "b").write_bytes(b"b")
-    await folder.intake.call_off("b", "by alice")
+    await folder.intake.asked.call_off("b", "by alice")
     await folder.rescan()  # so that the next turn has nothing to look at first
     folder.wake.clear()
 
@@ -200,7 +200,7 @@ async def test_a_flight_that_is_held_when_it_is_cut_is_not_begun_again(folder: F
         await folder.intake.turn(8)
 
     turning = asyncio.create_task(turn_when_woken())
-    assert await folder.intake.call_off("a", "by alice") is not None
+    assert await folder.intake.asked.call_off("a", "by alice") is not None
     await turning
     await folder.rescan()
     assert folder.carrier.begun == ["a"]
@@ -212,10 +212,10 @@ async def test_what_is_not_in_flight_is_called_off_too(folder: Folder, state: st
     folder.carrier.then = "put off"
     folder.drop("a")
     if state == "queued":
-        await folder.until(folder.intake.jobs, paused=True)
+        await folder.until(folder.intake.asked.jobs, paused=True)
     elif state == "put off":
-        await folder.until(lambda: folder.carrier.begun and folder.intake.jobs())
-    assert await folder.intake.call_off("a", "by alice") is not None
+        await folder.until(lambda: folder.carrier.begun and folder.intake.asked.jobs())
+    assert await folder.intake.asked.call_off("a", "by alice") is not None
     begun = list(folder.carrier.begun)
     await folder.rescan()
     assert folder.carrier.begun == begun
@@ -231,7 +231,7 @@ async def test_nothing_is_called_off_that_cannot_be_noted(
     monkeypatch.setattr(notes, "add", full)
     await in_flight(folder, "a")
     with pytest.raises(LocalError, match="full"):
-        await folder.intake.call_off("a", "by alice")
+        await folder.intake.asked.call_off("a", "by alice")
     folder.carrier.let_land.set()
     await folder.until(lambda: folder.carrier.lines)
     assert folder.carrier.lines == [("a", "success")]
@@ -242,7 +242,7 @@ async def test_a_changed_file_is_delivered(
     folder: Folder, notes: MemoryCallOffs, *, hinted: bool
 ) -> None:
     await in_flight(folder, "a")
-    await folder.intake.call_off("a", "by alice")
+    await folder.intake.asked.call_off("a", "by alice")
     folder.carrier.then = "land"
     if hinted:
         folder.drop("a", b"another version")
@@ -257,7 +257,7 @@ async def test_a_changed_file_is_delivered(
 
 async def test_a_file_that_is_gone_is_forgotten(folder: Folder, notes: MemoryCallOffs) -> None:
     await in_flight(folder, "a")
-    await folder.intake.call_off("a", "by alice")
+    await folder.intake.asked.call_off("a", "by alice")
     (folder.root / "a").unlink()
     await folder.rescan()
     await folder.rescan()
@@ -269,7 +269,7 @@ async def test_an_inbox_that_is_not_mounted_calls_nobody_back(
     folder: Folder, notes: MemoryCallOffs
 ) -> None:
     await in_flight(folder, "a")
-    await folder.intake.call_off("a", "by alice")
+    await folder.intake.asked.call_off("a", "by alice")
     assert await folder.intake.called_off.end_changed("/proc") == []
     assert len(notes.all()) == 1
 
@@ -278,32 +278,32 @@ async def test_the_next_run_leaves_it_until_it_is_asked_for(
     folder: Folder, notes: MemoryCallOffs
 ) -> None:
     await in_flight(folder, "a")
-    await folder.intake.call_off("a", "by alice")
+    await folder.intake.asked.call_off("a", "by alice")
     later = Folder(folder.root, notes)
     await later.rescan()
     assert later.carrier.begun == []
-    assert later.intake.try_now("a")
+    assert later.intake.asked.try_now("a")
     await later.until(lambda: later.carrier.lines)
     assert later.carrier.lines == [("a", "success")]
-    assert not later.intake.try_now("a")
+    assert not later.intake.asked.try_now("a")
     later.threads.close()
 
 
 async def test_what_was_put_off_is_tried_now_if_asked_for(folder: Folder) -> None:
     folder.carrier.then = "put off"
     folder.drop("a")
-    await folder.until(lambda: folder.carrier.begun and folder.intake.jobs())
+    await folder.until(lambda: folder.carrier.begun and folder.intake.asked.jobs())
     folder.carrier.then = "land"
     await folder.rescan()
     assert folder.carrier.lines == []
-    assert folder.intake.try_now("a")
+    assert folder.intake.asked.try_now("a")
     await folder.until(lambda: folder.carrier.lines)
     assert folder.carrier.begun == ["a", "a"]
 
 
 async def test_a_pause_starts_nothing_and_says_so(folder: Folder) -> None:
     folder.drop("a")
-    await folder.until(folder.intake.jobs, paused=True)
+    await folder.until(folder.intake.asked.jobs, paused=True)
     until = folder.now + 0.1
     await folder.until(lambda: folder.now > until, paused=True)
     assert folder.carrier.begun == []

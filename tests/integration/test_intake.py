@@ -303,4 +303,4 @@ async def test_a_defect_of_ours_is_told_and_loses_no_file(tmp_path: Path, thread
     told = [(line["event"], line["log_level"], line["file"]) for line in logs]
     assert told == [("delivery.broken", "error", str(tmp_path / "file"))] * 2
     assert world.gate.has_room()
-    assert world.intake.jobs() == []
+    assert world.intake.asked.jobs() == []
