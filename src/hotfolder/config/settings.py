@@ -96,7 +96,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
         env_prefix="HOTFOLDER_",
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,

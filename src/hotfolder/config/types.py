@@ -28,4 +28,4 @@ Token = Annotated[str, Field(pattern=r"^[!-~]*$")]
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
