@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from hotfolder.adapters import machine
@@ -144,6 +144,8 @@ def _intake(
         remembered=made.remembered,
         called_off=called_off,
     )
+    catch_up = known.catch_up(name, staying, batch)
+    tidier = None if once else known.tidier(name)
     return Intake(
         plan,
         courier=made.courier(name),
@@ -152,9 +154,15 @@ def _intake(
         wake=wake.set,
         is_finishing=made.recorder.is_finishing,
         stays=staying,
-        catch_up=known.catch_up(name, staying, batch),
+        catch_up=catch_up if tidier is None else partial(_in_turn, catch_up, tidier.begin),
         refusal=refusal,
+        tidier=tidier,
     )
+
+
+async def _in_turn(*works: Callable[[], Awaitable[None]]) -> None:
+    for work in works:
+        await work()
 
 
 def _refusal(reserve: Reserve, recorder: Recorder, folder: str) -> LocalError | None:

@@ -25,6 +25,7 @@ from hotfolder.folder_hold import FolderHold
 from hotfolder.gate import Gate, Passage
 from hotfolder.telling import waiting
 from hotfolder.threads import Threads
+from hotfolder.tidying import Tidier
 from hotfolder.walking import Search
 
 log = structlog.get_logger()
@@ -64,11 +65,13 @@ class Intake:
         stays: Stays | None = None,
         catch_up: Callable[[], Awaitable[None]] | None = None,
         refusal: Callable[[], LocalError | None] = lambda: None,
+        tidier: Tidier | None = None,
     ) -> None:
         """`is_finishing(path)`: a former run proved the file and it is about to leave the inbox.
 
         `catch_up` comes before the first turn. Raises `LocalError`, which holds the folder. `refusal`:
         why nothing new of this folder may start now (a disk has no room, completed/ takes nothing).
+        `tidier` hears of every file that is over.
         """
         self.plan = plan
         self._is_finishing = is_finishing
@@ -84,6 +87,7 @@ class Intake:
             wake=wake,
             stays=stays,
         )
+        self._tidier = tidier
         self._catch_up = catch_up
         self._catching_up: asyncio.Task[None] | None = None
         self._backlog = Backlog(gate, self._clock)
@@ -128,6 +132,8 @@ class Intake:
         try:
             settled = await self.finder.turn()
             await self.asked.review()
+            if self._tidier is not None:
+                await self._tidier.turn()
         except LocalError as error:
             self._looking.begin(error)
             return
@@ -182,6 +188,8 @@ class Intake:
         if self._catching_up is not None and not self._catching_up.done():
             return math.inf
         soonest = min(self._backlog.next_wake(), self.finder.next_turn())
+        if self._tidier is not None:
+            soonest = min(soonest, self._tidier.next_turn())
         if self._looking.error is not None:
             return max(self._looking.until, soonest)
         if self._backlog.ready and self._delivering.error is not None:
@@ -321,6 +329,8 @@ class Intake:
             self._restless.pop(job.relpath, None)
             self._backlog.absolve(job.relpath)
             self._delivering.worked()
+            if self._tidier is not None:
+                self._tidier.taken(job.relpath)
             return
         if isinstance(ending.error, DestinationError):
             self._backlog.refused(job.relpath)

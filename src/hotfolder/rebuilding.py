@@ -1,5 +1,6 @@
 """The composition of what outlives a lost `state.db`: files that stay, and files nobody recorded."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -7,10 +8,12 @@ from pathlib import Path
 
 from hotfolder import durable
 from hotfolder.adapters.filters import ignore_filter
-from hotfolder.adapters.scan import walk
+from hotfolder.adapters.finishing import tidy
+from hotfolder.adapters.scan import folders_below, walk
 from hotfolder.adapters.state.chores import SqliteChores
 from hotfolder.adapters.state.kept import SqliteKept
 from hotfolder.adapters.state.names import NameSet
+from hotfolder.adapters.state.tidying import SqliteTidying
 from hotfolder.catching_up import CatchUp, kept_chore, lost_chore
 from hotfolder.core.records import PassedOver
 from hotfolder.core.routing import is_aside
@@ -18,14 +21,23 @@ from hotfolder.engine import Engine, Originals, new_operation_id
 from hotfolder.folder_rules import grouping_of
 from hotfolder.staying import Staying
 from hotfolder.threads import Threads
+from hotfolder.tidying import Tidier, Tidiness
 from hotfolder.unrecorded import Outputs, Unrecorded
 
 
 class Memory:
     """What is remembered of delivered files in `state.db`. Make it with `memory`."""
 
-    def __init__(self, made: Engine, kept: SqliteKept, chores: SqliteChores, threads: Threads) -> None:
+    def __init__(
+        self,
+        made: Engine,
+        kept: SqliteKept,
+        chores: SqliteChores,
+        tidying: SqliteTidying,
+        threads: Threads,
+    ) -> None:
         self._made, self._kept, self._chores, self._threads = made, kept, chores, threads
+        self._tidying = tidying
 
     def staying(self, name: str) -> Staying | None:
         """What stays in the inbox of the folder `name`; None where originals do not stay."""
@@ -33,6 +45,27 @@ class Memory:
         if folder.on_complete != "leave":
             return None
         return Staying(self._kept, self._threads, folder=name, inbox=str(folder.inbox))
+
+    def tidier(self, name: str) -> Tidier | None:
+        """What tidies the inbox of the folder `name`; None where nothing is to be tidied."""
+        folder = self._made.settings.folders[name]
+        if folder.tidy == "never" or folder.on_complete == "leave":
+            return None
+        tidiness = Tidiness(
+            str(folder.inbox),
+            folder.tidy_after,
+            folder.tidy == "emptied",
+            frozenset(folder.groups if folder.group_by == "top-directory" else ()),
+        )
+        return Tidier(
+            tidiness,
+            self._tidying,
+            tidy=tidy,
+            folders=partial(_folders, folder.inbox),
+            threads=self._made.io,
+            notes_threads=self._threads,
+            clock=time.monotonic,
+        )
 
     def catch_up(self, name: str, staying: Staying | None, batch: str) -> CatchUp:
         """What has to be done for the folder `name` before its first file."""
@@ -77,13 +110,21 @@ def memory(made: Engine) -> Iterator[Memory]:
     """Opened, and begun where `state.db` is new. Raises `LocalError`."""
     path = made.settings.state_dir / "state.db"
     threads = Threads("kept", 1)
-    with SqliteKept(path) as kept, SqliteChores(path) as chores:
+    with SqliteKept(path) as kept, SqliteChores(path) as chores, SqliteTidying(path) as tidying:
         try:
             folders = made.settings.folders
             chores.begin([chore(name) for name in folders for chore in (kept_chore, lost_chore)])
-            yield Memory(made, kept, chores, threads)
+            yield Memory(made, kept, chores, tidying, threads)
         finally:
             threads.close()
+
+
+def _folders(inbox: Path) -> Iterator[str]:
+    """Every folder below `inbox`. Raises `LocalError`."""
+    try:
+        yield from folders_below(str(inbox))
+    except OSError as error:
+        raise durable.local_error("read the folder", inbox, error) from error
 
 
 def _is_not_aside(relpath: str) -> bool:

@@ -67,6 +67,7 @@ BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
 NAMES = {
     "adapters/control.py": "takes the socket of a killed daemon away, and its own",
     "adapters/finishing/renaming.py": "moves and removes originals: the only adapter that may",
+    "adapters/finishing/tidying.py": "removes folders that deliveries have emptied",
     "adapters/finishing/copying.py": "removes its own unfinished copies",
     "adapters/finishing/finisher.py": "removes unfinished copies of killed runs",
     "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",

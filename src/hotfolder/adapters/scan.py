@@ -33,6 +33,23 @@ def walk(root: str, start: str, ignored: Callable[[str], bool]) -> Iterator[str 
                 yield PassedOver(directory, why)
 
 
+def folders_below(root: str) -> Iterator[str]:
+    """Every folder below `root`, relative to it, whatever it holds. Raises OSError for `root` alone."""
+    pending = [""]
+    while pending:
+        directory = pending.pop()
+        try:
+            with directory_at(root, directory) as descriptor, os.scandir(descriptor) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        relpath = f"{directory}/{entry.name}" if directory else entry.name
+                        pending.append(relpath)
+                        yield relpath
+        except OSError:  # it may not be entered, so nothing is ever taken from there
+            if not directory:
+                raise
+
+
 def _odd(entry: "os.DirEntry[str]", relpath: str) -> PassedOver:
     what = "a symbolic link" if entry.is_symlink() else "a device, pipe or socket"
     return PassedOver(relpath, f"{what}: only regular files are delivered")

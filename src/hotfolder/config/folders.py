@@ -86,6 +86,12 @@ class FolderKeys(RouteKeys):
     on_complete: Literal["move", "delete", "leave"] = "move"
     """What becomes of a delivered original: move (to completed/), delete, or leave (it stays in the
     inbox, and is delivered again only if it changes)."""
+    tidy: Literal["emptied", "all", "never"] = "emptied"
+    """Folders of the inbox that are empty once their files were delivered: emptied (those go that came
+    after hotfolder's first start; what was there first, and what [folders.NAME.groups] names, stays),
+    all (those that were there first go, too), or never. A folder that holds anything stays."""
+    tidy_after: Duration = 300.0
+    """How long such a folder must be without a change, as somebody may be about to use it."""
     completed_layout: Layout = "tree"
     """How completed/ is laid out: tree (as the inbox), flat (names only), dated (tree below a date)."""
     file_attempts: Annotated[int, Field(ge=1)] = 5

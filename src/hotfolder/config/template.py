@@ -44,6 +44,8 @@ bucket = "my-bucket"                   # must exist
 # storage_class = "STANDARD"           # else as in [destination]
 # tags = { keep = "10y" }              # else as in [destination]
 # on_complete = "move"                # move | delete | leave the original in the inbox
+# tidy = "emptied"                     # emptied | all | never: folders that deliveries have emptied
+# tidy_after = "5m"                    # a time without a change, before such a folder goes
 # completed_layout = "tree"            # tree | flat | dated
 # on_conflict = "keep-both"            # other content under the key: keep-both, overwrite, or fail
 # spool = "stream"                     # disk: compress once into the state folder, for slow links

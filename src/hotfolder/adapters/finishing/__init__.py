@@ -1,11 +1,13 @@
 """The only adapter that moves and removes originals.
 
 `renaming` has the primitives on open directories, `copying` what another file system needs,
-`finisher` acts out journal rows with them, `returning` is `retry`'s way back.
+`finisher` acts out journal rows with them, `returning` is `retry`'s way back, `tidying` removes folders
+that are empty by then.
 """
 
 from hotfolder.adapters.finishing.finisher import Finisher, Places
 from hotfolder.adapters.finishing.renaming import rehearse, rename_without_clobbering
 from hotfolder.adapters.finishing.returning import hand_back
+from hotfolder.adapters.finishing.tidying import tidy
 
-__all__ = ["Finisher", "Places", "hand_back", "rehearse", "rename_without_clobbering"]
+__all__ = ["Finisher", "Places", "hand_back", "rehearse", "rename_without_clobbering", "tidy"]

@@ -138,6 +138,20 @@ _TABLES = (
     ) STRICT, WITHOUT ROWID
     """,
     """
+    CREATE TABLE IF NOT EXISTS standing (
+        inbox   BLOB NOT NULL,
+        relpath BLOB NOT NULL,
+        PRIMARY KEY (inbox, relpath)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS emptied (
+        inbox   BLOB NOT NULL,
+        relpath BLOB NOT NULL,
+        PRIMARY KEY (inbox, relpath)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
     CREATE TABLE IF NOT EXISTS profiles (
         key     TEXT PRIMARY KEY,
         seen_at REAL NOT NULL,

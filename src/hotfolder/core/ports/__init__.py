@@ -26,6 +26,7 @@ from hotfolder.core.ports.state import (
     Kept,
     Profiles,
     StagedIndex,
+    TidyingNotes,
     UploadNotes,
 )
 from hotfolder.core.ports.store import (
@@ -60,6 +61,7 @@ __all__ = [
     "SigningKeys",
     "SpoolFiles",
     "StagedIndex",
+    "TidyingNotes",
     "Unpacker",
     "UploadNotes",
 ]

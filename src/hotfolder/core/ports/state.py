@@ -115,6 +115,26 @@ class Chores(Protocol):
         ...
 
 
+class TidyingNotes(Protocol):
+    """Folders below an inbox: those that were there first, and emptied ones. Blocking; one owner."""
+
+    def add_standing(self, inbox: str, folders: Iterable[str]) -> None:
+        """These were there first. Durable when it returns."""
+        ...
+
+    def standing(self, inbox: str, folders: Sequence[str]) -> set[str]:
+        """Those of `folders` that were there first."""
+        ...
+
+    def emptied(self, inbox: str) -> list[str]:
+        """Folders from which files were taken, and that were not tidied since."""
+        ...
+
+    def note_emptied(self, inbox: str, folders: Iterable[str], *, over: Iterable[str] = ()) -> None:
+        """Files were taken from `folders`; of `over` nothing more is to be done. May be lost."""
+        ...
+
+
 class Profiles(Protocol):
     """What stores were seen to do, a cache. Blocking; one owner at a time.
 
