@@ -20,6 +20,7 @@ from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
 from hotfolder.core.room import Disk
+from hotfolder.core.settle import Ready
 from hotfolder.daemon import Parts
 from hotfolder.engine import Engine, new_operation_id
 from hotfolder.folder_rules import grouping_of
@@ -133,6 +134,7 @@ def _intake(
         walk=walk,
         clock=time.monotonic,
         wall=time.time,
+        ready=Ready(folder.ready),
     )
     plan = FolderPlan(
         name=name,

@@ -7,13 +7,17 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Fingerprint
+from hotfolder.core.settle import Writer
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: What an OSError means where a path leads to nothing, or to something that is not followed.
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+#: Another program holds a lease (a Samba oplock, an NFS delegation) or runs it: it will let go.
+BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
 
 
 def fingerprint_of(status: os.stat_result) -> Fingerprint:
@@ -120,10 +124,56 @@ def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerpri
     return looks
 
 
-def is_open_for_writing(descriptor: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What stands at a path: None for nothing or no regular file, or why that cannot be told."""
+
+    relpath: str
+    there: Fingerprint | LocalError | None
+    writer: Writer = Writer.UNASKED
+
+
+def look_for_writers(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]:
+    """`look_at_all` that also asks, where the second of a pair says so, for a program that writes there.
+
+    Raises `LocalError` only where `root` itself cannot be looked into.
+    """
+    pairs = list(paths)
+    asked = {relpath for relpath, ask in pairs if ask}
+    looks = look_at_all(root, (relpath for relpath, _ in pairs))
+    return [
+        _with_writer(root, relpath, there)
+        if relpath in asked and isinstance(there, Fingerprint)
+        else Look(relpath, there)
+        for relpath, there in looks
+    ]
+
+
+def _with_writer(root: str, relpath: str, there: Fingerprint) -> Look:
+    """Only a file that was just seen to be a regular one is opened: a device does what it likes then."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        with parent_of(root, relpath) as (directory, name):
+            descriptor = os.open(name, flags, dir_fd=directory)
+    except OSError as error:
+        if error.errno in NOT_THERE | {errno.ENXIO}:
+            return Look(relpath, None)
+        # What it is that this user cannot open is said when it is opened to be read.
+        return Look(relpath, there, Writer.OPEN if error.errno in BUSY else Writer.UNKNOWN)
+    try:
+        writer = writer_of(descriptor)
+        status = os.fstat(descriptor)  # behind the question: a writer that closed just before it counts
+    except OSError as error:
+        return Look(relpath, LocalError(f"cannot look at {root}/{relpath}: {error.strerror}"))
+    finally:
+        os.close(descriptor)
+    return Look(relpath, fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None, writer)
+
+
+def writer_of(descriptor: int) -> Writer:
     """Whether any program has this file, open for reading here, open for writing.
 
-    A read lease is refused as long as a writer exists, and is given back at once. False where leases
+    A read lease is refused as long as a writer exists, and is given back at once. UNKNOWN where leases
     do not work: other owners without CAP_LEASE, network mounts. Raises OSError. SIGIO, which a
     conflicting open would send, is ignored by `engine`.
     """
@@ -131,12 +181,17 @@ def is_open_for_writing(descriptor: int) -> bool:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            return True
+            return Writer.OPEN
         if error.errno in {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}:
-            return False
+            return Writer.UNKNOWN
         raise
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
+    return Writer.NONE
+
+
+def is_open_for_writing(descriptor: int) -> bool:
+    """Whether any program surely has this file, open for reading here, open for writing: `writer_of`."""
+    return writer_of(descriptor) is Writer.OPEN
 
 
 def digest_of(root: str, relpath: str) -> str | None:

@@ -4,17 +4,17 @@ The inbox itself is the backlog: at most `WINDOW` files are known at a time, and
 that mark. Whatever a hint or a crash loses, the next scan finds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
 import structlog
 
-from hotfolder.beneath import look_at_all
+from hotfolder.beneath import Look, look_for_writers
 from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint
-from hotfolder.core.settle import SettleTracker
+from hotfolder.core.settle import Ready, SettleTracker, Word, Writer
 from hotfolder.threads import Threads
 from hotfolder.walking import BATCH, Search, Walks
 
@@ -22,6 +22,10 @@ log = structlog.get_logger()
 
 WINDOW = 20_000  # files known at a time
 _LEAST_REST = 1.0  # seconds before a file that was busy at the last moment is looked at again
+_UNPROVEN = (
+    "whether a program writes to it cannot be asked (a network mount, or another user's file and no "
+    "CAP_LEASE), so the quiet time alone decides: let `settle` be longer than any pause of a writer"
+)
 
 
 class Stays(Protocol):
@@ -57,9 +61,10 @@ class Finder:
         self._threads = threads
         self._claimed, self._news, self._has_room = claimed, news, has_room
         self.tracker = SettleTracker(search.settle)
-        self._hinted: set[str] = set()
+        self._hinted: dict[str, Heard] = {}
         self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
+        self._told_unknown = False
         self.walks = Walks(
             search,
             threads=threads,
@@ -79,7 +84,12 @@ class Finder:
         elif len(self._hinted) >= WINDOW:
             self._missed = True
         elif self.walks.takes(relpath):
-            self._hinted.add(relpath)
+            self._note(relpath, heard)
+
+    def _note(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
+        """Look at it in the next turn. That it was closed is not forgotten for what is heard behind."""
+        if heard is Heard.COMPLETED or relpath not in self._hinted:
+            self._hinted[relpath] = heard
 
     def rest(self, relpath: str) -> None:
         """Look at a file that was changed or busy once more, but not at once."""
@@ -87,7 +97,7 @@ class Finder:
 
     def forget(self, relpath: str) -> None:
         """Do not look at this file again before the next hint or walk."""
-        self._hinted.discard(relpath)
+        self._hinted.pop(relpath, None)
         self._resting.pop(relpath, None)
         self.tracker.observe(relpath, None, self._search.clock())
 
@@ -101,9 +111,10 @@ class Finder:
         rested = [path for path, until in self._resting.items() if until <= now]
         for path in rested:
             del self._resting[path]
-        self._hinted.update(rested)
-        hinted = list(islice(self._hinted, BATCH))
-        self._hinted.difference_update(hinted)
+            self._note(path)
+        hinted = dict(islice(self._hinted.items(), BATCH))
+        for path in hinted:
+            del self._hinted[path]
         await self._look(hinted)
         await self._look(self.tracker.pop_due(self._search.clock(), BATCH))
         if self._has_room():
@@ -137,32 +148,50 @@ class Finder:
         if self._stays is not None:
             await self._stays.tidy()
 
-    async def _look(self, paths: list[str]) -> None:
+    async def _look(self, paths: Collection[str] | Mapping[str, Heard]) -> None:
         """See what stands at `paths` and tell the tracker."""
         if not paths:
             return
         begun = self._search.clock()
+        words = self._words(paths) if isinstance(paths, Mapping) else {}
+        questions = [(path, path in words or self.tracker.asks(path, begun)) for path in paths]
         # A file that ends its flight while we ask may be kept just behind our question.
         busy = set(filter(self._claimed, paths)) if self._stays is not None else set()
         try:
-            looks = await self._threads.run(look_at_all, self._search.inbox, paths)
+            looks = await self._threads.run(look_for_writers, self._search.inbox, questions)
             stays = await self._delivered(looks)
         except LocalError:
-            self._hinted.update(paths)  # what was due would never be due again
+            for path in paths:  # what was due would never be due again
+                self._note(path)
             raise
         ended = self._search.clock()
-        refused = [seen for _, seen in looks if isinstance(seen, LocalError)]
-        if refused:
-            log.warning("scan.refused", files=len(refused), first=str(refused[0]), hint=refused[0].hint)
-        for path, seen in looks:
+        self._report(looks)
+        for look in looks:
+            path, seen = look.relpath, look.there
             if isinstance(seen, LocalError):
                 self.tracker.observe(path, None, begun)  # the next scan looks again
             elif path in stays:
                 self.tracker.observe(path, None, begun)
             elif not (path in busy or self._claimed(path)) or self._news(path, seen):
-                self.tracker.observe(path, seen, begun, ended)
+                word = words.get(path, Word.NONE)
+                self.tracker.observe(path, seen, begun, ended, writer=look.writer, word=word)
 
-    async def _delivered(self, looks: list[tuple[str, Fingerprint | LocalError | None]]) -> set[str]:
+    def _words(self, heard: Mapping[str, Heard]) -> dict[str, Word]:
+        """What of that which was heard makes the quiet time needless."""
+        if self._search.ready is not Ready.CLOSED:
+            return {}
+        return {path: Word.CLOSED for path, what in heard.items() if what is Heard.COMPLETED}
+
+    def _report(self, looks: Sequence[Look]) -> None:
+        refused = [look.there for look in looks if isinstance(look.there, LocalError)]
+        if refused:
+            log.warning("scan.refused", files=len(refused), first=str(refused[0]), hint=refused[0].hint)
+        if not self._told_unknown and any(look.writer is Writer.UNKNOWN for look in looks):
+            self._told_unknown = True
+            first = next(look.relpath for look in looks if look.writer is Writer.UNKNOWN)
+            log.info("settle.unproven", path=f"{self._search.inbox}/{first}", hint=_UNPROVEN)
+
+    async def _delivered(self, looks: Sequence[Look]) -> set[str]:
         """Which of these were delivered as they are, and stay."""
-        seen = [(path, there) for path, there in looks if isinstance(there, Fingerprint)]
+        seen = [(look.relpath, look.there) for look in looks if isinstance(look.there, Fingerprint)]
         return await self._stays.delivered(seen) if self._stays is not None and seen else set()

@@ -18,6 +18,7 @@ from hotfolder.core.grouping import Grouping
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
+from hotfolder.core.settle import OPEN
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Stays
 from hotfolder.flights import Flights
@@ -94,7 +95,7 @@ class Intake:
         self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
         self._paused = False
-        self._stirred: set[str] = set()  # hinted at while in flight
+        self._stirred: dict[str, Heard] = {}  # hinted at while in flight
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
         self._looking = FolderHold(plan.name, self._clock)
         self._delivering = FolderHold(plan.name, self._clock)
@@ -117,7 +118,8 @@ class Intake:
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`."""
         if relpath in self._flights:
-            self._stirred.add(relpath)
+            if self._stirred.get(relpath) is not Heard.COMPLETED:
+                self._stirred[relpath] = heard
         else:
             self.finder.hint(relpath, heard)
 
@@ -138,6 +140,7 @@ class Intake:
             self._looking.begin(error)
             return
         self._looking.worked()
+        self._lose_patience()
         for relpath, fingerprint in settled:
             self._backlog.add(self._job(relpath, fingerprint))
         self._backlog.wake()
@@ -148,6 +151,14 @@ class Intake:
             if first is None:
                 break
             self._start(first)
+
+    def _lose_patience(self) -> None:
+        """Leave what is open for writing for too long, if this run is to end (`once`)."""
+        if self.plan.patience is None:
+            return
+        for relpath in self.finder.tracker.stubborn(self.plan.patience):
+            self.left[relpath] = OPEN
+            self.finder.forget(relpath)
 
     def _start(self, job: Job) -> None:
         self._backlog.drop(job.relpath)
@@ -220,6 +231,7 @@ class Intake:
             self.finder.tracker,
             self._backlog,
             why_ready=self._why_ready,
+            now=self._clock(),
             epoch_of=lambda moment: self._wall() - (self._clock() - moment),
         )
 
@@ -284,8 +296,11 @@ class Intake:
 
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:
         """One flight, from which the file always comes back. Raises nothing but its cancellation."""
+        is_over = False
         try:
-            return await self._fly(job, passage)
+            ending = await self._fly(job, passage)
+            is_over = isinstance(ending, Ended)
+            return ending
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
@@ -297,9 +312,10 @@ class Intake:
         finally:
             passage.leave()
             self._flights.end(job.relpath)
-            if job.relpath in self._stirred:
-                self._stirred.discard(job.relpath)
-                self.finder.hint(job.relpath)
+            heard = self._stirred.pop(job.relpath, None)
+            if heard is not None:
+                # What changed on its way is likely to change again: then its quiet time counts.
+                self.finder.hint(job.relpath, heard if is_over else Heard.APPEARED)
             self._wake()
 
     async def _fly(self, job: Job, passage: Passage) -> Ended | NotNow:

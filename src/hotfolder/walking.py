@@ -13,6 +13,7 @@ import structlog
 
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import PassedOver
+from hotfolder.core.settle import Ready
 from hotfolder.threads import Threads
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ class Search:
     walk: Callable[[str, str, Callable[[str], bool]], Iterator[str | PassedOver]]
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # since the epoch
+    ready: Ready = Ready.QUIET
 
 
 class Walks:

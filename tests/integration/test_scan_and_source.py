@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from hotfolder.adapters.filters import JUNK, ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.source import open_original, user_name
-from hotfolder.beneath import look_at_all
+from hotfolder.beneath import look_for_writers
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint, Job, PassedOver
@@ -493,7 +493,7 @@ class SlowDisk(Threads):
         self.delay = delay
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if work == look_at_all:
+        if work == look_for_writers:
             self._watch.now += self.delay
         return await super().run(work, *args, **kwargs)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hotfolder.core.records import Fingerprint
-from hotfolder.core.settle import SettleTracker
+from hotfolder.core.settle import SettleTracker, Word, Writer
 from tests.support.samples import fingerprint
 
 PATHS = st.sampled_from(["a", "b", "sub/c"])
@@ -23,10 +23,12 @@ class Truth:
     seen: Fingerprint | None = None
     since: float = 0.0
     handed_out: Fingerprint | None = None
+    is_open: bool = False
+    was_closed: bool = False  # when it was looked at last
 
 
 class Settling(RuleBasedStateMachine):
-    """Files come, change and go; hints and due files are looked at, as the finder does."""
+    """Files come, change, are opened and go; hints and due files are looked at, as the finder does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,6 +46,20 @@ class Settling(RuleBasedStateMachine):
             self.files[path] = Truth(fresh)
         else:
             there.now = replace(fresh, inode=there.now.inode + 1) if inode else fresh
+
+    @rule(path=PATHS)
+    def open(self, path: str) -> None:
+        if path in self.files:
+            self.files[path].is_open = True
+
+    @rule(path=PATHS, hinted=st.booleans(), before=DELAYS)
+    def close(self, path: str, hinted: bool, before: float) -> None:
+        """Its writer closes it, and mostly that is heard of, where a close makes a file whole."""
+        there = self.files.get(path)
+        if there is not None:
+            there.is_open = False
+        if hinted:
+            self._look(path, before, word=Word.CLOSED)
 
     @rule(path=PATHS)
     def remove(self, path: str) -> None:
@@ -64,7 +80,7 @@ class Settling(RuleBasedStateMachine):
         for path in due:
             self._look(path, before, after)
 
-    def _look(self, path: str, before: float = 0.0, after: float = 0.0) -> None:
+    def _look(self, path: str, before: float = 0.0, after: float = 0.0, word: Word = Word.NONE) -> None:
         """Observe by a look of some length, and keep the model's own book of what was seen when."""
         there = self.files.get(path)
         if there is not None and there.handed_out == there.now:
@@ -73,14 +89,24 @@ class Settling(RuleBasedStateMachine):
         moment = begun + before
         self.clock = moment + after
         was_waiting = path in self.tracker
-        self.tracker.observe(path, there.now if there else None, begun, self.clock)
+        writer = Writer.UNASKED
+        if there is not None and (word is Word.CLOSED or self.tracker.asks(path, begun)):
+            writer = Writer.OPEN if there.is_open else Writer.NONE
+        self.tracker.observe(
+            path, there.now if there else None, begun, self.clock, writer=writer, word=word
+        )
         if there is None:
             assert path not in self.tracker
-        elif there.seen != there.now:
-            assert path in self.tracker, "what was seen for the first time is not quiet"
+            return
+        if there.is_open:
+            assert writer is Writer.UNASKED or path in self.tracker, "it is open for writing"
+        if there.seen != there.now:
             there.seen, there.since = there.now, moment
-        elif was_waiting and path not in self.tracker:
-            assert moment - there.since >= SETTLE
+            assert path in self.tracker or word is Word.CLOSED, "what was just seen is not quiet"
+        elif was_waiting and path not in self.tracker and word is not Word.CLOSED:
+            assert writer is Writer.NONE
+            assert moment - there.since >= SETTLE or there.was_closed
+        there.was_closed = word is Word.CLOSED
 
     @rule()
     def take_settled(self) -> None:
@@ -109,8 +135,9 @@ class Settling(RuleBasedStateMachine):
         """Left in peace, every file that is still there is handed out, in its last version."""
         self.take_settled()
         for path in self.files:
+            self.files[path].is_open = False
             self._look(path)
-        self.clock += SETTLE
+        self.clock += SETTLE + 30.0  # the longest pause between two looks at what was open
         self.take_due(10)
         self.take_settled()
         for there in self.files.values():

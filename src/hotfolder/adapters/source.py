@@ -6,15 +6,13 @@ import os
 import pwd
 import stat
 
-from hotfolder.beneath import NOT_THERE, fingerprint_of, is_open_for_writing, parent_of
+from hotfolder.beneath import BUSY, NOT_THERE, fingerprint_of, is_open_for_writing, parent_of
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Job
 
 #: O_NONBLOCK: a FIFO put in the place of a file must not block the open.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
-#: Another program holds a lease (a Samba oplock, an NFS delegation) or runs it: it will let go.
-_BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -84,7 +82,7 @@ def open_original(job: Job) -> OpenOriginal:
     except OSError as error:
         if error.errno in NOT_THERE | {errno.ENXIO}:
             raise SourceChanged(f"{job.path} is gone, or no longer a regular file") from error
-        if error.errno in _BUSY:
+        if error.errno in BUSY:
             raise SourceChanged(f"another program keeps {job.path} to itself") from error
         raise _unreadable(job, "open", error) from error
     original = OpenOriginal(descriptor, job)

@@ -17,6 +17,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
@@ -37,6 +38,9 @@ def _is_no_stop(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("watchdog.observers.inotify").addFilter(_is_no_stop)
+# For half a second watchdog holds back all that follows a name that left the inbox, in case it comes
+# back under another one; and whatever we deliver leaves it. The kernel tells both in one breath.
+InotifyMoveEventGrouper.delay = 0.01
 # watchdog reaches a new directory by its event and by its parent's walk, and warns that it did.
 warnings.filterwarnings("ignore", r"Callback with id .* already exists for watch", RuntimeWarning)
 

@@ -75,6 +75,10 @@ class FolderKeys(RouteKeys):
 
     settle: Duration = 5.0
     """A file is whole after this time without a change, unless a program has it open for writing."""
+    ready: Literal["quiet", "closed"] = "quiet"
+    """What makes a file whole: quiet (the time of `settle`), or closed (as soon as its writer closed it
+    or renamed it into the inbox, if it surely has no writer left; else the quiet time). closed is for
+    programs that write a file in one go: what is closed and opened again may be taken between."""
     rescan: Annotated[Duration, Field(ge=1)] = 300.0
     """How often the whole inbox is walked; events are only hints."""
     ignore: Patterns = ()
