@@ -1,6 +1,7 @@
 """The parts of one daemon, made of an engine."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -133,6 +134,7 @@ def _intake(
         walk=walk,
         clock=time.monotonic,
         wall=time.time,
+        dice=random.random,
     )
     plan = FolderPlan(
         name=name,
