@@ -1,6 +1,7 @@
 """The parts of one daemon, made of an engine."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -135,6 +136,7 @@ def _intake(
         clock=time.monotonic,
         wall=time.time,
         ready=Ready(folder.ready),
+        dice=random.random,
     )
     plan = FolderPlan(
         name=name,

@@ -95,33 +95,63 @@ def look(root: str, relpath: str) -> Fingerprint | None:
     """
     try:
         with parent_of(root, relpath) as (directory, name):
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            return _look_in(directory, name)
     except OSError as error:
         if error.errno in NOT_THERE:
             return None
-        raise LocalError(
-            f"cannot look at {root}/{relpath}: {error.strerror}",
-            hint="let the user that runs hotfolder enter and read the folder",
-        ) from error
-    return fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None
+        raise _cannot_look(f"{root}/{relpath}", error) from error
 
 
 def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerprint | LocalError | None]]:
-    """`look` for many paths in one call; an error that is one path's own stands in its place.
+    """`look` for many paths in one call, each directory opened once; in what order, is open.
 
+    An error that is one path's own stands in its place.
     Raises `LocalError` only where `root` itself cannot be looked into.
     """
-    looks: list[tuple[str, Fingerprint | LocalError | None]] = []
+    directories: dict[str, list[str]] = {}
     for relpath in relpaths:
+        directories.setdefault(relpath.rpartition("/")[0], []).append(relpath)
+    looks: list[tuple[str, Fingerprint | LocalError | None]] = []
+    for directory, inside in directories.items():
         try:
-            looks.append((relpath, look(root, relpath)))
-        except LocalError as error:
-            try:
-                os.stat(f"{root}/.")
-            except OSError:
-                raise error from error.__cause__
-            looks.append((relpath, error))
+            with directory_at(root, directory) as descriptor:
+                looks += [(relpath, _look_near(root, relpath, descriptor)) for relpath in inside]
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                looks += [(relpath, None) for relpath in inside]
+                continue
+            _require_root(root)
+            looks += [(relpath, _cannot_look(f"{root}/{relpath}", error)) for relpath in inside]
     return looks
+
+
+def _look_in(directory: int, name: str) -> Fingerprint | None:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    return fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _look_near(root: str, relpath: str, directory: int) -> Fingerprint | LocalError | None:
+    """`look`, with the directory open already, and its error returned."""
+    name = relpath.rpartition("/")[2]
+    try:
+        _refuse_steps(name)
+        return _look_in(directory, name)
+    except OSError as error:
+        return None if error.errno in NOT_THERE else _cannot_look(f"{root}/{relpath}", error)
+
+
+def _require_root(root: str) -> None:
+    try:
+        os.stat(f"{root}/.")
+    except OSError as error:
+        raise _cannot_look(root, error) from error
+
+
+def _cannot_look(path: str, error: OSError) -> LocalError:
+    return LocalError(
+        f"cannot look at {path}: {error.strerror}",
+        hint="let the user that runs hotfolder enter and read the folder",
+    )
 
 
 @dataclass(frozen=True, slots=True)

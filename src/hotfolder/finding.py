@@ -41,7 +41,8 @@ class Finder:
     """Knows the files that are not whole yet. Owned by the event loop.
 
     `claimed(path)` says that a file is on its way already; `news(path, seen)` whether what was seen
-    there now matters all the same. `wake` is called when a turn may find more to do.
+    there now matters all the same; `room` how many more files may be known. `wake` is called when a
+    turn may find more to do.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Finder:
         threads: Threads,
         claimed: Callable[[str], bool],
         news: Callable[[str, Fingerprint | None], bool],
-        has_room: Callable[[], bool],
+        room: Callable[[], int],
         wake: Callable[[], None],
         stays: Stays | None = None,
     ) -> None:
@@ -59,7 +60,7 @@ class Finder:
         self._search = search
         self._stays = stays
         self._threads = threads
-        self._claimed, self._news, self._has_room = claimed, news, has_room
+        self._claimed, self._news, self._room = claimed, news, room
         self.tracker = SettleTracker(search.settle)
         self._hinted: dict[str, Heard] = {}
         self._missed = False  # hints came for which there was no room
@@ -70,7 +71,8 @@ class Finder:
             threads=threads,
             found=self._look_at_new,
             done=self._tidy,
-            has_room=has_room,
+            room=room,
+            plenty=WINDOW // 2,
             wake=wake,
         )
 
@@ -112,18 +114,17 @@ class Finder:
         for path in rested:
             del self._resting[path]
             self._note(path)
-        hinted = dict(islice(self._hinted.items(), BATCH))
+        hinted = dict(islice(self._hinted.items(), max(0, min(BATCH, self._room()))))
         for path in hinted:
             del self._hinted[path]
         await self._look(hinted)
         await self._look(self.tracker.pop_due(self._search.clock(), BATCH))
-        if self._has_room():
-            self.walks.go_on()
+        self.walks.go_on()
         return self.tracker.pop_settled()
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
-        if self._hinted:
+        if self._hinted and self._room() > 0:
             return self._search.clock()
         resting = min(self._resting.values(), default=None)
         moments = (self.tracker.next_due(), resting, self.walks.next_begin())

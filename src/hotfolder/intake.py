@@ -84,7 +84,7 @@ class Intake:
             threads=threads,
             claimed=self._is_claimed,
             news=self._is_news,
-            has_room=self._has_room,
+            room=self._room,
             wake=wake,
             stays=stays,
         )
@@ -278,8 +278,9 @@ class Intake:
         self._backlog.absolve(relpath)
         return True
 
-    def _has_room(self) -> bool:
-        return len(self.finder.tracker) + len(self._backlog) < WINDOW
+    def _room(self) -> int:
+        """How many more files may be known."""
+        return WINDOW - len(self.finder.tracker) - len(self._backlog)
 
     def _job(self, relpath: str, fingerprint: Fingerprint) -> Job:
         begun = self.plan.remembered(self.inbox, relpath, fingerprint)

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import structlog
 
@@ -22,6 +23,16 @@ BATCH = 2_000  # files looked at in one hop to a thread
 _MOST_WALKS = 200  # walks of new directories waiting; beyond that one walk of the whole is cheaper
 _NEW_TREE_AGAIN = 2.0  # seconds after which a new directory is scanned a second time
 _MOST_NOTED = 1_000  # entries that are passed over, kept to be shown
+_HELD_OPEN = 10.0  # seconds that a walk which waits for room keeps a directory open
+_AGAIN = 300.0  # seconds between two takings up of a walk where there is little room
+_JITTER = 0.1  # of the time between two scans: many daemons do not walk one file server together
+
+
+class Entries(Protocol):
+    """The entries of one walk. `rest` lets go of what is open; some may come again afterwards."""
+
+    def __iter__(self) -> Iterator[str | PassedOver]: ...
+    def rest(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +44,18 @@ class Search:
     rescan: float | None
     ignored: Callable[[str], bool]
     refusal: Callable[[str], str | None]  # why no group takes a file, None if one does
-    walk: Callable[[str, str, Callable[[str], bool]], Iterator[str | PassedOver]]
+    walk: Callable[[str, str, Callable[[str], bool]], Entries]
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # since the epoch
     ready: Ready = Ready.QUIET
+    dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
 
 
 class Walks:
-    """Owned by the event loop. `found` takes every batch of files; `done` comes after a whole walk."""
+    """Owned by the event loop. `found` takes every batch of files; `done` comes after a whole walk.
+
+    `room`: how many more files may be known; `plenty` of it is worth taking up a walk again.
+    """
 
     def __init__(
         self,
@@ -49,14 +64,16 @@ class Walks:
         threads: Threads,
         found: Callable[[list[str]], Awaitable[None]],
         done: Callable[[], Awaitable[None]],
-        has_room: Callable[[], bool],
+        room: Callable[[], int],
+        plenty: int,
         wake: Callable[[], None],
     ) -> None:
         self._search, self._threads = search, threads
-        self._found, self._done, self._has_room, self._wake = found, done, has_room, wake
+        self._found, self._done, self._wake = found, done, wake
+        self._room, self._plenty = room, plenty
         self._planned: list[tuple[float, str]] = [(search.clock(), "")]  # a heap: (when, from where)
         self._walking: asyncio.Task[None] | None = None
-        self._room = asyncio.Event()
+        self._turned = asyncio.Event()
         self.passed_over: dict[str, str] = {}  # path -> why it is never opened; the first few
         self.last_walk: float | None = None  # when the whole inbox was last walked through
 
@@ -86,8 +103,8 @@ class Walks:
             self._walking = asyncio.create_task(self._walk(start))
 
     def go_on(self) -> None:
-        """There is room again for what a walk finds."""
-        self._room.set()
+        """Let a walk that waits see whether there is room again."""
+        self._turned.set()
 
     def next_begin(self) -> float | None:
         """The moment (monotonic) at which `begin_due` may begin one; None while one is under way."""
@@ -109,14 +126,13 @@ class Walks:
         passed_over: set[str] = set()
         try:
             entries = search.walk(search.inbox, start, search.ignored)
-            while batch := await self._threads.run(lambda: list(islice(entries, BATCH))):
+            steps = iter(entries)
+            while batch := await self._threads.run(lambda: list(islice(steps, BATCH))):
                 paths, refused = self._sort(batch)
                 passed_over |= self._note(refused)
                 await self._found(paths)
                 self._wake()
-                while not self._has_room():
-                    self._room.clear()
-                    await self._room.wait()
+                await self._until_room(entries)
             self._forget_gone(start, passed_over)
             if not start:
                 await self._done()
@@ -130,6 +146,20 @@ class Walks:
                     self._plan_rescan(search.rescan)
             self._walking = None
             self._wake()
+
+    async def _until_room(self, entries: Entries) -> None:
+        """Wait for room; where that takes long, with nothing held open.
+
+        What is let go of costs reading a directory anew: it is taken up again when that is worth it.
+        """
+        clock = self._search.clock
+        since, rested = clock(), False
+        while self._room() < (self._plenty if rested and clock() - since < _AGAIN else 1):
+            self._turned.clear()
+            await self._turned.wait()
+            if not rested and clock() - since >= _HELD_OPEN:
+                rested = True
+                await self._threads.run(entries.rest)
 
     def takes(self, relpath: str) -> bool:
         """Whether a file that was heard of is one to look at; what no group takes is noted."""
@@ -150,14 +180,14 @@ class Walks:
         return paths, refused
 
     def _note(self, entries: list[PassedOver]) -> set[str]:
-        """Keep what is passed over, tell of each once, and return the paths."""
+        """Keep what is passed over, tell of each once, and return the paths of those that are kept."""
         for entry in entries:
             if entry.relpath not in self.passed_over and len(self.passed_over) < _MOST_NOTED:
                 self.passed_over[entry.relpath] = entry.why
                 log.warning(
                     "scan.passed_over", path=f"{self._search.inbox}/{entry.relpath}", reason=entry.why
                 )
-        return {entry.relpath for entry in entries}
+        return {entry.relpath for entry in entries if entry.relpath in self.passed_over}
 
     def _forget_gone(self, start: str, seen: set[str]) -> None:
         """Forget what was passed over once and is not there any more."""
@@ -168,4 +198,5 @@ class Walks:
     def _plan_rescan(self, seconds: float) -> None:
         """Set the next walk of the whole, unless one is set already."""
         if not any(start == "" for _, start in self._planned):
-            heapq.heappush(self._planned, (self._search.clock() + seconds, ""))
+            jittered = seconds * (1 + _JITTER * (2 * self._search.dice() - 1))
+            heapq.heappush(self._planned, (self._search.clock() + jittered, ""))

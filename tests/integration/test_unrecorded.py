@@ -84,7 +84,7 @@ class World:
             layout,
             Grouping("media"),
             ignore_filter(["*.bak"]),
-            lambda: walk(str(self.completed), "", ignore_filter(())),
+            lambda: iter(walk(str(self.completed), "", ignore_filter(()))),
         )
         return Unrecorded(
             outputs,

@@ -1,29 +1,102 @@
-"""Walking an inbox: a stream of paths, with no stat a file and no list in memory."""
+"""Walking an inbox: a stream of paths, with no stat a file, no list of files and bounded memory."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 
 from hotfolder.beneath import NOT_THERE, directory_at
 from hotfolder.core.records import PassedOver
 
+_MOST_PENDING = 20_000  # names of directories that one walk keeps, to be entered later
+_LEAST_PENDING = 200  # of these below each directory, however deep it lies
 
-def walk(root: str, start: str, ignored: Callable[[str], bool]) -> Iterator[str | PassedOver]:
+Entries = Generator[str | PassedOver, None, None]
+
+
+def walk(root: str, start: str, ignored: Callable[[str], bool]) -> "Walk":
     """Every entry below `root`/`start` that is not ignored and no folder, relative to `root`.
 
     A regular file is its path; whatever is never opened (links, devices, folders that may not be
     read) comes with the reason. Where the root itself cannot be read, the OSError is raised.
     """
-    pending = [start]
-    while pending:
-        directory = pending.pop()
+    return Walk(root, start, ignored)
+
+
+class Walk:
+    """Iterate it, in one thread at a time: the files of a directory, then its directories by name.
+
+    One directory is open at a time. Of directories without end in one place, some are kept by name
+    and the place is read again for those that come after them.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        start: str,
+        ignored: Callable[[str], bool],
+        *,
+        most_pending: int = _MOST_PENDING,
+        least_pending: int = _LEAST_PENDING,
+    ) -> None:
+        self._root, self._ignored = root, ignored
+        self._most, self._least = most_pending, least_pending
+        self._pending = 0  # names kept, of all levels
+        self._listing: Entries | None = None
+        self._entries = self._walk(start)
+
+    def __iter__(self) -> Iterator[str | PassedOver]:
+        return self._entries
+
+    def rest(self) -> None:
+        """Let go of the directory that is open; going on gives the files of that directory again.
+
+        A walk may wait for hours, and nothing is to keep a volume from being unmounted.
+        """
+        listing, self._listing = self._listing, None
+        if listing is not None:
+            listing.close()
+
+    def _walk(self, start: str) -> Entries:
+        levels = [(yield from self._enter(start))]
+        while levels:
+            level = levels[-1]
+            if level.names:
+                name = level.names.pop()
+                self._pending -= 1
+                directory = f"{level.directory}/{name}" if level.directory else name
+                levels.append((yield from self._enter(directory)))
+            elif level.last is not None:
+                levels[-1] = yield from self._enter(level.directory, after=level.last)
+            else:
+                levels.pop()
+
+    def _enter(
+        self, directory: str, after: str | None = None
+    ) -> Generator[str | PassedOver, None, "_Level"]:
+        """Give the files of a directory, unless `after` a name; returns the directories in it."""
+        while True:
+            names = _Smallest(max(self._least, self._most - self._pending), after)
+            listing = self._listing = self._list(directory, names, with_files=after is None)
+            yield from listing
+            if self._listing is listing:  # it has come to its end, and nobody closed it
+                self._listing = None
+                break
+        kept = names.taken()
+        self._pending += len(kept)
+        return _Level(directory, kept[::-1], kept[-1] if names.dropped_some else None)
+
+    def _list(self, directory: str, names: "_Smallest", *, with_files: bool) -> Entries:
+        ignored = self._ignored
+        prefix = f"{directory}/" if directory else ""
         try:
-            with directory_at(root, directory) as descriptor, os.scandir(descriptor) as entries:
+            with directory_at(self._root, directory) as descriptor, os.scandir(descriptor) as entries:
                 for entry in entries:
-                    relpath = f"{directory}/{entry.name}" if directory else entry.name
+                    name = entry.name
+                    relpath = prefix + name
                     if entry.is_dir(follow_symlinks=False):
-                        if not ignored(f"{relpath}/"):
-                            pending.append(relpath)
-                    elif not ignored(relpath):
+                        if names.wants(name) and not ignored(f"{relpath}/"):
+                            names.add(name)
+                    elif with_files and not ignored(relpath):
                         yield relpath if entry.is_file(follow_symlinks=False) else _odd(entry, relpath)
         except OSError as error:
             if not directory:
@@ -48,6 +121,51 @@ def folders_below(root: str) -> Iterator[str]:
         except OSError:  # it may not be entered, so nothing is ever taken from there
             if not directory:
                 raise
+
+
+@dataclass(slots=True)
+class _Level:
+    """`names` of directories to be entered, from the last to the first.
+
+    `last`: there are more behind this name; None: there are not.
+    """
+
+    directory: str
+    names: list[str]
+    last: str | None
+
+
+class _Smallest:
+    """The `most` first names, in their order, of all that come `after` one; holds twice as many."""
+
+    def __init__(self, most: int, after: str | None) -> None:
+        self._most, self._after = most, after
+        self._below: str | None = None
+        self._names: list[str] = []
+        self.dropped_some = False
+
+    def wants(self, name: str) -> bool:
+        if self._after is not None and name <= self._after:
+            return False
+        if self._below is not None and name > self._below:
+            self.dropped_some = True
+            return False
+        return True
+
+    def add(self, name: str) -> None:
+        self._names.append(name)
+        if len(self._names) >= 2 * self._most:
+            self._cut()
+
+    def taken(self) -> list[str]:
+        self._cut()
+        return self._names
+
+    def _cut(self) -> None:
+        self._names.sort()
+        if len(self._names) > self._most:
+            del self._names[self._most :]
+            self._below, self.dropped_some = self._names[-1], True
 
 
 def _odd(entry: "os.DirEntry[str]", relpath: str) -> PassedOver:
