@@ -91,7 +91,7 @@ def waiting(
                 path=path,
                 size=seen.st_size,
                 changed_at=seen.st_ctime,
-                ignored=_is_ignored(folder, path),
+                left=_why_left(folder, path, seen.st_size),
                 settle=folder.settle,
                 rescan=folder.rescan,
                 bucket=folder.destination.bucket,
@@ -121,12 +121,10 @@ def _in_inbox(folder: Folder, wanted: str) -> Iterator[tuple[str, str]]:
         ) from error
 
 
-def _is_ignored(folder: Folder, path: str) -> bool:
-    """Whether the file, or a folder that it lies in, is left alone."""
-    ignored = ignore_filter(folder.ignore, folder.include)
-    steps = path.removeprefix(f"{folder.inbox}/").split("/")
-    above = ("/".join(steps[:depth]) + "/" for depth in range(1, len(steps)))
-    return ignored("/".join(steps)) or any(ignored(directory) for directory in above)
+def _why_left(folder: Folder, path: str, size: int) -> str | None:
+    """Why the folder does not take the file; None if it does."""
+    ignored = ignore_filter(folder.ignore, folder.include).why(path.removeprefix(f"{folder.inbox}/"))
+    return folder.sizes.refusal(size) if ignored is None else f"it is left alone: {ignored}"
 
 
 def _waiting_sighting(file: InInbox, waits: Waits) -> Sighting:
