@@ -157,7 +157,7 @@ JUNK_NAMES = [
     *(".~lock.report.odt#", ".stfolder", ".nfs000000000001", ".smbdeleteAAA4"),
     *(".clip.mp4.Xa3bQ9", ".a.AAAAAA", "THUMBS.DB", "ehthumbs.db", ".report.odt.swp", ".#notes.txt"),
     *(".goutputstream-ABC123", ".syncthing.clip.mp4.tmp", ".fuse_hidden0001", "clip.filepart"),
-    *("clip.!ut", "clip.mp4.aria2", ".in.clip.mp4.", "clip.txt.sb-1a2b3c4d-XyZ123"),
+    *("clip.!ut", "clip.mp4.aria2", ".in.clip.mp4."),
 ]
 JUNK_FOLDERS = [
     *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "$RECYCLE.BIN", "lost+found"),

@@ -37,7 +37,7 @@ JUNK = (
         files=True,
     ),
     Junk("rsync", (".~tmp~/", ".rsync-partial/")),
-    Junk("macOS", (".DS_Store", "._*", ".apdisk", "*.sb-????????-??????"), files=True),
+    Junk("macOS", (".DS_Store", "._*", ".apdisk"), files=True),
     Junk(
         "macOS",
         (
@@ -167,6 +167,8 @@ def builtin_patterns() -> dict[str, list[str]]:
 
 def _junk_pattern(name: str, *, is_folder: bool) -> str | None:
     """The pattern of the built-in list that the name matches."""
+    if name[0].lower() not in _BEGINNINGS and not name.endswith(_ENDINGS):
+        return None  # as of nearly every file of a million
     for expression, patterns in _FOLDERS if is_folder else _FILES:
         found = expression.fullmatch(name)
         if found is not None:
@@ -194,4 +196,7 @@ def _either(patterns: Iterable[str], *, any_case: bool) -> re.Pattern[str]:
     return re.compile("|".join(f"({one})" for one in each), re.IGNORECASE if any_case else 0)
 
 
+_PATTERNS = [pattern.rstrip("/") for kind in JUNK for pattern in kind.patterns]
+_BEGINNINGS = frozenset(pattern[0].lower() for pattern in _PATTERNS if pattern[0] != "*")
+_ENDINGS = tuple(pattern[1:] for pattern in _PATTERNS if pattern[0] == "*")  # none has two stars
 _FILES, _FOLDERS = _expressions(folders=False), _expressions(folders=True)
