@@ -1,6 +1,8 @@
 """What an inbox really holds: what is found, what is passed over, and what is opened."""
 
 import asyncio
+import errno
+import itertools
 import os
 import signal
 import socket
@@ -15,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hotfolder.adapters.filters import OWN_NAMES, builtin_patterns, ignore_filter
-from hotfolder.adapters.scan import walk
+from hotfolder.adapters.scan import folders_below, walk
 from hotfolder.adapters.source import open_original, user_name
 from hotfolder.beneath import look_for_writers
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
@@ -147,6 +149,56 @@ def test_a_folder_that_vanishes_under_the_walk_is_no_trouble(inbox: Path) -> Non
     with capture_logs() as logs:
         assert list(steps) == []
     assert logs == []
+
+
+class Stale(os.PathLike[str]):
+    """An entry of a file system that does not say what it is, and then fails to."""
+
+    name = "stale"
+
+    def __fspath__(self) -> str:
+        return self.name
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:  # noqa: ARG002 - as of os.DirEntry
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    is_dir = is_file
+
+
+def test_one_entry_that_nothing_can_be_said_of_does_not_hide_the_others(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(inbox, "a", "sub/b")
+    real = os.scandir
+
+    @contextmanager
+    def listed(descriptor: int) -> Iterator[Iterator[object]]:
+        with real(descriptor) as entries:
+            yield itertools.chain([Stale()], entries)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    assert found(inbox) == ["a", "sub/b"]
+    assert set(passed_over(inbox)) == {"stale", "sub/stale"}
+    assert "Stale file handle" in passed_over(inbox)["stale"]
+
+
+def test_a_tree_deeper_than_any_path_may_be_long_is_entered_so_far(inbox: Path) -> None:
+    # Made step by step: without a bound, a hundred thousand steps keep the walk busy for good.
+    drop(inbox, "a")
+    steps = ["d" * 200] * 25
+    here = os.open(inbox, os.O_RDONLY)
+    for step in steps:
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.mkdir(step, dir_fd=here)
+        below = os.open(step, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert len(found(inbox)) == 22  # a, file, and twenty of them below
+    assert set(folders_below(str(inbox))) == {"/".join(steps[:depth]) for depth in range(1, 21)}
+    ((path, why),) = passed_over(inbox).items()
+    assert path == "/".join(steps[:21])
+    assert why.startswith("its path has more than 4095 bytes")
 
 
 # -- what is left alone ------------------------------------------------------------------------
