@@ -148,6 +148,7 @@ async def upload(
             remembered=partial(_remembered, made),
             threads=made.io,
             most_flights=MOST_FLIGHTS,
+            size_refusal=folder.sizes.refusal,
             wall=time.time if request.moment is None else itertools.repeat(request.moment).__next__,
         )
         try:

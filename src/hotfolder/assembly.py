@@ -132,6 +132,7 @@ def _intake(
         rescan=None if once else folder.rescan,
         ignored=ignore_filter(folder.ignore, folder.include),
         refusal=grouping.refusal,
+        size_refusal=folder.sizes.refusal,
         walk=walk,
         clock=time.monotonic,
         wall=time.time,

@@ -10,12 +10,13 @@ from typing import Protocol
 
 import structlog
 
-from hotfolder.beneath import Look, look_for_writers
+from hotfolder.beneath import Look, look_at_all, look_for_writers
 from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Ready, SettleTracker, Word, Writer
 from hotfolder.threads import Threads
+from hotfolder.unfit import Unfit
 from hotfolder.walking import BATCH, Search, Walks
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ class Finder:
         self._threads = threads
         self._claimed, self._news, self._room = claimed, news, room
         self.tracker = SettleTracker(search.settle)
+        self.unfit = Unfit(search.inbox, search.size_refusal)
         self._hinted: dict[str, Heard] = {}
         self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
@@ -146,6 +148,11 @@ class Finder:
         await self._look([path for path in paths if not self._is_known(path)])
 
     async def _tidy(self) -> None:
+        """After a walk of the whole: what is gone without a word is forgotten."""
+        if self.unfit.reasons:
+            noted = list(self.unfit.reasons)
+            looks = await self._threads.run(look_at_all, self._search.inbox, noted)
+            self.unfit.forget(path for path, seen in looks if seen is None)
         if self._stays is not None:
             await self._stays.tidy()
 
@@ -170,12 +177,13 @@ class Finder:
         for look in looks:
             path, seen = look.relpath, look.there
             if isinstance(seen, LocalError):
+                self.unfit.note(path, seen.sentence)
                 self.tracker.observe(path, None, begun)  # the next scan looks again
             elif path in stays:
                 self.tracker.observe(path, None, begun)
             elif not (path in busy or self._claimed(path)) or self._news(path, seen):
-                word = words.get(path, Word.NONE)
-                self.tracker.observe(path, seen, begun, ended, writer=look.writer, word=word)
+                word, fit = words.get(path, Word.NONE), self.unfit.fit(path, seen)
+                self.tracker.observe(path, fit, begun, ended, writer=look.writer, word=word)
 
     def _words(self, heard: Mapping[str, Heard]) -> dict[str, Word]:
         """What of that which was heard makes the quiet time needless."""
@@ -184,9 +192,6 @@ class Finder:
         return {path: Word.CLOSED for path, what in heard.items() if what is Heard.COMPLETED}
 
     def _report(self, looks: Sequence[Look]) -> None:
-        refused = [look.there for look in looks if isinstance(look.there, LocalError)]
-        if refused:
-            log.warning("scan.refused", files=len(refused), first=str(refused[0]), hint=refused[0].hint)
         if not self._told_unknown and any(look.writer is Writer.UNKNOWN for look in looks):
             self._told_unknown = True
             first = next(look.relpath for look in looks if look.writer is Writer.UNKNOWN)

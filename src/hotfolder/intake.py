@@ -217,7 +217,12 @@ class Intake:
 
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
-        return {**self.finder.walks.passed_over, **self.left, **self.called_off.reasons()}
+        return {
+            **self.finder.walks.passed_over,
+            **self.finder.unfit.reasons,
+            **self.left,
+            **self.called_off.reasons(),
+        }
 
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""

@@ -35,6 +35,7 @@ class OneShot:
         remembered: Callable[[str, str, Fingerprint], UploadNote | None],
         threads: Threads,
         most_flights: int,
+        size_refusal: Callable[[int], str | None],
         wall: Callable[[], float],
     ) -> None:
         self._courier = courier
@@ -42,7 +43,7 @@ class OneShot:
         self._new_operation_id = new_operation_id
         self._remembered = remembered
         self._threads = threads
-        self._wall = wall
+        self._wall, self._size_refusal = wall, size_refusal
         self._free = asyncio.Semaphore(most_flights)
         self._trouble: HotfolderError | None = None
         self._unsure = MOST_UNSURE  # refusals since the store took a file; too many, until it took one
@@ -91,7 +92,15 @@ class OneShot:
         operation_id = self._new_operation_id()
         while self._trouble is None:
             # One id for one content: by it a later try tells an object of its own.
-            job = await self._job(root, relpath, operation_id)
+            try:
+                job = await self._job(root, relpath, operation_id)
+            except LocalError as error:  # its folder may not be entered
+                self.left[path] = error.sentence
+                return
+            why = None if job is None else self._size_refusal(job.fingerprint.size)
+            if why is not None:
+                self.left[path] = why
+                return
             if job is None:
                 self.left[path] = (
                     "there is no such file, or it is a link or a device: name a regular file"

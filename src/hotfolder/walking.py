@@ -49,6 +49,7 @@ class Search:
     wall: Callable[[], float]  # since the epoch
     ready: Ready = Ready.QUIET
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
+    size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
 
 
 class Walks:

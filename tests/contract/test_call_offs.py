@@ -34,6 +34,12 @@ def test_what_is_added_is_there_until_it_is_dropped(notes: CallOffNotes) -> None
     notes.drop("media", "never there")
 
 
+def test_a_reason_may_name_a_file_whose_name_is_no_text(notes: CallOffNotes) -> None:
+    notes.add(replace(CALLED, why="\udcff may not be read"))
+    (kept,) = notes.all()
+    assert kept.why.endswith(" may not be read")
+
+
 def test_a_later_version_takes_the_place_of_the_former(notes: CallOffNotes) -> None:
     later = replace(CALLED, fingerprint=replace(CALLED.fingerprint, size=9), why="by bob")
     notes.add(CALLED)

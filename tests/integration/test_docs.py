@@ -12,6 +12,7 @@ import hotfolder
 from docs import generate
 from hotfolder import cli
 from hotfolder.activity import Activity, Paused, Stuck, Waiting
+from hotfolder.adapters.filters import builtin_patterns
 from hotfolder.core import entries
 from hotfolder.core.records import Status
 from tests.support import samples
@@ -26,10 +27,15 @@ def test_a_generated_page_is_up_to_date(page: str) -> None:
     assert (generate.DOCS / page).read_text() == text, f"docs/{page} is out of date: run `make docs`"
 
 
+def section(chapter: str) -> str:
+    """The text of a chapter of operations.md."""
+    (text,) = re.findall(rf"(?ms)^## {chapter}$(.*?)(?=^## |\Z)", _OPERATIONS)
+    return str(text)
+
+
 def listed(chapter: str) -> list[str]:
     """The names in the first column of the tables of a chapter of operations.md."""
-    (text,) = re.findall(rf"(?ms)^## {chapter}$(.*?)(?=^## |\Z)", _OPERATIONS)
-    cells = re.findall(r"(?m)^\| (`[^|]*) \|", text)
+    cells = re.findall(r"(?m)^\| (`[^|]*) \|", section(chapter))
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
@@ -107,3 +113,9 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [*generate.DOCS.glob("*.md"), generate.DOCS.parent / "README.md"]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_builtin_pattern_is_listed() -> None:
+    words = set(re.findall(r"`([^`]+)`", section("What is left alone")))
+    for patterns in builtin_patterns().values():
+        assert words >= set(patterns)

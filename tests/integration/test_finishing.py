@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from hotfolder.beneath import fingerprint_of
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Disposition
 from hotfolder.core.recovery import Found
-from hotfolder.core.routing import clash_name
+from hotfolder.core.routing import aside_name, clash_name
 from tests.support.folders import Folders, MeddledFinisher, old_file_system
 from tests.support.samples import fingerprint_at
 
@@ -224,6 +225,50 @@ def test_what_is_put_back_never_clobbers_what_came_meanwhile(folders: Folders) -
         Busy(folders, lambda: swap_content(path, b"second")).move(row)
     clash = clash_name("clip.mp4", row.operation_id)
     assert folders.files() == {"inbox/clip.mp4": b"third", f"inbox/{clash}": b"second"}
+
+
+def test_names_that_somebody_took_beforehand_hold_nobody(folders: Folders) -> None:
+    # Who sees an operation's id in the heartbeat can take both names that a file may be put back under.
+    folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4")
+    clash = clash_name("clip.mp4", row.operation_id)
+
+    def meddle() -> None:
+        swap_content(folders.inbox / "clip.mp4", b"another")
+
+    class Foreseen(MeddledFinisher):
+        @staticmethod
+        def _check_moved(*args: Any) -> None:
+            for name in ("clip.mp4", clash):
+                folders.drop(name, b"taken")
+            Finisher._check_moved(*args)
+
+    with pytest.raises(SourceChanged, match="put back"):
+        Foreseen(folders, meddle).move(row)
+    contents = sorted(folders.files().values())
+    assert contents == [b"another", b"taken", b"taken"]
+    assert list(folders.completed.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind_of", ["file", "directory", "dangling"])
+def test_a_hidden_name_that_somebody_took_beforehand_holds_nobody(
+    folders: Folders, kind_of: str
+) -> None:
+    path = folders.drop("clip.mp4")
+    row = folders.proven("clip.mp4", disposition=Disposition.DELETE)
+    aside = folders.inbox / aside_name("clip.mp4", row.operation_id)
+    if kind_of == "file":
+        aside.write_bytes(b"another")
+    elif kind_of == "directory":
+        aside.mkdir()
+    else:
+        aside.symlink_to("/nowhere")
+    folders.drop(clash_name("clip.mp4", row.operation_id), b"taken")
+    with pytest.raises(SourceChanged):
+        folders.finisher().remove(row)
+    assert path.read_bytes() == b"data"
+    assert not os.path.lexists(aside), "it has a name now under which it can be seen"
+    assert len(list(folders.inbox.iterdir())) == 3
 
 
 def swap_content(path: Path, data: bytes) -> None:

@@ -75,6 +75,19 @@ def test_a_file_goes_over_with_all_that_belongs_to_it(folders: Folders, size: in
     assert (folders.inbox / "reels/june").is_dir()
 
 
+def test_a_copy_that_stays_our_own_lends_nobody_our_rights(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An unprivileged daemon cannot give the file to whoever dropped it: setuid would be its own user.
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    folders.drop("tool").chmod(0o6755)
+    moved_to = Path(finish(folders.finisher(), proven(folders, "tool")))
+    assert moved_to.stat().st_mode & 0o7777 == 0o755
+
+
 def test_holes_stay_holes_and_are_hashed_as_zeros(folders: Folders) -> None:
     path = folders.inbox / "sparse"
     with path.open("wb") as file:

@@ -11,10 +11,12 @@ from hotfolder.core.errors import DestinationError, DestinationTrouble, Hotfolde
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Hold
+from hotfolder.core.size_limits import SizeLimits
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.oneshot import OneShot
 from hotfolder.threads import Threads
 from tests.support.samples import operation_id
+from tests.support.unprivileged import Bound
 
 DENIED = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)
 NO_BUCKET = DestinationError(DestinationTrouble.NO_BUCKET, "there is no bucket")
@@ -55,6 +57,7 @@ class Uploading:
             remembered=lambda *_: None,
             threads=threads,
             most_flights=1,
+            size_refusal=SizeLimits(0, 1000).refusal,
             wall=lambda: 0.0,
         )
 
@@ -100,3 +103,22 @@ async def test_trouble_of_all_ends_it(tmp_path: Path, threads: Threads, error: H
     assert await uploading.deliver("a", "bad", "b") is error
     assert uploading.courier.delivered == ["a"]
     assert uploading.left() == ["bad"]
+
+
+async def test_what_is_outside_the_size_limits_or_cannot_be_looked_at_is_left(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(1001))
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "shut/a").write_bytes(b"data")
+    (tmp_path / "shut").chmod(0o644)
+    uploading = Uploading(tmp_path, threads := Bound(), NO_BUCKET)
+    try:
+        names = ["large", "shut/a", "none", "b"]
+        (tmp_path / "b").write_bytes(b"data")
+        assert await uploading.oneshot.deliver((str(tmp_path), name) for name in names) is None
+    finally:
+        threads.close()
+    assert uploading.courier.delivered == ["b"]
+    whys = {path.removeprefix(f"{tmp_path}/"): why for path, why in uploading.oneshot.left.items()}
+    assert whys["large"].startswith("it has 1001 bytes, and max_size is 1000")
+    assert "Permission denied" in whys["shut/a"]
+    assert whys["none"].startswith("there is no such file")

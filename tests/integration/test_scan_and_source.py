@@ -1,6 +1,8 @@
 """What an inbox really holds: what is found, what is passed over, and what is opened."""
 
 import asyncio
+import errno
+import itertools
 import os
 import signal
 import socket
@@ -14,18 +16,19 @@ from typing import ParamSpec, TypeVar
 import pytest
 from structlog.testing import capture_logs
 
-from hotfolder.adapters.filters import JUNK, ignore_filter
-from hotfolder.adapters.scan import walk
+from hotfolder.adapters.filters import OWN_NAMES, builtin_patterns, ignore_filter
+from hotfolder.adapters.scan import folders_below, walk
 from hotfolder.adapters.source import open_original, user_name
 from hotfolder.beneath import look_for_writers
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint, Job, PassedOver
+from hotfolder.core.size_limits import SizeLimits
 from hotfolder.finding import WINDOW, Finder
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
 from tests.support.samples import job_at
-from tests.support.unprivileged import permissions_hold
+from tests.support.unprivileged import Bound, permissions_hold
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -148,16 +151,75 @@ def test_a_folder_that_vanishes_under_the_walk_is_no_trouble(inbox: Path) -> Non
     assert logs == []
 
 
+class Stale(os.PathLike[str]):
+    """An entry of a file system that does not say what it is, and then fails to."""
+
+    name = "stale"
+
+    def __fspath__(self) -> str:
+        return self.name
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:  # noqa: ARG002 - as of os.DirEntry
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    is_dir = is_file
+
+
+def test_one_entry_that_nothing_can_be_said_of_does_not_hide_the_others(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(inbox, "a", "sub/b")
+    real = os.scandir
+
+    @contextmanager
+    def listed(descriptor: int) -> Iterator[Iterator[object]]:
+        with real(descriptor) as entries:
+            yield itertools.chain([Stale()], entries)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    assert found(inbox) == ["a", "sub/b"]
+    assert set(passed_over(inbox)) == {"stale", "sub/stale"}
+    assert "Stale file handle" in passed_over(inbox)["stale"]
+
+
+def test_a_tree_deeper_than_any_path_may_be_long_is_entered_so_far(inbox: Path) -> None:
+    # Made step by step: without a bound, a hundred thousand steps keep the walk busy for good.
+    drop(inbox, "a")
+    steps = ["d" * 200] * 25
+    here = os.open(inbox, os.O_RDONLY)
+    for step in steps:
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.mkdir(step, dir_fd=here)
+        below = os.open(step, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert len(found(inbox)) == 22  # a, file, and twenty of them below
+    assert set(folders_below(str(inbox))) == {"/".join(steps[:depth]) for depth in range(1, 21)}
+    ((path, why),) = passed_over(inbox).items()
+    assert path == "/".join(steps[:21])
+    assert why.startswith("its path has more than 4095 bytes")
+
+
 # -- what is left alone ------------------------------------------------------------------------
 
 JUNK_NAMES = [
     *(".DS_Store", "._clip.mp4", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini"),
     *("clip.mp4.part", "clip.partial", "clip.crdownload", "clip.tmp", "~$report.docx"),
     *(".~lock.report.odt#", ".stfolder", ".nfs000000000001", ".smbdeleteAAA4"),
-    *(".clip.mp4.Xa3bQ9", ".a.AAAAAA", "@eaDir", "#recycle"),
+    *(".clip.mp4.Xa3bQ9", ".a.AAAAAA", "THUMBS.DB", "ehthumbs.db", ".report.odt.swp", ".#notes.txt"),
+    *(".goutputstream-ABC123", ".syncthing.clip.mp4.tmp", ".fuse_hidden0001", "clip.filepart"),
+    *("clip.!ut", "clip.mp4.aria2", ".in.clip.mp4."),
+]
+JUNK_FOLDERS = [
+    *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "$RECYCLE.BIN", "lost+found"),
+    *(".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "System Volume Information"),
+    *(".AppleDouble", ".stfolder", ".stversions", ".~tmp~", ".tmp", "upload.part", ".Trash-1000"),
 ]
 KEPT_NAMES = [
     *("clip.mp4", "partial", "tmp", "a.part.mp4", ".bashrc", "#1.mp4", "DS_Store", "lock.odt"),
+    *(".backup.202611", ".clip.swf", "#best of#", "notes.txt~", "lost+found", ".recycle", ".in.box"),
+    *("report.~lock.x", "my.download", "~", "@Recycle", ".aria2x", "~report.docx"),
     *(".config.backup", ".env.sample", "clip.mp4.Xa3bQ9", "~file", "Thumbs.db.txt", "recycle"),
 ]
 
@@ -168,17 +230,68 @@ def test_junk_is_left_alone_in_any_folder_and_nothing_else_is(inbox: Path, where
     assert found(inbox, ignored=ignore_filter([])) == sorted(f"{where}{name}" for name in KEPT_NAMES)
 
 
-@pytest.mark.parametrize("name", ["@eaDir", "#recycle", ".stfolder"])
-def test_folders_of_the_system_are_not_entered(inbox: Path, name: str) -> None:
-    drop(inbox, f"{name}/a", f"reels/{name}/june/b", "reels/c")
-    assert found(inbox, ignored=ignore_filter([])) == ["reels/c"]
+def test_folders_of_the_system_are_not_entered_nor_is_what_is_heard_of_them_taken(inbox: Path) -> None:
+    ignored = ignore_filter([])
+    drop(inbox, "reels/c")
+    for name in JUNK_FOLDERS:
+        drop(inbox, f"{name}/a", f"reels/{name}/june/b")
+        assert ignored(f"reels/{name}/june/b"), name
+    assert found(inbox, ignored=ignored) == ["reels/c"]
+
+
+def test_a_folder_with_the_name_of_a_junk_file_is_a_persons(inbox: Path) -> None:
+    drop(inbox, "Thumbs.db/a", ".DS_Store/b", "desktop.ini/.DS_Store", "~$x/c")
+    kept = [".DS_Store/b", "Thumbs.db/a", "~$x/c"]
+    assert found(inbox, ignored=ignore_filter([])) == kept
+
+
+def test_the_name_decides_and_no_part_of_the_path_to_the_inbox() -> None:
+    ignored = ignore_filter(["/old"])
+    assert not ignored("tmp/a")
+    assert not ignored("x.tmp.d/a")
+    assert not ignored("sub/old")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a.mp4", None),
+        ("x.tmp", "'*.tmp' of the built-in list matches it"),
+        ("sub/THUMBS.DB", "'Thumbs.db' of the built-in list matches it"),
+        (".a.Xa3bQ9", "'.NAME.XXXXXX' of the built-in list matches it"),
+        ("keep.log", None),
+        ("a.log", "'*.log' of `ignore` matches it"),
+        (
+            "@eaDir/x/a.mp4",
+            "its folder @eaDir/ is left alone: '@eaDir/' of the built-in list matches it",
+        ),
+        ("old/keep.log", "its folder old/ is left alone: 'old/' of `ignore` matches it"),
+        ("a.txt", "it matches no pattern of `include`"),
+        ("x.part", None),
+        (".hotfolder-x.mp4", "only hotfolder's own names are like .hotfolder-*"),
+    ],
+)
+def test_what_is_left_alone_names_the_pattern(path: str, why: str | None) -> None:
+    own = ["*.log", "!keep.log", "old/", "!*.part", "!.hotfolder-*"]
+    assert ignore_filter(own, ["*.mp4", "*.part", "*.log"]).why(path) == why
+
+
+def test_below_a_folder_that_is_left_alone_nothing_can_be_taken_back(inbox: Path) -> None:
+    drop(inbox, "@eaDir/a", "@eaDir/b", "@eaDir/sub/c")
+    assert found(inbox, ignored=ignore_filter(["!@eaDir/a"])) == []
+    assert found(inbox, ignored=ignore_filter(["!@eaDir/"])) == ["@eaDir/a", "@eaDir/b", "@eaDir/sub/c"]
+    # As with git: open the folder, shut what is in it, and open one.
+    opened = ignore_filter(["!@eaDir/", "@eaDir/*", "!@eaDir/a"])
+    assert found(inbox, ignored=opened) == ["@eaDir/a"]
 
 
 def test_every_pattern_of_the_junk_list_is_tried() -> None:
-    ignored = ignore_filter([])
-    for pattern in JUNK:
-        plain = pattern.replace("[Tt]", "T").replace("[Dd]", "d").replace("*", "x")
+    ignored, taken_back = ignore_filter([]), ignore_filter(["!*"])
+    for pattern in (pattern for patterns in builtin_patterns().values() for pattern in patterns):
+        plain = pattern.replace("XXXXXX", "aB3xyz").replace("[g-p]", "p").replace("[0-9]", "0")
+        plain = plain.replace("*", "x").replace("?", "x")
         assert ignored(plain), pattern
+        assert taken_back(plain) == (pattern == OWN_NAMES), pattern
 
 
 @pytest.mark.parametrize(
@@ -409,7 +522,14 @@ def test_owners_have_names_or_else_numbers() -> None:
 class Watch:
     """A finder with its clock."""
 
-    def __init__(self, inbox: Path, *, settle: float = 5.0, rescan: float | None = None) -> None:
+    def __init__(
+        self,
+        inbox: Path,
+        *,
+        settle: float = 5.0,
+        rescan: float | None = None,
+        sizes: SizeLimits | None = None,
+    ) -> None:
         self.now = 1000.0
         self.claims: set[str] = set()
         self.threads = Threads("test-find", 1)
@@ -423,6 +543,7 @@ class Watch:
                 walk=walk,
                 clock=self.clock,
                 wall=lambda: 0.0,
+                size_refusal=(sizes or SizeLimits()).refusal,
             ),
             threads=self.threads,
             claimed=self.claims.__contains__,
@@ -498,17 +619,6 @@ class SlowDisk(Threads):
         return await super().run(work, *args, **kwargs)
 
 
-class Bound(Threads):
-    """Runs work right here, where the modes of files bind root as well."""
-
-    def __init__(self) -> None:
-        super().__init__("test-bound", 1)
-
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with permissions_hold():
-            return work(*args, **kwargs)
-
-
 async def test_a_look_that_takes_long_does_not_make_a_file_look_quiet(inbox: Path, watch: Watch) -> None:
     slow = watch.use(SlowDisk(watch, 30.0))
     drop(inbox, "a")
@@ -543,8 +653,9 @@ async def test_one_folder_that_cannot_be_entered_does_not_hide_the_others(
         await watch.turns()
         watch.now += 5.0
         assert sorted(path for path, _ in await watch.turns()) == ["a", "z/c"]
-    assert {line["event"] for line in logs} == {"scan.refused"}
-    assert "odd/b" in logs[0]["first"]
+    assert {line["event"] for line in logs} == {"scan.passed_over"}
+    assert list(watch.finder.unfit.reasons) == ["odd/b"]
+    assert "Permission denied" in watch.finder.unfit.reasons["odd/b"]
 
 
 async def test_an_inbox_that_cannot_be_looked_into_is_trouble_and_loses_no_file(
@@ -629,3 +740,39 @@ async def test_what_is_passed_over_is_told_once_and_forgotten_when_it_is_gone(in
     watch.threads.close()
     assert list(watch.finder.walks.passed_over) == ["link"]
     assert sorted(line["path"] for line in logs) == [f"{inbox}/link", f"{inbox}/sub/fifo"]
+
+
+async def test_a_file_outside_the_size_limits_is_left_with_the_reason_until_it_fits(inbox: Path) -> None:
+    (inbox / "small").write_bytes(b"123")
+    (inbox / "large").write_bytes(bytes(101))
+    (inbox / "grows").write_bytes(bytes(100))
+    watch = Watch(inbox, rescan=300.0, sizes=SizeLimits(4, 100))
+    with capture_logs() as logs:
+        await watch.turns()
+        assert watch.finder.unfit.reasons == {
+            "small": "it has 3 bytes, and min_size is 4: it is looked at again as it grows",
+            "large": "it has 101 bytes, and max_size is 100: split it, or raise the limit",
+        }
+        (inbox / "small").write_bytes(b"1234")
+        watch.finder.hint("small")
+        (inbox / "grows").write_bytes(bytes(102))
+        watch.now += 5.0
+        assert await watch.turns() == []
+        assert sorted(watch.finder.unfit.reasons) == ["grows", "large"]
+        (inbox / "large").unlink()  # without a word
+        (inbox / "grows").write_bytes(bytes(99))
+        watch.now += 300.0
+        assert [path for path, _ in await watch.turns()] == ["small"]
+        assert watch.finder.unfit.reasons == {}
+        watch.claims.add("small")
+        watch.now += 5.0
+        assert [path for path, _ in await watch.turns()] == ["grows"]
+    told = [line["path"].rpartition("/")[2] for line in logs if line["event"] == "scan.passed_over"]
+    assert sorted(told) == ["grows", "large", "small"]
+    watch.threads.close()
+
+
+def test_the_limits_themselves_are_within() -> None:
+    limits = SizeLimits(4, 100)
+    assert [limits.refusal(size) is None for size in (3, 4, 100, 101)] == [False, True, True, False]
+    assert SizeLimits().refusal(0) is None

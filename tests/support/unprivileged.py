@@ -2,8 +2,14 @@
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+from hotfolder.threads import Threads
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _VERSION_3 = 0x20080522  # linux/capability.h
 _OVERRIDES = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
@@ -41,3 +47,14 @@ def _call(function: "ctypes._NamedFuncPointer", header: _Header, data: "ctypes.A
     if function(ctypes.byref(header), data) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+class Bound(Threads):
+    """Runs work right here, where the modes of files bind root as well."""
+
+    def __init__(self) -> None:
+        super().__init__("test-bound", 1)
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with permissions_hold():
+            return work(*args, **kwargs)

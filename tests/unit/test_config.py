@@ -13,6 +13,7 @@ from hotfolder.config.settings import LedgerKeys
 from hotfolder.config.template import TEMPLATE
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.segments import MIB
+from hotfolder.core.size_limits import SizeLimits
 
 MINIMAL = "[destination]\nbucket = 'b'\n[folders.media]\ninbox = 'inbox'\n"
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
@@ -334,3 +335,11 @@ def test_what_is_kept_must_be_on_disk_first(tmp_path: Path) -> None:
     assert 'set spool = "disk"' in complaint(tmp_path, MINIMAL + "keep_compressed = true\n")
     text = MINIMAL + "spool = 'disk'\n[defaults]\nkeep_compressed = true\n"
     assert loaded(tmp_path, text).folders["media"].keep_compressed
+
+
+def test_a_folder_may_have_limits_of_size(tmp_path: Path) -> None:
+    sized = MINIMAL.replace("[folders.media]", '[folders.media]\nmin_size = "1KiB"\nmax_size = "2MB"')
+    assert loaded(tmp_path, sized).folders["media"].sizes == SizeLimits(1024, 2_000_000)
+    assert loaded(tmp_path, MINIMAL).folders["media"].sizes == SizeLimits(0, None)
+    told = complaint(tmp_path, sized.replace("2MB", "1000B"))
+    assert "max_size (1000) is less than min_size (1024)" in told

@@ -10,7 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hotfolder.cli.bars import bars, row
-from hotfolder.cli.output import percent, shorten
+from hotfolder.cli.output import local_time, percent, say_error, shorten
+from hotfolder.core.errors import ConfigError, LocalError
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,20 @@ def test_the_middle_of_a_path_gives_way(path: str, width: int, expected: str) ->
 @given(st.text(st.sampled_from("abc/ä本🎬. "), max_size=60), st.integers(4, 50))
 def test_a_shortened_path_fits(path: str, width: int) -> None:
     assert cell_len(shorten(path, width)) <= width
+
+
+@pytest.mark.parametrize("moment", [2**40, -(2**40), 1e300, "nothing"])
+def test_a_time_beyond_any_calendar_is_shown_all_the_same(moment: float | str) -> None:
+    assert local_time(moment) == f"{moment} s since 1970"
+
+
+def test_no_error_brings_a_control_character_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "cannot read /in/\x1b]0;owned\x07\n\u202e\x9b31m\udcff"
+    say_error(LocalError(odd, hint=odd))
+    told = capsys.readouterr().err
+    assert [line.isprintable() for line in told.splitlines()] == [True, True]
+    say_error(ConfigError("one\ntwo\x1b[2J"))
+    assert capsys.readouterr().err == "hotfolder: one\ntwo\\x1b[2J\n"
 
 
 def test_a_hundred_per_cent_is_only_all() -> None:

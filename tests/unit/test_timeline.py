@@ -114,7 +114,7 @@ def test_the_timeline_is_told_from_the_line_and_its_id() -> None:
     assert made_at("6ba7b810-9dad-11d1-80b4-00c04fd430c8") is None
 
 
-FILE = InInbox("/srv/inbox/a", 10, changed_at=1000.0, ignored=False, settle=5.0, rescan=300.0)
+FILE = InInbox("/srv/inbox/a", 10, changed_at=1000.0, left=None, settle=5.0, rescan=300.0)
 
 
 def beat(**more: Any) -> dict[str, Any]:
@@ -193,7 +193,9 @@ def test_without_a_daemon_everything_waits_for_one(state: dict[str, Any] | None)
 
 def test_what_is_left_alone_is_said_to_be_so_whatever_the_daemon_does() -> None:
     for living in (True, False):
-        waits = why_waiting(replace(FILE, ignored=True), beat(), 2000.0, living=living)
+        waits = why_waiting(
+            replace(FILE, left="'*.tmp' of `ignore` matches it"), beat(), 2000.0, living=living
+        )
         assert waits is not None
         assert waits.for_good
         assert "`ignore`" in waits.why

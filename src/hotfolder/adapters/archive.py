@@ -13,10 +13,13 @@ class TarArchive:
     """One regular file as a tar archive. uid and gid are 0 and names empty, so that bytes repeat."""
 
     def head(self, name: str, *, size: int, mode: int, mtime_ns: int) -> bytes:
-        """The headers of a member of `size` bytes; `mtime_ns` since the epoch is kept in full."""
+        """The headers of a member of `size` bytes; `mtime_ns` since the epoch is kept in full.
+
+        No setuid, setgid or sticky bit: unpacked by root the file is root's own, whoever dropped it.
+        """
         member = tarfile.TarInfo(name)
         member.size = size
-        member.mode = mode
+        member.mode = mode & 0o777
         member.pax_headers = {"mtime": decimal_seconds(mtime_ns)}
         blocks = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         return blocks[:-_BLOCK] + _with_mtime(blocks[-_BLOCK:], mtime_ns // 1_000_000_000)

@@ -9,6 +9,11 @@ from hotfolder.core.records import PassedOver
 
 _MOST_PENDING = 20_000  # names of directories that one walk keeps, to be entered later
 _LEAST_PENDING = 200  # of these below each directory, however deep it lies
+_LONGEST_PATH = 4_095  # bytes of a directory below the inbox: PATH_MAX, which no call takes whole
+_TOO_DEEP = (
+    f"its path has more than {_LONGEST_PATH} bytes, and it is not entered: give its folders shorter "
+    "names, or move it up"
+)
 
 Entries = Generator[str | PassedOver, None, None]
 
@@ -93,11 +98,12 @@ class Walk:
                 for entry in entries:
                     name = entry.name
                     relpath = prefix + name
-                    if entry.is_dir(follow_symlinks=False):
+                    found = _found(entry, relpath)
+                    if found is None:
                         if names.wants(name) and not ignored(f"{relpath}/"):
                             names.add(name)
                     elif with_files and not ignored(relpath):
-                        yield relpath if entry.is_file(follow_symlinks=False) else _odd(entry, relpath)
+                        yield found
         except OSError as error:
             if not directory:
                 raise
@@ -116,8 +122,9 @@ def folders_below(root: str) -> Iterator[str]:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         relpath = f"{directory}/{entry.name}" if directory else entry.name
-                        pending.append(relpath)
-                        yield relpath
+                        if not _is_too_deep(relpath):
+                            pending.append(relpath)
+                            yield relpath
         except OSError:  # it may not be entered, so nothing is ever taken from there
             if not directory:
                 raise
@@ -168,6 +175,19 @@ class _Smallest:
             self._below, self.dropped_some = self._names[-1], True
 
 
-def _odd(entry: "os.DirEntry[str]", relpath: str) -> PassedOver:
-    what = "a symbolic link" if entry.is_symlink() else "a device, pipe or socket"
+def _found(entry: "os.DirEntry[str]", relpath: str) -> str | PassedOver | None:
+    """A file, an entry that is never opened, or None for a directory that is to be entered."""
+    try:
+        if entry.is_file(follow_symlinks=False):
+            return relpath
+        if entry.is_dir(follow_symlinks=False):
+            return PassedOver(relpath, _TOO_DEEP) if _is_too_deep(relpath) else None
+        what = "a symbolic link" if entry.is_symlink() else "a device, pipe or socket"
+    except OSError as error:  # where the file system does not say what it is; the others are found
+        return PassedOver(relpath, f"cannot be looked at: {error.strerror}; check the disk")
     return PassedOver(relpath, f"{what}: only regular files are delivered")
+
+
+def _is_too_deep(relpath: str) -> bool:
+    # The shortest text of so many bytes; nearly every path is far below it.
+    return len(relpath) > _LONGEST_PATH // 4 and len(os.fsencode(relpath)) > _LONGEST_PATH

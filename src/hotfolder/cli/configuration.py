@@ -8,11 +8,20 @@ from typing import Annotated
 import tomli_w
 import typer
 
+from hotfolder.adapters.filters import builtin_patterns
 from hotfolder.cli.options import ConfigFile, Debug, Json, LogLevel, settings_of
 from hotfolder.cli.output import out, say
 from hotfolder.config import FILE_NAME, find_file
 from hotfolder.config.template import TEMPLATE
 from hotfolder.core.errors import ConfigError
+
+_BUILT_IN = "".join(
+    [
+        "\n# Left alone in every inbox, by name in any folder (/: only folders); ",
+        'ignore = ["!*.tmp"] takes such a pattern back:\n',
+        *(f"#   {kind}: {'  '.join(patterns)}\n" for kind, patterns in builtin_patterns().items()),
+    ]
+)
 
 app = typer.Typer(help="Write, show or find the configuration.", no_args_is_help=True)
 
@@ -53,8 +62,7 @@ def show(
     """
     settings = settings_of(config, debug=debug, log_level=log_level)
     table = settings.as_toml_table()
-    text = json.dumps(table, indent=2) + "\n" if as_json else tomli_w.dumps(table)
-    out.file.write(text)
+    out.file.write(json.dumps(table, indent=2) + "\n" if as_json else tomli_w.dumps(table) + _BUILT_IN)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from hotfolder.core.errors import HotfolderError
+from hotfolder.core.errors import ConfigError, HotfolderError
 
 Justify = Literal["left", "right"]
 LEFT: Justify = "left"
@@ -73,10 +73,13 @@ def say(line: str, style: str = "") -> None:
 
 
 def say_error(error: HotfolderError) -> None:
-    """What happened, and what to do."""
-    err.print(Text(f"hotfolder: {error}", style="bold red" if err.is_terminal else ""))
+    """What happened, and what to do. Only a configuration's faults stand on lines of their own."""
+    text = str(error)
+    lines = text.split("\n") if isinstance(error, ConfigError) else [text]
+    told = "\n".join(shown(line) for line in lines)
+    err.print(Text(f"hotfolder: {told}", style="bold red" if err.is_terminal else ""))
     if error.hint:
-        err.print(Text(f"  {error.hint}"))
+        err.print(Text(f"  {shown(error.hint)}"))
 
 
 def print_table(headings: Mapping[str, Justify], rows: Iterable[Sequence[Text | str]]) -> None:
@@ -96,8 +99,11 @@ def print_table(headings: Mapping[str, Justify], rows: Iterable[Sequence[Text | 
 
 def local_time(moment: str | float) -> str:
     """A ledger's timestamp, or seconds since the epoch, in the time of this machine, to the second."""
-    when = datetime.fromisoformat(moment) if isinstance(moment, str) else _of_epoch(moment)
-    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        when = datetime.fromisoformat(moment) if isinstance(moment, str) else _of_epoch(moment)
+        return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # a file's time may be any number
+        return f"{moment} s since 1970"
 
 
 def _of_epoch(seconds: float) -> datetime:

@@ -36,6 +36,7 @@ from hotfolder.config import Settings
 from hotfolder.core import jsonline
 from hotfolder.core.moments import parse_moment
 from hotfolder.core.records import Status
+from hotfolder.core.redaction import escape
 from hotfolder.core.statistics import Statistics, Sums
 from hotfolder.core.timeline import Wanted
 from hotfolder.state_folder import open_ledger
@@ -133,7 +134,7 @@ def history(
     entries = list(islice(filter(wanted.takes, lines), limit))
     if as_json:
         for entry in entries:
-            out.file.write(jsonline.encode(entry).decode() + "\n")
+            out.file.write(escape(jsonline.encode(entry).decode()) + "\n")
         return
     if not entries:
         say("nothing was recorded yet" if wanted == Wanted() else "nothing recorded is like that")
@@ -207,7 +208,7 @@ def log(
         while True:
             for raw, entry in lines:
                 if as_json:
-                    out.file.write(raw.decode("utf-8", "replace") + "\n")
+                    out.file.write(escape(raw.decode("utf-8", "replace")) + "\n")
                 else:
                     for line in _log_lines(entry, inboxes):
                         out.print(line)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
+from hotfolder.beneath import parent_of
 from hotfolder.cli.bars import row
 from hotfolder.cli.output import ahead, local_time, shown, size, span
 from hotfolder.config import Folder, Settings
@@ -82,37 +83,37 @@ def waiting(
 ) -> Iterator[Sighting]:
     """`delivered`: files that stand where they were dropped, just as they were delivered."""
     for folder in settings.folders.values():
-        for path, odd in _in_inbox(folder, wanted):
+        for relpath, odd in _in_inbox(folder, wanted):
+            path = f"{folder.inbox}/{relpath}"
             try:
-                seen = os.lstat(path)
+                with parent_of(str(folder.inbox), relpath) as (above, name):
+                    seen = os.stat(name, dir_fd=above, follow_symlinks=False)
             except OSError:
                 continue  # moved on meanwhile
             file = InInbox(
                 path=path,
                 size=seen.st_size,
                 changed_at=seen.st_ctime,
-                ignored=_is_ignored(folder, path),
+                left=_why_left(folder, relpath, seen.st_size, odd),
                 settle=folder.settle,
                 rescan=folder.rescan,
                 bucket=folder.destination.bucket,
             )
             waits = why_waiting(file, state, time.time(), living=living)
-            if odd:
-                waits = Waits(odd, for_good=True)
-            elif folder.on_complete == "leave" and path in delivered:
+            if folder.on_complete == "leave" and path in delivered:
                 waits = Waits(_STAYS, for_good=True)
             if waits is not None:
                 yield _waiting_sighting(file, waits)
 
 
 def _in_inbox(folder: Folder, wanted: str) -> Iterator[tuple[str, str]]:
-    """(path, why it is never opened or "") of what stands in an inbox and is meant."""
+    """(path below it, why it is never opened or "") of what stands in an inbox and is meant."""
     inbox, is_meant = str(folder.inbox), _namer(wanted)
     try:
         for entry in walk(inbox, "", lambda _: False):
             relpath, odd = (entry.relpath, entry.why) if isinstance(entry, PassedOver) else (entry, "")
             if is_meant(f"{inbox}/{relpath}"):
-                yield f"{inbox}/{relpath}", odd
+                yield relpath, odd
     except FileNotFoundError:
         return  # a volume that is not mounted; `_not_found` says so
     except OSError as error:
@@ -121,12 +122,12 @@ def _in_inbox(folder: Folder, wanted: str) -> Iterator[tuple[str, str]]:
         ) from error
 
 
-def _is_ignored(folder: Folder, path: str) -> bool:
-    """Whether the file, or a folder that it lies in, is left alone."""
-    ignored = ignore_filter(folder.ignore, folder.include)
-    steps = path.removeprefix(f"{folder.inbox}/").split("/")
-    above = ("/".join(steps[:depth]) + "/" for depth in range(1, len(steps)))
-    return ignored("/".join(steps)) or any(ignored(directory) for directory in above)
+def _why_left(folder: Folder, relpath: str, size: int, odd: str) -> str | None:
+    """Why the folder does not take the entry; None if it does. `odd`: it is never opened."""
+    ignored = ignore_filter(folder.ignore, folder.include).why(relpath)
+    if ignored is not None:
+        return f"it is left alone: {ignored}"
+    return odd or folder.sizes.refusal(size)
 
 
 def _waiting_sighting(file: InInbox, waits: Waits) -> Sighting:

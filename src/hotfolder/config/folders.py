@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    ByteSize,
     Field,
     model_validator,
 )
@@ -15,6 +16,7 @@ from hotfolder.config.types import Compression, Duration, Patterns, Table, Tags,
 from hotfolder.core.grouping import GroupBy
 from hotfolder.core.routing import Layout
 from hotfolder.core.s3_words import is_cold
+from hotfolder.core.size_limits import SizeLimits
 
 
 class RouteKeys(Table):
@@ -82,9 +84,14 @@ class FolderKeys(RouteKeys):
     rescan: Annotated[Duration, Field(ge=1)] = 300.0
     """How often the whole inbox is walked; events are only hints."""
     ignore: Patterns = ()
-    """Patterns as in .gitignore, below the inbox; system files are left alone anyway."""
+    """Patterns as in .gitignore, below the inbox. System and temporary files are left alone anyway
+    (`config show` lists them); "!*.tmp" takes one of those patterns back."""
     include: Patterns = ()
     """Patterns as in .gitignore; if there are any, what matches none of them is left alone."""
+    min_size: ByteSize = ByteSize(0)
+    """Files with fewer bytes stay in the inbox, and are looked at again whenever they change."""
+    max_size: ByteSize | None = None
+    """Files with more bytes stay in the inbox, and `status` says so; no limit if it is not set."""
     group_by: GroupBy = "top-directory"
     """What makes a group: the top directory of a file, or the folder (then its groups' extensions)."""
     on_complete: Literal["move", "delete", "leave"] = "move"
@@ -131,6 +138,12 @@ class Folder(FolderKeys):
         return self
 
     @model_validator(mode="after")
+    def _takes_some_size(self) -> Self:
+        if self.max_size is not None and self.max_size < self.min_size:
+            raise ValueError(f"max_size ({self.max_size}) is less than min_size ({self.min_size})")
+        return self
+
+    @model_validator(mode="after")
     def _kept_is_spooled(self) -> Self:
         if self.keep_compressed and self.spool != "disk":
             raise ValueError('keep_compressed needs the compressed file on disk: set spool = "disk"')
@@ -156,6 +169,11 @@ class Folder(FolderKeys):
                 raise ValueError(f"a group cannot be named {name!r}: it is the name of a directory")
             self.rules_of(name)
         return self
+
+    @property
+    def sizes(self) -> SizeLimits:
+        """Which files it takes."""
+        return SizeLimits(self.min_size, self.max_size)
 
     def rules_of(self, group: str) -> RouteKeys:
         """The keys that hold for the files of one group."""

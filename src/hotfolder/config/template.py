@@ -36,6 +36,8 @@ bucket = "my-bucket"                   # must exist
 # rescan = "5m"                        # how often the whole inbox is walked; events are only hints
 # ignore = ["*.bak", "/drafts/"]       # as in .gitignore; system files are left alone anyway
 # include = ["*.mp4"]                  # if set, what matches none of these is left alone
+# min_size = "1B"                      # smaller files stay in the inbox, with that reason
+# max_size = "50GB"                    # and so do larger ones
 # group_by = "top-directory"           # top-directory | folder: what makes a group
 # key = "{prefix}/{relpath}{ext}"      # and {folder} {group} {grouppath} {name} {stem} {host} {sha256}
 #                                      # {date:%Y/%m/%d} {timestamp} {vars.NAME}

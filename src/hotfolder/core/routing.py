@@ -282,6 +282,11 @@ _HIDDEN = ".hotfolder-"  # begins every name that we give for a moment; `adapter
 _ASIDE = re.compile(rf"{re.escape(_HIDDEN)}aside-([0-9a-f-]{{36}})-(.+)", re.DOTALL)
 
 
+def is_own(name: str) -> bool:
+    """Whether only we give such names: nothing that is called so is ever delivered."""
+    return name.startswith(_HIDDEN)
+
+
 def copy_name(operation_id: str) -> str:
     """The name of a copy in its target folder until it is proven and complete."""
     return f"{_HIDDEN}copy-{operation_id}"

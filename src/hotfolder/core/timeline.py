@@ -131,7 +131,7 @@ class InInbox:
     path: str
     size: int
     changed_at: float  # since the epoch
-    ignored: bool
+    left: str | None  # why its folder does not take it
     settle: float
     rescan: float
     bucket: str = ""
@@ -186,12 +186,8 @@ def why_waiting(
 
 def _put_down(file: InInbox, state: Mapping[str, Any] | None) -> Waits | None:
     """The reason of a file that nobody will deliver."""
-    if file.ignored:
-        why = (
-            "it is left alone: its name is on the list of temporary and system files, "
-            "or in `ignore`, or not in `include`"
-        )
-        return Waits(why, for_good=True)
+    if file.left is not None:
+        return Waits(file.left, for_good=True)
     left = state["left"]["first"] if state is not None else ()
     for entry in left:
         if entry["path"] == file.path:

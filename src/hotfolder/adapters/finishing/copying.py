@@ -106,14 +106,15 @@ def _read(source: int, size: int, position: int) -> bytes:
 
 def copy_attributes(source: int, target: int) -> None:
     """Owner, mode, extended attributes and times of an open file, as far as they can be given."""
-    status = os.fstat(source)
+    status, mode = os.fstat(source), 0o777
     with _as_far_as_possible():
         os.fchown(target, status.st_uid, status.st_gid)
+        mode = 0o7777  # else a setuid bit would lend our own rights to whoever dropped the file
     for name in _attributes(source):
         with _as_far_as_possible():
             os.setxattr(target, name, os.getxattr(source, name))
     with _as_far_as_possible():  # behind the owner and the ACL, which change it
-        os.fchmod(target, status.st_mode & 0o7777)
+        os.fchmod(target, status.st_mode & mode)
     with _as_far_as_possible():
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 

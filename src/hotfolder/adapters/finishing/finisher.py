@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from hotfolder import durable
 from hotfolder.adapters.finishing.copying import copy_proven
 from hotfolder.adapters.finishing.renaming import (
+    give_back,
     put_back,
     remove_aside,
     rename_without_clobbering,
@@ -298,10 +299,8 @@ class Finisher:
             return  # somebody waits for files in completed/ and took it at once: it did move
         if stat.S_ISREG(status.st_mode) and row.fingerprint.survived_move(fingerprint_of(status)):
             return
-        try:
-            rename_without_clobbering(target, moved_as, source, name)
-        except FileExistsError:  # yet another file took the name: both stay in the inbox
-            rename_without_clobbering(target, moved_as, source, clash_name(name, row.operation_id))
+        # Where yet another file took the name, both stay in the inbox.
+        give_back(target, moved_as, source, name, clash_name(name, row.operation_id))
         raise SourceChanged(f"{row.relpath} was replaced while it moved; it was put back")
 
     def _find_moved(self, row: JournalRow, inbox: str, target_root: str, device: int) -> str | None:
@@ -337,7 +336,7 @@ class Finisher:
                 parent_of(target_root, candidate) as (target, moved_as),
                 parent_of(inbox, row.relpath, make=True) as (source, name),
             ):
-                rename_without_clobbering(target, moved_as, source, name)
+                give_back(target, moved_as, source, name, clash_name(name, row.operation_id))
             self._touched.add((target_root, os.path.dirname(candidate)))
             self._touched.add((inbox, os.path.dirname(row.relpath)))
             return

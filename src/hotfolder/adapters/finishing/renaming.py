@@ -10,6 +10,7 @@ import stat
 from hotfolder.beneath import fingerprint_of, is_open_for_writing
 from hotfolder.core.errors import SourceChanged
 from hotfolder.core.records import Fingerprint
+from hotfolder.core.routing import clash_name
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -85,11 +86,25 @@ def set_aside(directory: int, name: str, aside: str) -> None:
 
 def put_back(directory: int, aside: str, name: str, *, otherwise: str) -> None:
     """Undo `set_aside`; where another file took the name meanwhile, the name `otherwise`."""
-    try:
+    if otherwise != aside:
+        give_back(directory, aside, directory, name, otherwise)
+        return
+    with contextlib.suppress(FileExistsError):  # it keeps the name that it has
         rename_without_clobbering(directory, aside, directory, name)
-    except FileExistsError:
-        if otherwise != aside:
-            rename_without_clobbering(directory, aside, directory, otherwise)
+
+
+def give_back(source: int, name: str, target: int, *wanted: str) -> None:
+    """Rename to the first of the `wanted` names that is free, else to one that nobody can foresee.
+
+    In an inbox anybody may take the names that we are about to give, and hold us up with it.
+    """
+    for candidate in (*wanted, clash_name(wanted[0], secrets.token_hex(6))):
+        try:
+            rename_without_clobbering(source, name, target, candidate)
+        except FileExistsError:
+            continue
+        return
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), wanted[0])
 
 
 def remove_aside(directory: int, aside: str, proven: Fingerprint, name: str, otherwise: str) -> None:

@@ -23,10 +23,15 @@ class SqliteCallOffs(Table):
 
     def add(self, called: CalledOff) -> None:
         fingerprint = fingerprint_text(called.fingerprint)
-        values = (called.folder, os.fsencode(called.relpath), fingerprint, called.why)
+        values = (called.folder, os.fsencode(called.relpath), fingerprint, _as_text(called.why))
         with self._db.transaction(durable=True) as connection:
             connection.execute(_ADD, values)
 
     def drop(self, folder: str, relpath: str) -> None:
         with self._db.transaction(durable=False) as connection:
             connection.execute(_DROP, (folder, os.fsencode(relpath)))
+
+
+def _as_text(why: str) -> str:
+    """Bytes of a name that are no text cannot stand in a column; as they are shown, they can."""
+    return why.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
