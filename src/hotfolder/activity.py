@@ -12,6 +12,7 @@ from typing import Any
 
 from hotfolder.core.pace import Pace, seconds_left
 from hotfolder.core.records import Job
+from hotfolder.core.watching import Report
 
 
 @dataclass(slots=True)
@@ -154,6 +155,7 @@ class Activity:
         self.paused: Paused | None = None
         self.stuck: list[Stuck] = []
         self.last_scan: float | None = None
+        self.watching: dict[str, Report] = {}  # folder -> how it is watched
         self.kept = 0  # delivered files that stay in their inboxes
         self.phase = "starting"
         self.last_progress = time.monotonic()
@@ -303,6 +305,7 @@ class Activity:
             "paused": None if self.paused is None else asdict(self.paused),
             "stuck": [asdict(each) for each in self.stuck[:_MOST_LEFT]],
             "last_scan": self.last_scan,
+            "watching": {name: asdict(report) for name, report in self.watching.items()},
             "bytes_per_second": round(rate, 1),
             "eta_seconds": None if left_over is None else round(left_over, 1),
             "last_update": now,

@@ -10,10 +10,11 @@ from hotfolder.adapters import machine
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.inbox_locks import InboxLocks
+from hotfolder.adapters.mounts import MountTable
 from hotfolder.adapters.scan import walk
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.volumes import Volumes
-from hotfolder.adapters.watcher import Watcher
+from hotfolder.adapters.watching import Watcher
 from hotfolder.alarm import Alarm
 from hotfolder.app import prepare_outputs
 from hotfolder.beneath import device_of
@@ -32,7 +33,9 @@ from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Place, Reserve
+from hotfolder.waking import Waker
 from hotfolder.walking import Search
+from hotfolder.watching import Watching
 
 _ONCE_PATIENCE = 3
 
@@ -52,6 +55,7 @@ def parts_of(
     wake = asyncio.Event()
     batch = new_operation_id()
     folders = []
+    mount_table = MountTable()
     reserve = Reserve(
         _places(settings),
         reserve=settings.transfer.reserve,
@@ -71,8 +75,17 @@ def parts_of(
             refusal=partial(_refusal, reserve, made.recorder, name),
         )
         folder = settings.folders[name]
-        make_watcher = _watcher_maker(intake.inbox, loop, wake)
-        folders.append(Watched(intake, make_watcher, prepare=partial(prepare_outputs, name, folder)))
+        watching = Watching(
+            intake.inbox,
+            wanted=folder.watcher,
+            make=_watcher_maker(intake.inbox, Waker(loop, wake.set)),
+            mounts=mount_table.within,
+            walks=intake.finder.walks,
+            threads=made.io,
+            clock=time.monotonic,
+            wall=time.time,
+        )
+        folders.append(Watched(intake, watching, prepare=partial(prepare_outputs, name, folder)))
     inboxes = Inboxes(
         folders,
         find=Volumes(made.mounts).find,
@@ -196,7 +209,5 @@ def _measure(place: Place) -> Disk | None:
     return Disk(space.free, space.size)
 
 
-def _watcher_maker(
-    inbox: str, loop: asyncio.AbstractEventLoop, wake: asyncio.Event
-) -> Callable[[], Watcher]:
-    return lambda: Watcher(inbox, lambda: loop.call_soon_threadsafe(wake.set))
+def _watcher_maker(inbox: str, waker: Waker) -> Callable[[], Watcher]:
+    return lambda: Watcher(inbox, waker.wake)

@@ -113,7 +113,7 @@ class Daemon:
             parts.reserve.turn()
             most = parts.most_flights // len(parts.inboxes.folders) or 1
             for folder in parts.inboxes.present():
-                folder.pass_hints()
+                folder.watching.pass_hints(folder.intake.hint)
                 with concerning(folder.intake.inbox):
                     await folder.intake.turn(most, paused=parts.activity.paused is not None)
             for gate in parts.gates:

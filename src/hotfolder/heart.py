@@ -99,6 +99,9 @@ class Heart:
         activity.last_scan = max((walk for walk in walks if walk is not None), default=None)
         for gate in self._gates:
             gate.tell_silence(activity.idle_seconds(), after=_SILENT)
+        activity.watching = {
+            folder.intake.plan.name: folder.watching.told() for folder in self._inboxes.folders
+        }
         activity.kept = sum(folder.intake.finder.kept() for folder in self._inboxes.folders)
         return self._told()
 

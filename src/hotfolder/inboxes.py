@@ -7,10 +7,10 @@ from typing import Protocol
 import structlog
 
 from hotfolder.core.errors import AlreadyRunning, ConfigError, LocalError
-from hotfolder.core.hints import Heard
 from hotfolder.intake import Intake
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads, concerning
+from hotfolder.watching import Watching
 
 log = structlog.get_logger()
 
@@ -19,38 +19,19 @@ _RECOVERY = 10.0  # seconds between two looks at what could not be told of
 INBOX_HINT = "make it, mount it, or let this user read it"
 
 
-class Watcher(Protocol):
-    """Hints from one inbox; `start` and `stop` block a moment."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def take(self) -> list[tuple[str, Heard]]: ...
-    def lost_some(self) -> bool: ...
-
-
 @dataclass(slots=True)
 class Watched:
     """An intake with its inbox: `identity` is (device, inode) while the inbox is there."""
 
     intake: Intake
-    make_watcher: Callable[[], Watcher]
+    watching: Watching
     prepare: Callable[[], None]  # makes the outputs of an inbox that is there; raises ConfigError
     identity: tuple[int, int] | None = None
     kept_by_another: str | None = None  # a sentence: why it is not used although it is there
-    watcher: Watcher | None = None
     complained: bool = False
     missed_since: float = 0.0  # when that was, on the monotonic clock
     prepared: bool = False
     refused: bool = False  # when it was to be prepared, and told
-
-    def pass_hints(self) -> None:
-        """Hand what the watcher heard to the intake."""
-        if self.watcher is None:
-            return
-        for relpath, heard in self.watcher.take():
-            self.intake.hint(relpath, heard)
-        if self.watcher.lost_some():
-            self.intake.finder.walks.walk_now()
 
     @property
     def absence(self) -> str:
@@ -113,10 +94,11 @@ class Inboxes:
         if identity == folder.identity and (identity is not None or folder.complained):
             if identity is not None and not folder.prepared:
                 await self._prepare(folder)
+            await folder.watching.visit()
             return
         folder.identity = identity
         folder.refused = False
-        await self._unwatch(folder)
+        await folder.watching.end()
         if identity is None:
             self._complain(folder)
             return
@@ -126,9 +108,10 @@ class Inboxes:
             folder.complained = False
             lasted = round(self._clock() - folder.missed_since, 1)
             log.info("inbox.back", path=folder.intake.inbox, lasted=lasted)
-            folder.intake.finder.walks.walk_now()
         if self._watching:
-            await self._watch(folder)
+            await folder.watching.begin()
+        else:
+            folder.intake.finder.walks.walk_now()
 
     def _complain(self, folder: Watched) -> None:
         folder.complained, folder.missed_since = True, self._clock()
@@ -156,7 +139,7 @@ class Inboxes:
     async def close(self) -> None:
         """Watch nothing any more."""
         for folder in self.folders:
-            await self._unwatch(folder)
+            await folder.watching.end()
 
     async def _prepare(self, folder: Watched) -> None:
         """Make completed/ and failed/: only now, as they may stand on the volume of the inbox."""
@@ -179,16 +162,3 @@ class Inboxes:
                 await self._recorder.recover()
             except LocalError as error:
                 log.error("recovery.failed", reason=str(error), hint=error.hint)
-
-    async def _watch(self, folder: Watched) -> None:
-        folder.watcher = folder.make_watcher()
-        try:
-            await self._threads.run(folder.watcher.start)
-        except LocalError as error:
-            log.warning("watcher.failed", path=folder.intake.inbox, reason=str(error), hint=error.hint)
-            folder.watcher = None
-
-    async def _unwatch(self, folder: Watched) -> None:
-        if folder.watcher is not None:
-            await self._threads.run(folder.watcher.stop)
-            folder.watcher = None

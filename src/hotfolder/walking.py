@@ -76,6 +76,7 @@ class Walks:
         self._walking: asyncio.Task[None] | None = None
         self._turned = asyncio.Event()
         self.passed_over: dict[str, str] = {}  # path -> why it is never opened; the first few
+        self.took: dict[str, float] = {}  # from where -> seconds that its last walk was at work
         self.last_walk: float | None = None  # when the whole inbox was last walked through
 
     def plan_tree(self, relpath: str) -> bool:
@@ -96,6 +97,12 @@ class Walks:
         self._planned = [(when, start) for when, start in self._planned if start]
         heapq.heapify(self._planned)
         heapq.heappush(self._planned, (self._search.clock(), ""))
+
+    def poll(self, relpath: str) -> None:
+        """Walk what is at `relpath` at the next turn, once: no event tells what is put there."""
+        now = self._search.clock()
+        if not any(start in {"", relpath} and when <= now for when, start in self._planned):
+            heapq.heappush(self._planned, (now, relpath))
 
     def begin_due(self) -> None:
         """Begin the next walk, if one is due and none is under way."""
@@ -125,6 +132,7 @@ class Walks:
         """Walk the inbox below `start`, and set the next walk if it was the whole."""
         search = self._search
         passed_over: set[str] = set()
+        took, begun = 0.0, search.clock()
         try:
             entries = search.walk(search.inbox, start, search.ignored)
             steps = iter(entries)
@@ -132,8 +140,11 @@ class Walks:
                 paths, refused = self._sort(batch)
                 passed_over |= self._note(refused)
                 await self._found(paths)
+                took += search.clock() - begun
                 self._wake()
                 await self._until_room(entries)
+                begun = search.clock()
+            self._note_time(start, took + search.clock() - begun)
             self._forget_gone(start, passed_over)
             if not start:
                 await self._done()
@@ -161,6 +172,11 @@ class Walks:
             if not rested and clock() - since >= _HELD_OPEN:
                 rested = True
                 await self._threads.run(entries.rest)
+
+    def _note_time(self, start: str, seconds: float) -> None:
+        if len(self.took) >= _MOST_WALKS:
+            self.took.clear()  # of folders that came and went
+        self.took[start] = seconds
 
     def takes(self, relpath: str) -> bool:
         """Whether a file that was heard of is one to look at; what no group takes is noted."""

@@ -73,6 +73,7 @@ def test_every_heartbeat_field_is_listed_and_nothing_else() -> None:
     activity.set_destination("bucket", "ok")
     activity.paused = Paused(1.0, "alice")
     activity.put_off(samples.job("other"), "no answer", 2, 5.0)
+    activity.watching = {"FOLDER": samples.watching()}
     activity.stuck = [Stuck("/srv/inbox/a", "io", 1.0)]
     snapshot = activity.snapshot(Waiting(), {}, {"/srv/inbox/link": "a symlink"})
     snapshot["groups"] = {"NAME": next(iter(snapshot["groups"].values()))}

@@ -16,6 +16,7 @@ from hotfolder.core.records import (
     Status,
     Verification,
 )
+from hotfolder.core.watching import PolledPart, PolledParts, Report
 
 MOMENT = 1_761_700_000.0  # seconds since the epoch; 2025-10-29
 
@@ -107,4 +108,21 @@ def row(
         disposition=disposition,
         target=job.relpath,
         entry=entry(job, status=status) if line is None else line,
+    )
+
+
+def watching() -> Report:
+    """Of an inbox with a network share in it."""
+    polled = PolledParts(1, [PolledPart("nas", "cifs: no event tells what others write there", 10.0)])
+    return Report(
+        mode="both",
+        directories=3,
+        polled=polled,
+        overflows=1,
+        lost=0,
+        restarts=0,
+        faults=0,
+        last_event=MOMENT,
+        last_canary=MOMENT,
+        trouble="the kernel's queue of events ran over: some are lost",
     )

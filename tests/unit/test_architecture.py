@@ -56,7 +56,7 @@ HOMES = {
     "tomli_w": ["cli/", "sandbox.py"],  # the sandbox writes the configuration that it runs with
     "typer": ["cli/"],
     "types_boto3_s3": ["adapters/s3/"],  # types only
-    "watchdog": ["adapters/watcher.py"],
+    "watchdog": ["adapters/watching/"],
     "zstandard": ["adapters/compression.py", "adapters/unpacking.py"],
 }
 

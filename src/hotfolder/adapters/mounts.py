@@ -2,9 +2,13 @@
 
 import os
 import re
+import select
+import threading
+import weakref
 from pathlib import Path
 
 from hotfolder.core.errors import ConfigError
+from hotfolder.core.watching import Mount
 
 _NETWORK_TYPES = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "afs", "fuse"}
@@ -40,6 +44,48 @@ def filesystem(
         if len(point) >= depth and _contains(point, place):
             depth, kind = len(point), mounted
     return kind
+
+
+class MountTable:
+    """The mounts of this process, read anew only when the kernel says that they changed. Blocking."""
+
+    def __init__(self, mountinfo: str | os.PathLike[str] = "/proc/self/mountinfo") -> None:
+        self._lock = threading.Lock()
+        self._mounts: list[tuple[int, str, str]] = []  # number, mount point, type; a later one is on top
+        self._poll = select.poll()
+        self._descriptor = -1
+        try:
+            self._descriptor = os.open(mountinfo, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # a kernel that does not tell; all is taken for local
+        weakref.finalize(self, os.close, self._descriptor)
+        self._poll.register(self._descriptor, select.POLLPRI)
+        self._read()
+
+    def within(self, folder: str) -> tuple[Mount, ...]:
+        """The file system that `folder` stands on (with an empty path), and those mounted below it."""
+        place = os.path.realpath(folder)
+        with self._lock:
+            if self._poll.poll(0):
+                self._read()
+            mounts = list(self._mounts)
+        on_top: dict[str, Mount] = {}
+        depth = -1
+        for number, point, kind in mounts:
+            if _contains(point, place):
+                if len(point) >= depth:
+                    depth = len(point)
+                    on_top[""] = Mount("", kind, number)
+            elif _contains(place, point):
+                relpath = point[len(place.rstrip("/")) + 1 :]
+                on_top[relpath] = Mount(relpath, kind, number)
+        return tuple(on_top[relpath] for relpath in sorted(on_top))
+
+    def _read(self) -> None:
+        with open(self._descriptor, "rb", buffering=0, closefd=False) as file:
+            file.seek(0)
+            lines = file.read().decode(errors="surrogateescape").split("\n")
+        self._mounts = [(int(line.split(" ", 1)[0]), *_mount(line)) for line in lines if line]
 
 
 def require_local(

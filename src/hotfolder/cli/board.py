@@ -82,6 +82,7 @@ def facts(view: View) -> list[tuple[str, Text]]:
     return [
         ("daemon", Text(f"{since}{beat}")),
         ("last scan", Text(ago(state["last_scan"]))),
+        *_watching(state),
         ("delivered", Text(delivered)),
         *_waiting(view),
         *_stores(state),
@@ -105,6 +106,18 @@ def _waiting(view: View) -> Iterable[tuple[str, Text]]:
         again = f"attempt {first['attempt']} {ahead(first['until'])}"
         yield "put off", Text(f"{put_off['count']}; next {nearer(first['path'], view.inboxes)}, {again}")
         yield "", Text(shown(first["why"]), style="yellow")
+
+
+def _watching(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    """Only what is out of the ordinary: parts that are polled, and what disturbs it."""
+    for name, told in state.get("watching", {}).items():
+        if told["polled"]["count"] and told["mode"] != "off":
+            first = told["polled"]["first"][0]
+            more = f", and {told['polled']['count'] - 1} more" if told["polled"]["count"] > 1 else ""
+            where = f"{shown(name)}: {shown(first['path']) or 'the inbox'}{more}"
+            yield "polled", Text(f"{where}, every {span(first['every'])} ({shown(first['why'])})")
+        if told["trouble"] is not None:
+            yield "watching", Text(f"{shown(name)}: {shown(told['trouble'])}", style="yellow")
 
 
 def _stuck(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:

@@ -81,6 +81,10 @@ class FolderKeys(RouteKeys):
     """What makes a file whole: quiet (the time of `settle`), or closed (as soon as its writer closed it
     or renamed it into the inbox, if it surely has no writer left; else the quiet time). closed is for
     programs that write a file in one go: what is closed and opened again may be taken between."""
+    watcher: Literal["auto", "inotify", "polling"] = "auto"
+    """How files are noticed between two rescans: inotify (events), polling (the tree is walked every 10
+    seconds, less often if that takes long), or auto: each file system in the inbox by its type, polling
+    where others write behind this kernel's back (NFS, SMB, FUSE, 9p ...; overlay gets both)."""
     rescan: Annotated[Duration, Field(ge=1)] = 300.0
     """How often the whole inbox is walked; events are only hints."""
     ignore: Patterns = ()

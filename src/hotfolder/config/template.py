@@ -33,7 +33,9 @@ bucket = "my-bucket"                   # must exist
 
 [defaults]                             # any key of a folder; a folder overrides it
 # settle = "5s"                        # a file is whole after this time without a change
+# ready = "quiet"                      # quiet | closed (whole as soon as its writer closed it)
 # rescan = "5m"                        # how often the whole inbox is walked; events are only hints
+# watcher = "auto"                     # auto | inotify | polling: how files are noticed in between
 # ignore = ["*.bak", "/drafts/"]       # as in .gitignore; system files are left alone anyway
 # include = ["*.mp4"]                  # if set, what matches none of these is left alone
 # min_size = "1B"                      # smaller files stay in the inbox, with that reason
