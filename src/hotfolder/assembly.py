@@ -161,6 +161,7 @@ def _intake(
         patience=_ONCE_PATIENCE if once else None,
         remembered=made.remembered,
         called_off=called_off,
+        order=folder.order,
     )
     catch_up = known.catch_up(name, staying, batch)
     tidier = None if once else known.tidier(name)

@@ -20,12 +20,16 @@ class ByteBudget:
     """Leases of bytes, first come first served. A lease is taken whole and never grows, so that
     files cannot wait for each other in a ring.
 
-    A lease that does not fit yet lets up to `patience` smaller ones pass; then it is next.
+    A lease that does not fit yet lets up to `patience` smaller ones pass; then it is next. Some bytes
+    are for small files alone, so that these never wait for hours until a large one is done.
     """
 
-    def __init__(self, total: int, *, patience: int = 256) -> None:
+    def __init__(self, total: int, *, patience: int = 256, kept: int = 0, small: int = 0) -> None:
+        """`kept` bytes are for leases of up to `small`, unless one lease needs nearly all there is."""
         self.total = total
         self.free = total
+        self._kept, self._small = kept, small
+        self._small_taken = 0
         self._patience = patience
         self._passed = 0
         self._waiting: deque[_Waiter] = deque()
@@ -48,21 +52,42 @@ class ByteBudget:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             if waiter.granted.done() and not waiter.granted.cancelled():
-                self.free += waiter.granted.result()
+                self._take(waiter, -waiter.granted.result())
             self._grant()
 
     def _grant(self) -> None:
         """Serve the waiting in order; behind one that does not fit, at most `patience` may pass."""
-        passing = False
+        first: _Waiter | None = None  # of those that do not fit
         for waiter in list(self._waiting):
-            if waiter.least > self.free:
-                if self._passed >= self._patience:
-                    return
-                passing = True
+            room = self._room_for(waiter, first if self._passed >= self._patience else None)
+            if waiter.least > room:
+                first = first or waiter
                 continue
             self._waiting.remove(waiter)
-            self._passed = self._passed + 1 if passing else 0
+            self._passed = 0 if first is None else self._passed + 1
             if not waiter.granted.cancelled():
-                share = min(waiter.most, self.free)
-                self.free -= share
+                share = min(waiter.most, room)
+                self._take(waiter, share)
                 waiter.granted.set_result(share)
+
+    def _room_for(self, waiter: _Waiter, next_one: _Waiter | None) -> int:
+        """How many bytes it may have; -1 for none. `next_one`: who lets no more others pass."""
+        unused = max(0, self._kept - self._small_taken)
+        if next_one is not None:
+            if self._is_small(waiter) and not self._needs_kept(next_one):
+                return min(unused, self.free) if unused else -1
+            return -1
+        if self._is_small(waiter) or self._needs_kept(waiter):
+            return self.free
+        return self.free - unused
+
+    def _is_small(self, waiter: _Waiter) -> bool:
+        return waiter.least <= self._small and self._kept > 0
+
+    def _needs_kept(self, waiter: _Waiter) -> bool:
+        return waiter.least > self.total - self._kept
+
+    def _take(self, waiter: _Waiter, share: int) -> None:
+        self.free -= share
+        if self._is_small(waiter):
+            self._small_taken += share

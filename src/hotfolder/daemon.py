@@ -11,7 +11,7 @@ from hotfolder.activity import Activity
 from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.gate import Gate
 from hotfolder.heart import Heart, Notifier
-from hotfolder.inboxes import Inboxes
+from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.profiling import Profiler
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Reserve
@@ -60,6 +60,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._reloading = False
         self._next_visit = 0.0
+        self._first = 0  # which folder has the first turn
 
     def stop(self, *, reloading: bool = False) -> None:
         """Ask for a clean end. `reloading`: another daemon takes over in this very process."""
@@ -112,7 +113,7 @@ class Daemon:
             self._pass_freed()
             parts.reserve.turn()
             most = parts.most_flights // len(parts.inboxes.folders) or 1
-            for folder in parts.inboxes.present():
+            for folder in self._in_turn():
                 folder.watching.pass_hints(folder.intake.hint)
                 with concerning(folder.intake.inbox):
                     await folder.intake.turn(most, paused=parts.activity.paused is not None)
@@ -129,6 +130,12 @@ class Daemon:
             if self._once and self._is_done():
                 return
             await self._rest()
+
+    def _in_turn(self) -> list[Watched]:
+        """Those that are there, another one first each time: where places are scarce, each gets some."""
+        present = self.parts.inboxes.present()
+        self._first = (self._first + 1) % max(1, len(present))
+        return present[self._first :] + present[: self._first]
 
     def _is_done(self) -> bool:
         """`once` ends when all is done, or when nothing can be done (the caller sees why)."""

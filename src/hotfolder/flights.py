@@ -1,10 +1,12 @@
 """The files of one folder that are on their way, each carried by a task of its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hotfolder.core.order import lane_of
 from hotfolder.core.records import Job
 from hotfolder.courier import Ended, NotNow
 from hotfolder.gate import Passage
@@ -18,17 +20,21 @@ class Flight:
 
 
 class Flights:
-    """By path. Owned by the event loop."""
+    """By path. Owned by the event loop. `lanes`: how many there are of each lane (`core.order`)."""
 
     def __init__(self) -> None:
+        self.lanes: Counter[int] = Counter()
         self._flying: dict[str, Flight] = {}
 
     def begin(self, job: Job, passage: Passage, carrying: Coroutine[Any, Any, Ended | NotNow]) -> None:
         self._flying[job.relpath] = Flight(job, asyncio.create_task(carrying), passage)
+        self.lanes[lane_of(job.fingerprint.size)] += 1
 
     def end(self, relpath: str) -> None:
         """It is not on its way any more, if it was."""
-        self._flying.pop(relpath, None)
+        flight = self._flying.pop(relpath, None)
+        if flight is not None:
+            self.lanes[lane_of(flight.job.fingerprint.size)] -= 1
 
     async def cut(self, flight: Flight) -> bool:
         """Cancel a flight; False where it got to its end all the same."""

@@ -16,6 +16,7 @@ from hotfolder.core.blame import blame
 from hotfolder.core.errors import DestinationError, LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.hints import Heard
+from hotfolder.core.order import Order, full_lanes
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.core.settle import OPEN
@@ -49,6 +50,7 @@ class FolderPlan:
     patience: int | None = None
     remembered: Callable[[str, str, Fingerprint], UploadNote | Staged | None] = lambda *_: None
     called_off: CallOffs | None = None
+    order: Order = Order.FAIR
 
 
 class Intake:
@@ -91,7 +93,7 @@ class Intake:
         self._tidier = tidier
         self._catch_up = catch_up
         self._catching_up: asyncio.Task[None] | None = None
-        self._backlog = Backlog(gate, self._clock)
+        self._backlog = Backlog(gate, self._clock, order=plan.order)
         self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
         self._paused = False
@@ -146,8 +148,12 @@ class Intake:
         self._backlog.wake()
         if paused or self._refusal() is not None:
             return
-        while self.gate.has_room() and len(self._flights) < self._most_now(most_flights):
-            first = self._backlog.next_to_start(self._flights, barred=self.called_off)
+        while self.gate.has_room() and len(self._flights) < (most := self._most_now(most_flights)):
+            first = self._backlog.next_to_start(
+                self._flights,
+                barred=self.called_off,
+                closed=full_lanes(self.plan.order, self._flights.lanes, most),
+            )
             if first is None:
                 break
             self._start(first)
@@ -161,7 +167,7 @@ class Intake:
             self.finder.forget(relpath)
 
     def _start(self, job: Job) -> None:
-        self._backlog.drop(job.relpath)
+        self._backlog.take(job.relpath)
         passage = self.gate.enter(self._wake)
         self._flights.begin(job, passage, self._carry(job, passage))
 
@@ -365,8 +371,8 @@ class Intake:
             case Deferred() as put_off:
                 self._backlog.put_off(job, put_off)
             case Hold():
-                # To the back: whatever is special about this file, the others come first.
-                self._backlog.add(job)
+                # Whatever is special about this file, the others come first.
+                self._backlog.put_back(job)
                 if isinstance(ending.error, DestinationError):
                     self.gate.refuse(ending.error)
                 elif isinstance(ending.error, LocalError):

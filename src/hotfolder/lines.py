@@ -106,7 +106,7 @@ class Lines:
         name = self._name_of(destination)
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self._notebook, bucket=name, asks=asks)
-        buffers = ByteBudget(memory)
+        buffers = ByteBudget(memory, kept=memory // 8, small=memory // 32)
         probing = S3Connection(_for_probes(connection.settings))
         probers = ThreadPoolExecutor(_PROBERS, thread_name_prefix="probe")
         asked = S3Store(probing, probers)

@@ -125,6 +125,37 @@ async def test_the_patience_counts_anew_for_the_next_large_one() -> None:
     assert leases.order[-1] == "x"
 
 
+async def test_small_leases_do_not_wait_for_large_ones_to_end() -> None:
+    leases = Leases(ByteBudget(100, patience=2, kept=10, small=2))
+    await leases.ask("large 1", 60, 1000)
+    assert leases.granted["large 1"] == 90, "all but what is kept"
+    await leases.ask("large 2", 60)
+    for number in range(20):  # of which each takes a fifth of what is kept, one after the other
+        await leases.ask(f"small {number}", 2)
+        await leases.end(f"small {number}")
+    assert len(leases.order) == 21
+    for number in range(6):
+        await leases.ask(f"more {number}", 2)
+    assert leases.order[-1] == "more 4", "what is kept is all that they get beside one who is next"
+    await leases.end("large 1")
+    assert leases.order[-2:] == ["large 2", "more 5"]
+    for name in ("large 2", *(f"more {number}" for number in range(6))):
+        await leases.end(name)
+    assert leases.budget.free == 100
+
+
+async def test_a_lease_that_needs_nearly_all_is_not_starved_by_small_ones() -> None:
+    leases = Leases(ByteBudget(100, patience=2, kept=10, small=2))
+    await leases.ask("small 0", 2)
+    await leases.ask("huge", 99)
+    for number in range(1, 6):
+        await leases.ask(f"small {number}", 2)
+    assert leases.order == ["small 0", "small 1", "small 2"]
+    for number in range(3):
+        await leases.end(f"small {number}")
+    assert leases.order[-1] == "huge"
+
+
 async def test_a_waiting_lease_that_is_cancelled_lets_the_others_through() -> None:
     leases = Leases(ByteBudget(100, patience=0))
     await leases.ask("first", 60)
@@ -184,7 +215,7 @@ async def test_a_lease_that_can_never_fit_is_refused_at_once() -> None:
 @pytest.mark.parametrize("seed", range(20))
 async def test_the_sum_of_all_leases_is_never_over_the_total(seed: int) -> None:
     dice = random.Random(seed)
-    budget = ByteBudget(1000, patience=dice.randrange(4))
+    budget = ByteBudget(1000, patience=dice.randrange(4), kept=dice.choice([0, 100]), small=20)
     held = 0
 
     async def file() -> None:

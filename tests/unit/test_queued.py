@@ -36,7 +36,7 @@ def test_the_sums_are_those_of_what_is_there(steps: list[tuple[str, int | None]]
 def test_one_that_is_taken_out_is_returned() -> None:
     queued = Queued()
     queued.add(job("a/1", 5))
-    assert queued.first() == queued.get("a/1") == job("a/1", 5)
+    assert queued.oldest() == queued.get("a/1") == job("a/1", 5)
     assert "a/1" in queued
     assert queued.drop("a/1") == job("a/1", 5)
     assert queued.drop("a/1") is None

@@ -14,6 +14,7 @@ from hotfolder.config import values
 from hotfolder.config.destination import Destination
 from hotfolder.config.types import Compression, Duration, Patterns, Table, Tags, Token
 from hotfolder.core.grouping import GroupBy
+from hotfolder.core.order import Order
 from hotfolder.core.routing import Layout
 from hotfolder.core.s3_words import is_cold
 from hotfolder.core.size_limits import SizeLimits
@@ -109,6 +110,9 @@ class FolderKeys(RouteKeys):
     """How long such a folder must be without a change, as somebody may be about to use it."""
     completed_layout: Layout = "tree"
     """How completed/ is laid out: tree (as the inbox), flat (names only), dated (tree below a date)."""
+    order: Order = Order.FAIR
+    """Which file goes next, of the up to 20,000 that are known at a time: fair (small ones do not wait
+    behind large ones, and none waits for ever), oldest (by the last change), smallest, or name."""
     file_attempts: Annotated[int, Field(ge=1)] = 5
     """Tries for a file that fails by its own fault, before it goes to failed/."""
     spool: Literal["stream", "disk"] = "stream"

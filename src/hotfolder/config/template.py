@@ -55,6 +55,7 @@ bucket = "my-bucket"                   # must exist
 # spool = "stream"                     # disk: compress once into the state folder, for slow links
 # keep_compressed = false              # with spool = "disk": keep it in completed/, beside the original
 # verify = "auto"                      # auto | checksum | etag | head | readback: what proves an object
+# order = "fair"                       # fair | oldest | smallest | name: which file goes next
 # file_attempts = 5                    # tries for a file that fails by its own fault
 
 [folders.media]                        # one table for each watched folder
