@@ -102,7 +102,7 @@ def give_back(source: int, name: str, target: int, *wanted: str) -> None:
         try:
             rename_without_clobbering(source, name, target, candidate)
         except FileExistsError:
-            continue
+            continue  # the next name; if the last one is taken, too, it is raised below
         return
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), wanted[0])
 
