@@ -21,6 +21,7 @@ from hotfolder.beneath import device_of
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.room import Disk
 from hotfolder.core.settle import Ready
 from hotfolder.daemon import Parts
@@ -139,17 +140,21 @@ def _intake(
     """Of the folder `name`."""
     folder = made.settings.folders[name]
     grouping, staying = grouping_of(name, folder), known.staying(name)
+    marker = MarkerName(folder.marker) if folder.ready == "marker" else None
+    as_file = _as_file(marker)
+    ignored = ignore_filter(folder.ignore, folder.include)
     search = Search(
         inbox=str(folder.inbox),
         settle=folder.settle,
         rescan=None if once else folder.rescan,
-        ignored=ignore_filter(folder.ignore, folder.include),
-        refusal=grouping.refusal,
+        ignored=lambda path: ignored(as_file(path)),
+        refusal=lambda path: grouping.refusal(as_file(path)),
         size_refusal=folder.sizes.refusal,
         walk=walk,
         clock=time.monotonic,
         wall=time.time,
         ready=Ready(folder.ready),
+        marker=marker,
         dice=random.random,
     )
     plan = FolderPlan(
@@ -182,6 +187,13 @@ def _intake(
 async def _in_turn(*works: Callable[[], Awaitable[None]]) -> None:
     for work in works:
         await work()
+
+
+def _as_file(marker: MarkerName | None) -> Callable[[str], str]:
+    """What holds for a file holds for its marker, whatever that is called."""
+    if marker is None:
+        return lambda path: path
+    return lambda path: marker.file_of(path) or path
 
 
 def _refusal(reserve: Reserve, recorder: Recorder, folder: str) -> LocalError | None:
