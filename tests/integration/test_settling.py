@@ -14,7 +14,7 @@ from hotfolder.adapters.scan import walk
 from hotfolder.core.hints import Heard
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.settle import OPEN, Ready, Writer
-from hotfolder.finding import Finder
+from hotfolder.finding import WINDOW, Finder
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
 from tests.support.samples import fingerprint_at
@@ -44,7 +44,7 @@ class Watch:
             threads=self.threads,
             claimed=lambda path: False,  # noqa: ARG005 - the finder's shape
             news=lambda path, seen: False,  # noqa: ARG005 - the finder's shape
-            has_room=lambda: True,
+            room=lambda: WINDOW,
             wake=lambda: None,
         )
 
