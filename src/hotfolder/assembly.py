@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 from hotfolder.adapters import machine
 from hotfolder.adapters.filters import ignore_filter
@@ -37,6 +38,8 @@ from hotfolder.reserve import Place, Reserve
 from hotfolder.waking import Waker
 from hotfolder.walking import Search
 from hotfolder.watching import Watching
+
+T = TypeVar("T")
 
 _ONCE_PATIENCE = 3
 
@@ -141,14 +144,16 @@ def _intake(
     folder = made.settings.folders[name]
     grouping, staying = grouping_of(name, folder), known.staying(name)
     marker = MarkerName(folder.marker) if folder.ready == "marker" else None
-    as_file = _as_file(marker)
-    ignored = ignore_filter(folder.ignore, folder.include)
+    ignored: Callable[[str], bool] = ignore_filter(folder.ignore, folder.include)
+    ungrouped: Callable[[str], str | None] = grouping.refusal
+    if marker is not None:
+        ignored, ungrouped = _as_file(marker, ignored), _as_file(marker, ungrouped)
     search = Search(
         inbox=str(folder.inbox),
         settle=folder.settle,
         rescan=None if once else folder.rescan,
-        ignored=lambda path: ignored(as_file(path)),
-        refusal=lambda path: grouping.refusal(as_file(path)),
+        ignored=ignored,
+        refusal=ungrouped,
         size_refusal=folder.sizes.refusal,
         walk=walk,
         clock=time.monotonic,
@@ -189,11 +194,9 @@ async def _in_turn(*works: Callable[[], Awaitable[None]]) -> None:
         await work()
 
 
-def _as_file(marker: MarkerName | None) -> Callable[[str], str]:
+def _as_file(marker: MarkerName, judge: Callable[[str], T]) -> Callable[[str], T]:
     """What holds for a file holds for its marker, whatever that is called."""
-    if marker is None:
-        return lambda path: path
-    return lambda path: marker.file_of(path) or path
+    return lambda path: judge(marker.file_of(path) or path)
 
 
 def _refusal(reserve: Reserve, recorder: Recorder, folder: str) -> LocalError | None:
