@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 from hotfolder.adapters import machine
 from hotfolder.adapters.filters import ignore_filter
@@ -21,6 +22,7 @@ from hotfolder.beneath import device_of
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.room import Disk
 from hotfolder.core.settle import Ready
 from hotfolder.daemon import Parts
@@ -36,6 +38,8 @@ from hotfolder.reserve import Place, Reserve
 from hotfolder.waking import Waker
 from hotfolder.walking import Search
 from hotfolder.watching import Watching
+
+T = TypeVar("T")
 
 _ONCE_PATIENCE = 3
 
@@ -139,17 +143,23 @@ def _intake(
     """Of the folder `name`."""
     folder = made.settings.folders[name]
     grouping, staying = grouping_of(name, folder), known.staying(name)
+    marker = MarkerName(folder.marker) if folder.ready == "marker" else None
+    ignored: Callable[[str], bool] = ignore_filter(folder.ignore, folder.include)
+    ungrouped: Callable[[str], str | None] = grouping.refusal
+    if marker is not None:
+        ignored, ungrouped = _as_file(marker, ignored), _as_file(marker, ungrouped)
     search = Search(
         inbox=str(folder.inbox),
         settle=folder.settle,
         rescan=None if once else folder.rescan,
-        ignored=ignore_filter(folder.ignore, folder.include),
-        refusal=grouping.refusal,
+        ignored=ignored,
+        refusal=ungrouped,
         size_refusal=folder.sizes.refusal,
         walk=walk,
         clock=time.monotonic,
         wall=time.time,
         ready=Ready(folder.ready),
+        marker=marker,
         dice=random.random,
     )
     plan = FolderPlan(
@@ -182,6 +192,11 @@ def _intake(
 async def _in_turn(*works: Callable[[], Awaitable[None]]) -> None:
     for work in works:
         await work()
+
+
+def _as_file(marker: MarkerName, judge: Callable[[str], T]) -> Callable[[str], T]:
+    """What holds for a file holds for its marker, whatever that is called."""
+    return lambda path: judge(marker.file_of(path) or path)
 
 
 def _refusal(reserve: Reserve, recorder: Recorder, folder: str) -> LocalError | None:

@@ -183,6 +183,10 @@ class Backlog:
         job = self._put_off.oldest()
         return None if job is None else (job, self._until[job.relpath].reason)
 
+    def reason_put_off(self, relpath: str) -> Deferred | None:
+        """Why and until when a file was put off; None if it was not."""
+        return self._until.get(relpath)
+
     def jobs(self) -> Iterator[Job]:
         for line in (*self._ready, self._put_off):
             yield from line.jobs()

@@ -125,6 +125,7 @@ class Commit:
         try:
             if ending.row.removes_source:
                 self._mover.remove(ending.row)
+            self._mover.take_marker(ending.row, ending.moved_to)
         except SourceChanged as error:
             if ending.row.copy is None:
                 return self._refuse(ending, error)

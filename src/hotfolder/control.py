@@ -1,6 +1,7 @@
 """What the running daemon does when it is asked."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from hotfolder.threads import Threads
 log = structlog.get_logger()
 
 _MOST_NAMED = 5
+_MOST_TOLD = 1_000
 
 
 class Control:
@@ -68,6 +70,8 @@ class Control:
                     return self._scan(daemon)
                 case Command.STATE:
                     return daemon.parts.heart.snapshot()
+                case Command.WHY:
+                    return _why(daemon, request.wanted)
                 case Command.RETRY:
                     return await self._retry(daemon, request, await threads.run(put_back, request))
                 case Command.CANCEL:
@@ -141,16 +145,33 @@ class Control:
         return {"path": path, "operation_id": entry["operation_id"]}
 
 
+def _why(daemon: Daemon, wanted: str) -> dict[str, Any]:
+    """Each file that `wanted` names and that waits for a reason of its own."""
+    files = [
+        {"path": f"{folder.intake.inbox}/{relpath}", **asdict(waits)}
+        for folder in daemon.parts.inboxes.folders
+        for relpath in dict.fromkeys([*_known(folder, wanted), *_left(folder, wanted)])
+        if (waits := folder.intake.why_waiting(relpath)) is not None
+    ]
+    return {"files": files[:_MOST_TOLD]}
+
+
 def _known(folder: Watched, wanted: str) -> list[str]:
     """The files of a folder, on their way or settling or called off, that `wanted` names."""
     intake, inbox = folder.intake, folder.intake.inbox
     jobs = {job.relpath: job.operation_id for job in intake.asked.jobs()}
-    paths = dict.fromkeys([*jobs, *intake.finder.tracker.paths(), *intake.called_off.paths()])
+    settling = [*intake.finder.tracker.paths(), *intake.finder.unmarked()]
+    paths = dict.fromkeys([*jobs, *settling, *intake.called_off.paths()])
     return [
         relpath
         for relpath in paths
         if is_meant(f"{inbox}/{relpath}", wanted) or is_id(jobs.get(relpath, ""), wanted)
     ]
+
+
+def _left(folder: Watched, wanted: str) -> list[str]:
+    inbox = folder.intake.inbox
+    return [path for path in folder.intake.left_behind() if is_meant(f"{inbox}/{path}", wanted)]
 
 
 def _asked_for(folder: Watched, request: Request) -> list[str]:

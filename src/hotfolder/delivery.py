@@ -207,6 +207,7 @@ def ending(job: Job, entry: dict[str, Any], tools: Tools) -> JournalRow:
         target=job.relpath if given_up else place,
         entry=entry,
         root="" if job.root == tools.inbox else job.root,
+        marker=job.marker,
     )
 
 

@@ -15,6 +15,7 @@ from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Ready, SettleTracker, Word, Writer
+from hotfolder.marking import Marks
 from hotfolder.threads import Threads
 from hotfolder.unfit import Unfit
 from hotfolder.walking import BATCH, Search, Walks
@@ -68,6 +69,7 @@ class Finder:
         self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
         self._told_unknown = False
+        self.marks = None if search.marker is None else Marks(search.marker, search.clock)
         self.walks = Walks(
             search,
             threads=threads,
@@ -81,6 +83,8 @@ class Finder:
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
         is_directory = heard is Heard.DIRECTORY
+        if self.marks is not None and not is_directory:
+            relpath = self.marks.name.file_of(relpath) or relpath
         if self._search.ignored(f"{relpath}/" if is_directory else relpath):
             return
         if is_directory:
@@ -103,6 +107,8 @@ class Finder:
         """Do not look at this file again before the next hint or walk."""
         self._hinted.pop(relpath, None)
         self._resting.pop(relpath, None)
+        if self.marks is not None:
+            self.marks.forget(relpath)
         self.tracker.observe(relpath, None, self._search.clock())
 
     async def turn(self) -> list[tuple[str, Fingerprint]]:
@@ -132,6 +138,10 @@ class Finder:
         moments = (self.tracker.next_due(), resting, self.walks.next_begin())
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
+    def unmarked(self) -> Collection[str]:
+        """The files that wait for their markers."""
+        return self.marks.unmarked if self.marks is not None else ()
+
     def kept(self) -> int:
         """How many delivered files stay, as of the last walk."""
         return self._stays.count if self._stays is not None else 0
@@ -145,6 +155,8 @@ class Finder:
         return path in self.tracker or self._claimed(path)
 
     async def _look_at_new(self, paths: list[str]) -> None:
+        if self.marks is not None:
+            paths = self.marks.files_of(paths)
         await self._look([path for path in paths if not self._is_known(path)])
 
     async def _tidy(self) -> None:
@@ -155,6 +167,8 @@ class Finder:
             self.unfit.forget(path for path, seen in looks if seen is None)
         if self._stays is not None:
             await self._stays.tidy()
+        for path in self.marks.stale() if self.marks is not None else ():
+            self._note(path)
 
     async def _look(self, paths: Collection[str] | Mapping[str, Heard]) -> None:
         """See what stands at `paths` and tell the tracker."""
@@ -162,11 +176,15 @@ class Finder:
             return
         begun = self._search.clock()
         words = self._words(paths) if isinstance(paths, Mapping) else {}
-        questions = [(path, path in words or self.tracker.asks(path, begun)) for path in paths]
+        asks = self.tracker.asks
+        questions = [
+            (path, self.marks is not None or path in words or asks(path, begun)) for path in paths
+        ]
         # A file that ends its flight while we ask may be kept just behind our question.
         busy = set(filter(self._claimed, paths)) if self._stays is not None else set()
         try:
             looks = await self._threads.run(look_for_writers, self._search.inbox, questions)
+            marks = await self._look_at_markers(paths)
             stays = await self._delivered(looks)
         except LocalError:
             for path in paths:  # what was due would never be due again
@@ -176,14 +194,32 @@ class Finder:
         self._report(looks)
         for look in looks:
             path, seen = look.relpath, look.there
-            if isinstance(seen, LocalError):
-                self.unfit.note(path, seen.sentence)
-                self.tracker.observe(path, None, begun)  # the next scan looks again
-            elif path in stays:
+            word = words.get(path, Word.NONE)
+            is_claimed = path in busy or self._claimed(path)
+            if path in stays or isinstance(seen, LocalError):  # the next walk looks again
+                if isinstance(seen, LocalError):
+                    self.unfit.note(path, seen.sentence)
                 self.tracker.observe(path, None, begun)
-            elif not (path in busy or self._claimed(path)) or self._news(path, seen):
-                word, fit = words.get(path, Word.NONE), self.unfit.fit(path, seen)
+                if self.marks is not None:
+                    self.marks.forget(path)
+            elif is_claimed and not self._news(path, seen):
+                continue
+            elif self.marks is not None and not self.marks.judge(path, seen, marks[path]):
+                self.tracker.observe(path, None, begun)
+            else:
+                word = Word.GIVEN if self.marks is not None else word
+                fit = self.unfit.fit(path, seen)
                 self.tracker.observe(path, fit, begun, ended, writer=look.writer, word=word)
+
+    async def _look_at_markers(
+        self, paths: Collection[str]
+    ) -> Mapping[str, Fingerprint | LocalError | None]:
+        """What stands where the marker of each file belongs."""
+        if self.marks is None:
+            return {}
+        markers = map(self.marks.name.of, paths)
+        looks = await self._threads.run(look_at_all, self._search.inbox, markers)
+        return dict(zip(paths, (there for _, there in looks), strict=True))
 
     def _words(self, heard: Mapping[str, Heard]) -> dict[str, Word]:
         """What of that which was heard makes the quiet time needless."""

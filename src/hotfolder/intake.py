@@ -20,12 +20,13 @@ from hotfolder.core.order import Order, full_lanes
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.core.settle import OPEN
+from hotfolder.core.timeline import Waits
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Stays
 from hotfolder.flights import Flights
 from hotfolder.folder_hold import FolderHold
 from hotfolder.gate import Gate, Passage
-from hotfolder.telling import waiting
+from hotfolder.telling import waiting, why_waiting
 from hotfolder.threads import Threads
 from hotfolder.tidying import Tidier
 from hotfolder.walking import Search
@@ -96,6 +97,7 @@ class Intake:
         self._backlog = Backlog(gate, self._clock, order=plan.order)
         self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
+        self._is_to_end = plan.patience is not None
         self._paused = False
         self._stirred: dict[str, Heard] = {}  # hinted at while in flight
         self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
@@ -160,9 +162,9 @@ class Intake:
 
     def _lose_patience(self) -> None:
         """Leave what is open for writing for too long, if this run is to end (`once`)."""
-        if self.plan.patience is None:
+        if not self._is_to_end:
             return
-        for relpath in self.finder.tracker.stubborn(self.plan.patience):
+        for relpath in self.finder.tracker.stubborn(self.plan.patience or 0):
             self.left[relpath] = OPEN
             self.finder.forget(relpath)
 
@@ -214,7 +216,7 @@ class Intake:
         return soonest
 
     def has_work(self) -> bool:
-        """Whether it knows of any file that is still to be delivered."""
+        """Whether it knows of any file that is still to be delivered, and may be."""
         return bool(self._flights or self._backlog or len(self.finder.tracker))
 
     def is_empty(self) -> bool:
@@ -223,9 +225,12 @@ class Intake:
 
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
+        marks = self.finder.marks
+        waits = {} if marks is None else marks.left() if self._is_to_end else marks.orphans
         return {
             **self.finder.walks.passed_over,
             **self.finder.unfit.reasons,
+            **waits,
             **self.left,
             **self.called_off.reasons(),
         }
@@ -243,8 +248,25 @@ class Intake:
             self._backlog,
             why_ready=self._why_ready,
             now=self._clock(),
-            epoch_of=lambda moment: self._wall() - (self._clock() - moment),
+            marks=self.finder.marks,
+            epoch_of=self._epoch_of,
         )
+
+    def why_waiting(self, relpath: str) -> Waits | None:
+        """Why this very file waits, if that is its own matter: not the folder's, nor its store's."""
+        told = why_waiting(
+            relpath,
+            self.finder.tracker,
+            self._backlog,
+            now=self._clock(),
+            marks=self.finder.marks,
+            epoch_of=self._epoch_of,
+        )
+        why = self.left_behind().get(relpath) if told is None else None
+        return Waits(why, for_good=True) if why is not None else told
+
+    def _epoch_of(self, moment: float) -> float:
+        return self._wall() - (self._clock() - moment)
 
     def _why_ready(self) -> str:
         """Why what may start does not."""
@@ -304,6 +326,7 @@ class Intake:
             group=self.plan.grouping.group_of(relpath),
             fingerprint=fingerprint,
             made_at=begun.made_at if begun else self._wall(),
+            marker=None if self.finder.marks is None else self.finder.marks.take(relpath),
         )
 
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:

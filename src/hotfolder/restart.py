@@ -142,15 +142,28 @@ class Restart:
                 self._clear(row)
                 if row.keeps_packed:
                     raise _TakesTime
+                self._take_marker(row, moved_to)
                 return recorded(_told(row) if lost else row, moved_to, self._clock())
             case MoveAndRecord(row) if row.copy is not None or row.keeps_packed:
                 raise _TakesTime
             case MoveAndRecord(row):
-                return self._unless_changed(row, self._mover.move)
+                return self._unless_changed(row, self._move)
             case RemoveAndRecord(row) if row.keeps_packed:
                 raise _TakesTime
             case RemoveAndRecord(row, moved_to):
                 return self._unless_changed(row, partial(self._remove, moved_to))
+
+    def _move(self, row: JournalRow) -> str:
+        moved_to = self._mover.move(row)
+        self._take_marker(row, moved_to)
+        return moved_to
+
+    def _take_marker(self, row: JournalRow, moved_to: str | None) -> None:
+        """As `_clear`: what stays of it in the inbox says nothing of a later file, and is shown."""
+        try:
+            self._mover.take_marker(row, moved_to)
+        except LocalError as error:
+            log.warning("recovery.leftover", file=row.relpath, reason=error.sentence)
 
     def _clear(self, row: JournalRow) -> None:
         """Remove what a copy left; that it cannot be is no reason to leave the row unfinished."""
@@ -166,6 +179,7 @@ class Restart:
             if moved_to is None:
                 raise
             # What was proven stands in its place; what came since is delivered anew.
+        self._take_marker(row, moved_to)
         return moved_to
 
     def _unless_changed(

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from hotfolder.core.errors import LocalError
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import PassedOver
 from hotfolder.core.settle import Ready
 from hotfolder.threads import Threads
@@ -48,6 +49,7 @@ class Search:
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # since the epoch
     ready: Ready = Ready.QUIET
+    marker: MarkerName | None = None  # with Ready.MARKER
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
     size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
 

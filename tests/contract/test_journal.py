@@ -8,7 +8,7 @@ import pytest
 
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.ports import Journal
-from hotfolder.core.records import Disposition, Fingerprint, JournalRow
+from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Marker
 from tests.support.memory_journal import MemoryJournal
 
 
@@ -43,6 +43,17 @@ def test_rows_come_back_equal_and_oldest_first(journal: Journal) -> None:
     journal.commit(rows[:2])
     journal.commit(rows[2:])
     assert journal.rows() == rows
+
+
+def test_a_marker_comes_back_with_its_row_and_goes_with_it(journal: Journal) -> None:
+    marker = Marker("reels/\udcff.done", Fingerprint(2049, 2**64 - 1, 0, -1, 0))
+    marked = replace(row("a"), marker=marker)
+    journal.commit([marked, row("b")])
+    assert journal.rows() == [marked, row("b")]
+    journal.commit([row("a")], forget=["a"])
+    journal.commit([], forget=["a"])
+    journal.commit([row("a")])
+    assert journal.rows() == [row("b"), row("a")]
 
 
 def test_the_order_of_an_entrys_fields_stays(journal: Journal) -> None:

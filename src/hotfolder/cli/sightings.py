@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from hotfolder.adapters.control import ask
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
 from hotfolder.beneath import parent_of
 from hotfolder.cli.bars import row
 from hotfolder.cli.output import ahead, local_time, shown, size, span
 from hotfolder.config import Folder, Settings
+from hotfolder.core.control import Command, Request
 from hotfolder.core.entries import timestamp
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import HotfolderError, LocalError
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import PassedOver
 from hotfolder.core.timeline import (
     PROOFS,
@@ -30,6 +33,7 @@ from hotfolder.core.timeline import (
 from hotfolder.state_folder import open_ledger
 
 _MOST_OPERATIONS = 1_000  # that one name may have in the ledger; the newest are shown
+_PATIENCE = 5.0  # seconds for the daemon to answer
 _STAYS = "delivered; stays in the inbox as on_complete says"
 
 Facts = list[tuple[str, str]]
@@ -45,6 +49,16 @@ class Sighting:
     size: int | None
     facts: Facts
     as_json: Mapping[str, Any]
+
+
+def told_by_daemon(settings: Settings, wanted: str) -> dict[str, Waits]:
+    """Path -> why it waits, by the running daemon; nothing where that cannot be asked."""
+    request = Request(Command.WHY, os.path.abspath(wanted) if os.path.lexists(wanted) else wanted)
+    try:
+        files = ask(settings.state_dir, request, timeout=_PATIENCE)["files"]
+    except HotfolderError:
+        return {}  # not this user's to ask, or an older one: the heartbeat tells the rule
+    return {file["path"]: Waits(file["why"], file["until"], file["for_good"]) for file in files}
 
 
 def _namer(wanted: str) -> Callable[[str], bool]:
@@ -80,8 +94,12 @@ def waiting(
     delivered: Collection[str],
     *,
     living: bool,
+    told: Mapping[str, Waits],
 ) -> Iterator[Sighting]:
-    """`delivered`: files that stand where they were dropped, just as they were delivered."""
+    """`delivered`: files that stand where they were dropped, just as they were delivered.
+
+    `told`: what the daemon says of single files.
+    """
     for folder in settings.folders.values():
         for relpath, odd in _in_inbox(folder, wanted):
             path = f"{folder.inbox}/{relpath}"
@@ -99,7 +117,7 @@ def waiting(
                 rescan=folder.rescan,
                 bucket=folder.destination.bucket,
             )
-            waits = why_waiting(file, state, time.time(), living=living)
+            waits = why_waiting(file, state, time.time(), living=living, told=told.get(path))
             if folder.on_complete == "leave" and path in delivered:
                 waits = Waits(_STAYS, for_good=True)
             if waits is not None:
@@ -124,6 +142,10 @@ def _in_inbox(folder: Folder, wanted: str) -> Iterator[tuple[str, str]]:
 
 def _why_left(folder: Folder, relpath: str, size: int, odd: str) -> str | None:
     """Why the folder does not take the entry; None if it does. `odd`: it is never opened."""
+    if folder.ready == "marker":
+        file = MarkerName(folder.marker).file_of(relpath)
+        if file is not None:
+            return f"the marker of {file}: it goes where that file goes"
     ignored = ignore_filter(folder.ignore, folder.include).why(relpath)
     if ignored is not None:
         return f"it is left alone: {ignored}"

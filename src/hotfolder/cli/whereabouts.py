@@ -62,7 +62,16 @@ def show(
     flights = list(sightings.in_flight(state, wanted)) if state is not None and living else []
     operations = list(sightings.recorded(settings, wanted))
     delivered = {each.path for each in operations if sightings.is_kept(each.as_json)}
-    waiting = list(sightings.waiting(settings, state, wanted, delivered, living=living))
+    waiting = list(
+        sightings.waiting(
+            settings,
+            state,
+            wanted,
+            delivered,
+            living=living,
+            told=sightings.told_by_daemon(settings, wanted) if living else {},
+        )
+    )
     if as_json:
         found = {"in_flight": flights, "waiting": waiting, "operations": operations}
         named = {kind: [each.as_json for each in seen] for kind, seen in found.items()}

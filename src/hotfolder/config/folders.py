@@ -78,10 +78,13 @@ class FolderKeys(RouteKeys):
 
     settle: Duration = 5.0
     """A file is whole after this time without a change, unless a program has it open for writing."""
-    ready: Literal["quiet", "closed"] = "quiet"
-    """What makes a file whole: quiet (the time of `settle`), or closed (as soon as its writer closed it
-    or renamed it into the inbox, if it surely has no writer left; else the quiet time). closed is for
-    programs that write a file in one go: what is closed and opened again may be taken between."""
+    ready: Literal["quiet", "closed", "marker"] = "quiet"
+    """What makes a file whole: quiet (the time of `settle`); closed (as soon as its writer closed it or
+    renamed it into the inbox, if it surely has no writer left; else the quiet time), for programs that
+    write a file in one go; marker (its marker came after its last change, and it has no writer)."""
+    marker: Annotated[str, AfterValidator(values.marker)] = "{name}.done"
+    """With ready = "marker": the name of the file beside a file that says it is whole. It goes where its
+    file goes, and is never delivered itself."""
     watcher: Literal["auto", "inotify", "polling"] = "auto"
     """How files are noticed between two rescans: inotify (events), polling (the tree is walked every 10
     seconds, less often if that takes long), or auto: each file system in the inbox by its type, polling

@@ -33,7 +33,8 @@ bucket = "my-bucket"                   # must exist
 
 [defaults]                             # any key of a folder; a folder overrides it
 # settle = "5s"                        # a file is whole after this time without a change
-# ready = "quiet"                      # quiet | closed (whole as soon as its writer closed it)
+# ready = "quiet"                      # quiet | closed (whole as soon as its writer closed it) | marker
+# marker = "{name}.done"               # with ready = "marker": the file that says that one is whole
 # rescan = "5m"                        # how often the whole inbox is walked; events are only hints
 # watcher = "auto"                     # auto | inotify | polling: how files are noticed in between
 # ignore = ["*.bak", "/drafts/"]       # as in .gitignore; system files are left alone anyway

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from hotfolder.core.heartbeat import RESERVED
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.routing import encode_path, parse_template
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -38,6 +39,11 @@ def duration_text(seconds: float) -> str:
 def template(text: str | None) -> str | None:
     if text is not None:
         parse_template(text)
+    return text
+
+
+def marker(text: str) -> str:
+    MarkerName(text)
     return text
 
 

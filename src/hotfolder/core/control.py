@@ -21,6 +21,7 @@ class Command(StrEnum):
     RESUME = "resume"
     SCAN = "scan"
     STATE = "state"
+    WHY = "why"
     RELOAD = "reload"
     RETRY = "retry"
     CANCEL = "cancel"

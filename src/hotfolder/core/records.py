@@ -57,6 +57,14 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Marker:
+    """The file that says that another one is whole; `relpath` is relative to the inbox."""
+
+    relpath: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One settled file on its journey. `relpath` is relative to `root`, surrogate-escaped."""
 
@@ -70,6 +78,7 @@ class Job:
     made_at: float  # fixes {date} and {timestamp}; `upload --timestamp` sets it
     attempt: int = 1
     origin: str = ""  # where it was dropped, if it stands elsewhere by now; the ledger names it
+    marker: Marker | None = None
 
     @property
     def path(self) -> str:
@@ -290,7 +299,8 @@ class JournalRow:
     `entry` is the ledger line to be; the recorder adds where the original went and when.
     `target` is the folder-relative place in completed/ or failed/ that the move aims at. `root` is
     what `relpath` is relative to, where that is not the folder's inbox. `copy` is the finished copy on
-    the target's file system, where that is not the inbox's: from then on, it is what moves.
+    the target's file system, where that is not the inbox's: from then on, it is what moves. `marker`
+    goes where the original went.
     """
 
     operation_id: str
@@ -302,6 +312,7 @@ class JournalRow:
     entry: Mapping[str, Any]
     root: str = ""
     copy: Fingerprint | None = None
+    marker: Marker | None = None
 
     @property
     def removes_source(self) -> bool:

@@ -198,6 +198,12 @@ class SettleTracker:
         what, ago = "changed" if waiting.changed else "found", max(0.0, now - waiting.since)
         return f"settling: {what} {ago:.0f} s ago, whole after {self._settle:g} s without a change"
 
+    def quiet_at(self, path: str, now: float) -> float | None:
+        """When `path` will have been quiet for long enough; None if it waits for something else."""
+        waiting = self._waiting.get(path)
+        quiet_at = None if waiting is None else waiting.since + self._settle
+        return quiet_at if quiet_at is not None and quiet_at > now else None
+
     def stubborn(self, vetoes: int) -> list[str]:
         """What was found quiet and open for writing in at least so many looks."""
         return [path for path, waiting in self._waiting.items() if waiting.vetoes >= vetoes]

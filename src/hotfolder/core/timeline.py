@@ -147,18 +147,24 @@ class Waits:
 
 
 def why_waiting(
-    file: InInbox, state: Mapping[str, Any] | None, now: float, *, living: bool
+    file: InInbox,
+    state: Mapping[str, Any] | None,
+    now: float,
+    *,
+    living: bool,
+    told: Waits | None = None,
 ) -> Waits | None:
     """Why `file` waits, by the heartbeat `state`; None if it does not wait but is on its way.
 
-    `living`: the daemon works. What only the daemon knows (20,000 files may wait) is told as a rule.
+    `living`: the daemon works. `told`: what it says of this very file, if it could be asked; of others
+    than the oldest the heartbeat tells no more than the rule.
     """
     if state is None or not living:
         reason = _put_down(file, state) or _hangs(state)
         return reason or Waits("no daemon is running; start it with `hotfolder run`")
     if any(flight["path"] == file.path for flight in state["active"]):
         return None
-    known = _put_down(file, state) or _put_off(file, state)
+    known = _put_down(file, state) or _put_off(file, state) or told
     if known is not None:
         return known
     if state["hold"]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hotfolder import durable
+from hotfolder.adapters.finishing import markers
 from hotfolder.adapters.finishing.copying import copy_proven
 from hotfolder.adapters.finishing.renaming import (
     give_back,
@@ -128,6 +129,15 @@ class Finisher:
                 proven = replace(row.fingerprint, device=os.fstat(directory).st_dev)
                 remove_aside(directory, aside, proven, name, clash_name(name, row.operation_id))
         self._touched.add((inbox, os.path.dirname(row.relpath)))
+
+    def take_marker(self, row: JournalRow, moved_to: str | None) -> None:
+        """See `core.ports.Mover`."""
+        if row.marker is None or (moved_to is None and row.disposition is not Disposition.DELETE):
+            return
+        target = ""
+        if moved_to is not None:
+            target = markers.target_of(row, row.marker, moved_to, self._roots(row)[1])
+        markers.take_marker(self, row, row.marker, target)
 
     def sync(self) -> None:
         """Make every move and removal since the last call durable. Raises `LocalError`."""

@@ -152,6 +152,13 @@ _TABLES = (
     ) STRICT, WITHOUT ROWID
     """,
     """
+    CREATE TABLE IF NOT EXISTS markers (
+        operation_id TEXT PRIMARY KEY,
+        relpath      BLOB NOT NULL,
+        fingerprint  TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
     CREATE TABLE IF NOT EXISTS profiles (
         key     TEXT PRIMARY KEY,
         seen_at REAL NOT NULL,

@@ -10,7 +10,7 @@ from typing import Any
 from hotfolder.adapters.state.database import DELETING_IS_SAFE, Table
 from hotfolder.core import jsonline
 from hotfolder.core.errors import LocalError
-from hotfolder.core.records import Disposition, Fingerprint, JournalRow
+from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Marker
 
 _COMMIT = """
 INSERT INTO operations (operation_id, folder, relpath, fingerprint, disposition, target, entry, root)
@@ -22,12 +22,15 @@ ON CONFLICT (operation_id) DO UPDATE SET
 """
 
 _ROWS = """
-SELECT operation_id, folder, relpath, operations.fingerprint, disposition, target, entry, root,
-    copies.fingerprint
-FROM operations LEFT JOIN copies USING (operation_id) ORDER BY sequence
+SELECT operation_id, folder, operations.relpath, operations.fingerprint, disposition, target, entry,
+    root, copies.fingerprint, markers.relpath, markers.fingerprint
+FROM operations LEFT JOIN copies USING (operation_id) LEFT JOIN markers USING (operation_id)
+ORDER BY sequence
 """
 
 _COPY = "INSERT OR REPLACE INTO copies (operation_id, fingerprint) VALUES (?, ?)"
+
+_MARKER = "INSERT OR REPLACE INTO markers (operation_id, relpath, fingerprint) VALUES (?, ?, ?)"
 
 _FINGERPRINT = fields(Fingerprint)
 
@@ -44,6 +47,11 @@ class SqliteJournal(Table):
         """
         values = [_values(row) for row in rows]
         copies = [(row.operation_id, fingerprint_text(row.copy)) for row in rows if row.copy]
+        markers = [
+            (row.operation_id, os.fsencode(row.marker.relpath), fingerprint_text(row.marker.fingerprint))
+            for row in rows
+            if row.marker is not None
+        ]
         kept = {row.operation_id for row in rows}
         forgotten = [(operation_id,) for operation_id in forget if operation_id not in kept]
         if not values and not forgotten:
@@ -51,8 +59,10 @@ class SqliteJournal(Table):
         with self._db.transaction(durable=bool(values)) as connection:
             connection.executemany("DELETE FROM operations WHERE operation_id = ?", forgotten)
             connection.executemany("DELETE FROM copies WHERE operation_id = ?", forgotten)
+            connection.executemany("DELETE FROM markers WHERE operation_id = ?", forgotten)
             connection.executemany(_COMMIT, values)
             connection.executemany(_COPY, copies)
+            connection.executemany(_MARKER, markers)
             _keep(connection, [row for row in rows if row.disposition is Disposition.KEEP])
 
     def rows(self) -> list[JournalRow]:
@@ -108,6 +118,8 @@ def _row(
     entry: str,
     root: bytes,
     copy: str | None,
+    marker: bytes | None,
+    marker_fingerprint: str,
 ) -> JournalRow:
     decoded: dict[str, Any] = json.loads(entry)
     return JournalRow(
@@ -120,4 +132,7 @@ def _row(
         entry=decoded,
         root=os.fsdecode(root),
         copy=None if copy is None else fingerprint_from(copy),
+        marker=None
+        if marker is None
+        else Marker(os.fsdecode(marker), fingerprint_from(marker_fingerprint)),
     )

@@ -197,6 +197,13 @@ class Mover(Protocol):
         """Take the original out of the inbox."""
         ...
 
+    def take_marker(self, row: JournalRow, moved_to: str | None) -> None:
+        """Take the row's marker, if it has one, to where its file went, or remove it as its file was.
+
+        One that is gone, or was made anew, stays what it is. May be called again.
+        """
+        ...
+
     def sync(self) -> None:
         """Make all moves and removals durable."""
         ...
