@@ -50,6 +50,7 @@ class Search:
     ready: Ready = Ready.QUIET
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
     size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
+    why_stuck: Callable[[str, str], str | None] | None = None  # why it could not leave, in the end
 
 
 class Walks:
