@@ -232,25 +232,39 @@ def why_stuck(root: str, relpath: str) -> str | None:
 
     None as well where no file of the whole inbox could: that is the inbox's trouble.
     """
-    with contextlib.suppress(OSError), parent_of(root, relpath) as (directory, name):
-        above = os.path.dirname(relpath)
-        if above and not _may_change(directory) and os.access(root, _CHANGE, effective_ids=True):
-            return f"the user that runs hotfolder may not move files out of {above}/: give it that right"
-        folder = os.fstat(directory)
-        owners = {0, folder.st_uid, os.stat(name, dir_fd=directory, follow_symlinks=False).st_uid}
-        if folder.st_mode & stat.S_ISVTX and os.geteuid() not in owners:
-            return "only its owner may move it out of a folder with the sticky bit: chmod -t the folder"
-        if _flags(directory) & (_IMMUTABLE | _APPEND_ONLY):
-            return "its folder has the attribute i or a, and keeps what is in it: chattr -ia the folder"
+    above = os.path.dirname(relpath)
+    try:
+        with parent_of(root, relpath) as (directory, name):
+            if above and not _may_change(directory) and os.access(root, _CHANGE, effective_ids=True):
+                return f"the user that runs hotfolder may not move files out of {above}/"
+            return _why_kept(directory, name)
+    except PermissionError:
+        if above and os.access(root, _CHANGE, effective_ids=True):
+            return f"the user that runs hotfolder may not enter {above}/"
+    except OSError:
+        pass  # whatever it is, its delivery will say
+    return None
+
+
+def _why_kept(directory: int, name: str) -> str | None:
+    """Why an open directory that may be changed keeps the file `name`. Raises OSError."""
+    folder, file = os.fstat(directory), os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if folder.st_mode & stat.S_ISVTX and os.geteuid() not in {0, folder.st_uid, file.st_uid}:
+        return "only its owner may move it out of a folder with the sticky bit: chmod -t the folder"
+    if _flags(directory) & (_IMMUTABLE | _APPEND_ONLY):
+        return "its folder has the attribute i or a, and keeps what is in it: chattr -ia the folder"
+    try:
         descriptor = os.open(
             name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
         )
-        try:
-            if _flags(descriptor) & (_IMMUTABLE | _APPEND_ONLY):
-                return "it has the attribute i or a, and cannot be moved: chattr -ia it"
-        finally:
-            os.close(descriptor)
-    return None  # whatever else there is, its delivery will say
+    except PermissionError:
+        return None  # it cannot be read, which is another matter
+    try:
+        if _flags(descriptor) & (_IMMUTABLE | _APPEND_ONLY):
+            return "it has the attribute i or a, and cannot be moved: chattr -ia it"
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def _may_change(directory: int) -> bool:
