@@ -13,6 +13,7 @@ from typing import Any
 from hotfolder.core.pace import Pace, seconds_left
 from hotfolder.core.records import Job
 from hotfolder.core.watching import Report
+from hotfolder.group_totals import Groups
 
 
 @dataclass(slots=True)
@@ -22,17 +23,6 @@ class Totals:
     skipped: int = 0
     failed: int = 0
     bytes_uploaded: int = 0
-
-
-@dataclass(slots=True)
-class GroupTotals:
-    started_at: float
-    in_flight: int = 0
-    uploaded: int = 0
-    skipped: int = 0
-    failed: int = 0
-    bytes_uploaded: int = 0
-    completed_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -148,7 +138,7 @@ class Activity:
         self._version, self._pid, self._host = version, pid, host
         self.started_at = clock()
         self.totals = Totals()
-        self.groups: dict[str, GroupTotals] = {}
+        self._groups = Groups(clock)
         self.flights: dict[str, InFlight] = {}
         self.destinations: dict[str, DestinationState] = {}
         self.hold: str | None = None
@@ -174,9 +164,7 @@ class Activity:
         if not self.flights:
             self._pace.resume(moment, idle_since=self._idle_since)
         self._put_off.pop(job.path, None)
-        group = self.groups.setdefault(job.group, GroupTotals(started_at=now))
-        group.in_flight += 1
-        group.completed_at = None
+        self._groups.begin(job.group)
         flight = self.flights[job.operation_id] = InFlight(job, now, self, Pace(moment))
         return flight
 
@@ -185,8 +173,7 @@ class Activity:
         del self.flights[job.operation_id]
         self.progressed()
         self._idle_since = self.last_progress
-        group = self.groups[job.group]
-        group.in_flight -= 1
+        group = self._groups.land(job.group)
         if status is None:
             return
         for counted in (self.totals, group):
@@ -287,7 +274,7 @@ class Activity:
             "current_file_bytes": oldest.bytes_done if oldest else 0,
             "current_file_size": oldest.job.fingerprint.size if oldest else 0,
             "totals": totals,
-            "groups": self._groups(waiting_groups),
+            "groups": self._groups.told(waiting_groups),
             "active": [flight.as_beat() for flight in flights],
             "waiting": asdict(waiting),
             "left": {
@@ -310,17 +297,3 @@ class Activity:
             "eta_seconds": None if left_over is None else round(left_over, 1),
             "last_update": now,
         }
-
-    def _groups(self, waiting: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        """Counters of every group that has or had files; `planned_files` is what is known of today."""
-        now = self._clock()
-        told: dict[str, dict[str, Any]] = {}
-        for name in dict.fromkeys([*self.groups, *waiting]):
-            group = self.groups.get(name) or GroupTotals(started_at=now)
-            fields = asdict(group)
-            done = group.uploaded + group.skipped + group.failed
-            to_come = fields.pop("in_flight") + waiting.get(name, 0)
-            fields["planned_files"] = done + to_come
-            fields["completed_at"] = None if to_come else group.completed_at
-            told[name] = fields
-        return told

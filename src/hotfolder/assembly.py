@@ -18,7 +18,7 @@ from hotfolder.adapters.volumes import Volumes
 from hotfolder.adapters.watching import Watcher
 from hotfolder.alarm import Alarm
 from hotfolder.app import prepare_outputs
-from hotfolder.beneath import device_of
+from hotfolder.beneath import device_of, why_stuck
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
@@ -155,6 +155,7 @@ def _intake(
         ignored=ignored,
         refusal=ungrouped,
         size_refusal=folder.sizes.refusal,
+        why_stuck=None if folder.on_complete == "leave" else why_stuck,
         walk=walk,
         clock=time.monotonic,
         wall=time.time,

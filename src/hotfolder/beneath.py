@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Writer
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CHANGE = os.W_OK | os.X_OK
+_GET_FLAGS, _APPEND_ONLY, _IMMUTABLE = 0x8008_6601, 0x20, 0x10  # linux/fs.h: FS_IOC_GETFLAGS
 #: What an OSError means where a path leads to nothing, or to something that is not followed.
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 #: Another program holds a lease (a Samba oplock, an NFS delegation) or runs it: it will let go.
@@ -222,6 +225,60 @@ def writer_of(descriptor: int) -> Writer:
 def is_open_for_writing(descriptor: int) -> bool:
     """Whether any program surely has this file, open for reading here, open for writing: `writer_of`."""
     return writer_of(descriptor) is Writer.OPEN
+
+
+def why_stuck(root: str, relpath: str) -> str | None:
+    """Why the file could not be renamed out of its folder; None if it could, as far as can be seen.
+
+    None as well where no file of the whole inbox could: that is the inbox's trouble.
+    """
+    above = os.path.dirname(relpath)
+    try:
+        with parent_of(root, relpath) as (directory, name):
+            if above and not _may_change(directory) and os.access(root, _CHANGE, effective_ids=True):
+                return f"the user that runs hotfolder may not move files out of {above}/"
+            return _why_kept(directory, name)
+    except PermissionError:
+        if above and os.access(root, _CHANGE, effective_ids=True):
+            return f"the user that runs hotfolder may not enter {above}/"
+    except OSError:
+        pass  # whatever it is, its delivery will say
+    return None
+
+
+def _why_kept(directory: int, name: str) -> str | None:
+    """Why an open directory that may be changed keeps the file `name`. Raises OSError."""
+    folder, file = os.fstat(directory), os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if folder.st_mode & stat.S_ISVTX and os.geteuid() not in {0, folder.st_uid, file.st_uid}:
+        return "only its owner may move it out of a folder with the sticky bit: chmod -t the folder"
+    if _flags(directory) & (_IMMUTABLE | _APPEND_ONLY):
+        return "its folder has the attribute i or a, and keeps what is in it: chattr -ia the folder"
+    try:
+        descriptor = os.open(
+            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+        )
+    except PermissionError:
+        return None  # it cannot be read, which is another matter
+    try:
+        if _flags(descriptor) & (_IMMUTABLE | _APPEND_ONLY):
+            return "it has the attribute i or a, and cannot be moved: chattr -ia it"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _may_change(directory: int) -> bool:
+    return os.access(".", _CHANGE, dir_fd=directory, effective_ids=True)
+
+
+def _flags(descriptor: int) -> int:
+    """What chattr has set; 0 where the file system knows no such attributes."""
+    flags = bytearray(8)
+    try:
+        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
+    except OSError:
+        return 0
+    return int.from_bytes(flags[:4], sys.byteorder)
 
 
 def digest_of(root: str, relpath: str) -> str | None:

@@ -52,6 +52,7 @@ class Search:
     marker: MarkerName | None = None  # with Ready.MARKER
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
     size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
+    why_stuck: Callable[[str, str], str | None] | None = None  # why it could not leave, in the end
 
 
 class Walks:

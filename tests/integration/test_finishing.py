@@ -19,6 +19,7 @@ from hotfolder.core.recovery import Found
 from hotfolder.core.routing import aside_name, clash_name
 from tests.support.folders import Folders, MeddledFinisher, old_file_system
 from tests.support.samples import fingerprint_at
+from tests.support.unprivileged import permissions_hold
 
 
 @pytest.fixture
@@ -269,6 +270,36 @@ def test_a_hidden_name_that_somebody_took_beforehand_holds_nobody(
     assert path.read_bytes() == b"data"
     assert not os.path.lexists(aside), "it has a name now under which it can be seen"
     assert len(list(folders.inbox.iterdir())) == 3
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o666, 0])
+@pytest.mark.parametrize("disposition", [Disposition.COMPLETED, Disposition.FAILED, Disposition.DELETE])
+def test_a_folder_that_was_shut_meanwhile_is_the_trouble_of_its_files_alone(
+    folders: Folders, disposition: Disposition, mode: int
+) -> None:
+    folders.drop("sub/clip.mp4")
+    row = folders.proven("sub/clip.mp4", disposition=disposition)
+    act = folders.finisher().remove if disposition is Disposition.DELETE else folders.finisher().move
+    (folders.inbox / "sub").chmod(mode)
+    with permissions_hold(), pytest.raises(SourceChanged, match=r"hotfolder may not .* sub/"):
+        act(row)
+    (folders.inbox / "sub").chmod(0o755)
+    act(row)
+    assert not (folders.inbox / "sub/clip.mp4").exists()
+
+
+@pytest.mark.parametrize("shut", ["inbox", "completed"])
+def test_a_root_that_is_shut_is_trouble_of_the_disk(folders: Folders, shut: str) -> None:
+    folders.drop("sub/clip.mp4")
+    row = folders.proven("sub/clip.mp4")
+    root = folders.root / shut
+    for place in {root, root / "sub"} & {folders.completed, folders.inbox, folders.inbox / "sub"}:
+        place.chmod(0o555)
+    with permissions_hold(), pytest.raises(LocalError, match="cannot move"):
+        folders.finisher().move(row)
+    for place in (folders.completed, folders.inbox, folders.inbox / "sub"):
+        place.chmod(0o755)
+    assert (folders.inbox / "sub/clip.mp4").read_bytes() == b"data"
 
 
 def swap_content(path: Path, data: bytes) -> None:

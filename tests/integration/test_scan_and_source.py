@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from hotfolder.adapters.filters import OWN_NAMES, builtin_patterns, ignore_filter
 from hotfolder.adapters.scan import folders_below, walk
 from hotfolder.adapters.source import open_original, user_name
-from hotfolder.beneath import look_for_writers
+from hotfolder.beneath import look_for_writers, why_stuck
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint, Job, PassedOver
@@ -529,6 +529,7 @@ class Watch:
         settle: float = 5.0,
         rescan: float | None = None,
         sizes: SizeLimits | None = None,
+        stays: bool = True,
     ) -> None:
         self.now = 1000.0
         self.claims: set[str] = set()
@@ -544,6 +545,7 @@ class Watch:
                 clock=self.clock,
                 wall=lambda: 0.0,
                 size_refusal=(sizes or SizeLimits()).refusal,
+                why_stuck=None if stays else why_stuck,
             ),
             threads=self.threads,
             claimed=self.claims.__contains__,
@@ -776,3 +778,55 @@ def test_the_limits_themselves_are_within() -> None:
     limits = SizeLimits(4, 100)
     assert [limits.refusal(size) is None for size in (3, 4, 100, 101)] == [False, True, True, False]
     assert SizeLimits().refusal(0) is None
+
+
+async def test_a_file_that_could_not_leave_the_inbox_is_left_before_it_is_sent(inbox: Path) -> None:
+    drop(inbox, "a", "shut/b", "sticky/c", "sticky/mine")
+    (inbox / "shut").chmod(0o555)
+    (inbox / "sticky").chmod(0o1777)
+    watch = Watch(inbox, rescan=300.0, stays=False)
+    watch.use(Bound())
+    await watch.turns()
+    watch.now += 5.0
+    assert [path for path, _ in await watch.turns()] == ["a", "sticky/c", "sticky/mine"]
+    assert list(watch.finder.unfit.reasons) == ["shut/b"]
+    assert "may not move files out of shut/" in watch.finder.unfit.reasons["shut/b"]
+    (inbox / "shut").chmod(0o755)  # which no hint of the file tells
+    watch.claims.update({"a", "sticky/c", "sticky/mine"})
+    watch.now += 300.0
+    await watch.turns()
+    assert watch.finder.unfit.reasons == {}
+    watch.now += 5.0
+    assert [path for path, _ in await watch.turns()] == ["shut/b"]
+
+
+def test_why_a_file_is_stuck(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(inbox, "a", "sub/b", "sub/deep/c")
+    root = str(inbox)
+    assert [why_stuck(root, path) for path in ("a", "sub/b", "gone", "gone/x")] == [None] * 4
+    with attribute("+a", inbox / "sub/deep"), attribute("+i", inbox / "a"):
+        assert "chattr -ia it" in (why_stuck(root, "a") or "")
+        assert "chattr -ia the folder" in (why_stuck(root, "sub/deep/c") or "")
+        assert why_stuck(root, "sub/b") is None
+    (inbox / "sub").chmod(0o1777)
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
+    assert "sticky bit" in (why_stuck(root, "sub/b") or "")
+    (inbox / "sub").chmod(0o555)
+    inbox.chmod(0o555)
+    with permissions_hold():
+        assert why_stuck(root, "sub/b") is None, "nothing can leave this inbox: it is not the file"
+        inbox.chmod(0o755)
+        assert "out of sub/" in (why_stuck(root, "sub/b") or "")
+    (inbox / "sub").chmod(0o755)
+
+
+@contextmanager
+def attribute(flag: str, path: Path) -> Iterator[None]:
+    """Set with chattr; skips the test where this user or file system cannot."""
+    made = subprocess.run(["chattr", flag, str(path)], capture_output=True, check=False)
+    if made.returncode != 0:
+        pytest.skip("needs root, and a file system with attributes")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", f"-{flag[1:]}", str(path)], check=True)

@@ -6,6 +6,7 @@ import pytest
 
 from hotfolder.activity import Activity, Waiting
 from hotfolder.core.records import Fingerprint, Job
+from hotfolder.group_totals import OTHERS, Groups
 
 JOB = Job("id-1", "run", "media", "/srv/inbox", "a.mov", "media", Fingerprint(1, 2, 1000, 3, 4), 5.0)
 
@@ -121,3 +122,28 @@ def test_what_a_probe_moves_before_the_first_file_does_not_slow_the_rate_of_all(
     monkeypatch.setattr("hotfolder.activity.time.monotonic", lambda: began + 101.0)
     flight.read(3)
     assert activity.bytes_per_second() == 3.0
+
+
+def test_of_groups_without_end_the_first_that_ended_are_summed_up(clock: Clock) -> None:
+    groups = Groups(clock, most=3)
+    groups.begin("flies")
+    for number in range(5):
+        clock.now += 1
+        groups.begin(f"day{number}")
+        totals = groups.land(f"day{number}")
+        totals.uploaded, totals.bytes_uploaded, totals.completed_at = 1, 10, clock.now
+    told = groups.told({"day4": 1, "waits": 2, OTHERS: 3})
+    assert set(told) == {"flies", "day3", "day4", OTHERS}
+    assert told[OTHERS] == {
+        "started_at": 5001.0,
+        "uploaded": 3,
+        "skipped": 0,
+        "failed": 0,
+        "bytes_uploaded": 30,
+        "completed_at": None,
+        "planned_files": 8,
+    }
+    assert told["day4"]["planned_files"] == 2
+    assert told["flies"]["planned_files"] == 1
+    assert groups.told({})[OTHERS]["completed_at"] == 5003.0
+    assert Groups(clock, most=1).told({"a": 1, "b": 2}).keys() == {"a", OTHERS}

@@ -174,6 +174,10 @@ class SettleTracker:
         """The moment at which `pop_due` may next return something, or None."""
         return self._due[0][0] if self._due else None
 
+    def quiet(self) -> list[str]:
+        """The paths that `pop_settled` would give now."""
+        return list(self._settled)
+
     def pop_settled(self) -> list[tuple[str, Fingerprint]]:
         """The files found whole since the last call, oldest first, with what they looked like."""
         settled, self._settled = self._settled, {}

@@ -31,6 +31,7 @@ from hotfolder.beneath import (
     look,
     parent_of,
     upward,
+    why_stuck,
 )
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.ports import Mounts
@@ -38,6 +39,7 @@ from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
 from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
 
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _MOST_SURE = 10_000  # directories that are kept in mind
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -226,6 +228,11 @@ class Finisher:
             is_gone = is_gone and not os.path.lexists(f"{inbox}/{row.relpath}")
             if error.errno in NOT_THERE and is_gone:
                 raise SourceChanged(f"{inbox}/{row.relpath} is gone") from error
+            # Shut since it settled: the file's own trouble, which must not hold its folder. Nothing is
+            # recorded; it is left until that has changed, and then the store is found to have it.
+            stuck = why_stuck(inbox, row.relpath) if error.errno in _FORBIDDEN else None
+            if stuck is not None:
+                raise SourceChanged(f"{row.relpath} cannot leave the inbox: {stuck}") from error
             raise refused(row, target_root, error) from error
 
     def _make_sure(self, root: str, relpath: str) -> None:
