@@ -110,6 +110,7 @@ class Run:
         while (now := usage(self.pid).cpu) - before > _SETTLED * 5:
             before = now
             time.sleep(5)
+        time.sleep(10)  # an outage's first probes follow each other more closely
 
     def at_rest(self, seconds: float) -> tuple[float, float]:
         """Its share of a core, and how often a second it wakes."""
@@ -225,6 +226,9 @@ def done(world: World, seconds: float) -> list[Row]:
 def rows(root: Path, *, files: int = 1_000_000, seconds: float = 60.0) -> Iterator[Row]:
     """All figures, one after the other; `root` is an empty folder, and is one at the end."""
     world = World(root, files, rows=0)
+    (root / "credentials").write_text("[default]\naws_access_key_id = K\naws_secret_access_key = S\n")
+    own = 'auth = "config"\ncredentials_file = "credentials"\n[folders.media]\n'
+    world.config.write_text(world.config.read_text().replace("[folders.media]\n", own))
     inbox, completed = root / "inbox", root / "completed"
     make_files(inbox, files, in_one=0)
     yield from walked(inbox, "in one folder")
