@@ -1,0 +1,1 @@
+"""`make bench-landing`: whatever lands is found, and only when it is whole."""
