@@ -9,6 +9,9 @@ DEMO ?=
 .PHONY: run demo test torture lint types format docs bench bench-large bench-outage clean
 .DEFAULT_GOAL := test
 
+# Every process would compile all of hotfolder again: that takes as long as the rest of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 run: $(VENV)/installed
 	@$(BIN)/hotfolder sandbox $(SANDBOX)
 

@@ -1,7 +1,12 @@
 """What tests of every kind share: one real S3 store for the whole run, a fresh bucket for each test."""
 
+import ctypes
 import itertools
+import os
 import secrets
+import shutil
+import signal
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,28 @@ from tests.support.juicefs import JuiceFS
 from tests.support.s3_stores import SecureSeaweedFS, opened, write_credentials
 
 _numbers = itertools.count(1)
+
+_CLONE_NEWNS, _MS_PRIVATE, _MS_REC = 0x00020000, 1 << 18, 1 << 14
+
+
+def pytest_configure() -> None:
+    """Make the surroundings the same wherever the tests are started."""
+    # Each of some thousand processes would compile all of hotfolder: that takes as long as the rest of
+    # a start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    # A shell that starts us in the background has it ignored, and so would every daemon.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _mount_in_private()
+
+
+def _mount_in_private() -> None:
+    """What tests mount goes with the last process of this run, however that ends; where we may."""
+    libc = ctypes.CDLL(None)
+    if os.geteuid() == 0 and libc.unshare(_CLONE_NEWNS) == 0:
+        libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,6 +77,9 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> I
     )
     with store:
         yield store
+        assert store.pid is not None
+        os.kill(store.pid, signal.SIGKILL)  # its end in order takes seconds, and nobody wants its data
+    shutil.rmtree(store.directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +92,7 @@ def juicefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JuiceFS]:
     )
     with store:
         yield store
+    shutil.rmtree(store.directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ _INNER_PORTS = (
 # The maintenance worker dials admin.port + 10000 whatever admin.port.grpc says.
 _ADMIN_GRPC_OFFSET = 10_000
 
-# Runs before weed in the child: asks the kernel for SIGTERM when the parent dies, then becomes weed.
+# Runs before a server in the child: asks the kernel for SIGTERM when the parent dies, then becomes it.
 # `preexec_fn` could do it in fewer lines and may deadlock in a process that has threads.
 _LEASH = """
 import ctypes, os, signal, sys
@@ -44,9 +44,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 if libc.prctl(1, signal.SIGTERM, 0, 0, 0):
     sys.exit(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
 if os.getppid() != int(sys.argv[1]):
-    sys.exit("the parent died before weed began")
+    sys.exit("the parent died before the server began")
 os.execv(sys.argv[2], sys.argv[2:])
 """
+
+
+def leashed(*command: str) -> list[str]:
+    """The command (an absolute path first), ended by the kernel with the thread that starts it."""
+    return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]
 
 
 def find_weed() -> str:
@@ -135,7 +140,7 @@ class SeaweedFS:
         self._ports = self._choose_ports()
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), weed, *self._arguments()],
+                leashed(weed, *self._arguments()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +163,7 @@ class Box:
     # -- the bucket, seen by plain boto3 -------------------------------------------------------
 
     def s3(self) -> Any:
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        return _client(self.endpoint_url, self.access_key, self.secret_key)
 
     def keys(self, *, probes: bool = False) -> list[str]:
         """Every key; without the probes that a daemon may be making just now, unless asked for."""
@@ -193,6 +187,18 @@ class Box:
 
     def open_uploads(self) -> list[str]:
         return [upload["UploadId"] for upload in uploads_in(self.s3(), self.bucket)]
+
+
+@cache
+def _client(endpoint_url: str, access_key: str, secret_key: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": "path"}),
+    )
 
 
 def is_probe(key: str) -> bool:

@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from hotfolder.seaweed import leashed
 from tests.support.certificates import Authority
 
 _HOST = "127.0.0.1"
-_PATIENCE = 30.0  # seconds for its start, and for its end
+_PATIENCE = 30.0  # seconds for its start
 
 
 class JuiceFS:
@@ -74,12 +75,8 @@ class JuiceFS:
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # nobody wants its data
+        process.wait()
 
     def _of_volume(self) -> list[str]:
         return ["--storage", "file", "--bucket", f"{self.directory}/data/", "--trash-days", "0"]
@@ -95,7 +92,7 @@ class JuiceFS:
     def _run(self, log: IO[bytes], *arguments: str) -> "subprocess.Popen[bytes]":
         binary = Path(sysconfig.get_path("scripts")) / "juicefs"
         return subprocess.Popen(
-            [binary, "--no-agent", *arguments],
+            leashed(str(binary), "--no-agent", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,6 @@
 """[destination]: the bucket, and how it is reached."""
 
 import os
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,7 +25,9 @@ AUTH_KEYS = {
 
 def proxy_of_environment() -> bool:
     """Whether the environment names a proxy (http_proxy and the like)."""
-    return bool(urllib.request.getproxies_environment())
+    from urllib.request import getproxies_environment  # brings all of http and email: no query needs it
+
+    return bool(getproxies_environment())
 
 
 class Destination(Table):

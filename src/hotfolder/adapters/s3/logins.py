@@ -4,9 +4,11 @@ Each opens a session with those credentials and no others: what is asked for by 
 replaced by what happens to lie in the environment.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ import boto3
 import botocore.exceptions as boto_errors
 import botocore.session
 from botocore.credentials import SharedCredentialProvider
+from botocore.loaders import Loader, create_loader
 
 _ON_INSTANCE = {"container-role", "iam-role"}  # botocore's names of its two metadata services
 _UNNAMED = {"ec2-credentials-file", "boto-config", *_ON_INSTANCE}  # asked after any profile
@@ -37,7 +40,7 @@ class DefaultLogin:
 
     def open(self, region: str) -> boto3.Session:
         """See `Login`."""
-        return boto3.Session(region_name=region)
+        return boto3.Session(botocore_session=_session(), region_name=region)
 
     def files(self) -> tuple[Path, ...]:
         """See `Login`."""
@@ -73,7 +76,7 @@ class ProfileLogin:
 
     def open(self, region: str) -> boto3.Session:
         """See `Login`."""
-        session = botocore.session.Session(profile=self.name)
+        session = _session(self.name)
         resolver = session.get_component("credential_provider")
         resolver.providers = [p for p in resolver.providers if p.METHOD not in _UNNAMED]
         if session.get_credentials() is None:
@@ -91,7 +94,7 @@ class InstanceLogin:
 
     def open(self, region: str) -> boto3.Session:
         """See `Login`."""
-        session = botocore.session.Session()
+        session = _session()
         resolver = session.get_component("credential_provider")
         resolver.providers = [p for p in resolver.providers if p.METHOD in _ON_INSTANCE]
         if session.get_credentials() is None:
@@ -117,6 +120,37 @@ class SecretLogin:
     def files(self) -> tuple[Path, ...]:
         """See `Login`. A safe is asked again when its keys are refused: it may want to be unlocked."""
         return ()
+
+
+_loading = threading.Lock()
+
+
+def _session(profile: str | None = None) -> botocore.session.Session:
+    """One that shares with all others what botocore reads of AWS's services.
+
+    That reading is two thirds of the making of a client, and each session would do it again.
+    """
+    session = botocore.session.Session(profile=profile)
+    with _loading:
+        loader = _loader(session.get_config_variable("data_path"))
+    session.register_component("data_loader", loader)
+    return session
+
+
+class _SharedLoader(Loader):
+    @property
+    def search_paths(self) -> list[str]:
+        """A copy: every session of boto3 adds the folder of its resources, which we do not use."""
+        return list(super().search_paths)
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    """Knows S3 by the time that threads share it: from then on nothing of that is written any more."""
+    places = create_loader(data_path).search_paths
+    loader = _SharedLoader(places, include_default_search_paths=False)
+    loader.load_service_model("s3", "service-2", api_version=None)
+    return loader
 
 
 def open_session(login: Login, region: str) -> boto3.Session:
@@ -195,4 +229,5 @@ def _with_keys(access_key: str, secret_key: str, token: str | None, region: str)
         aws_secret_access_key=secret_key,
         aws_session_token=token,
         region_name=region,
+        botocore_session=_session(),
     )
