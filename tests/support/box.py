@@ -168,7 +168,7 @@ class Box:
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}),
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
     def keys(self, *, probes: bool = False) -> list[str]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hotfolder.seaweed import SeaweedFS
-from tests.bench.landing import arriving
+from tests.bench.landing import arriving, burst, writers
 from tests.bench.landing.sections import Section
 from tests.support.page import write_section
 from tests.torture.stage import Stage
@@ -25,10 +25,23 @@ console = Console(width=150)
 
 
 def ways(stage: Stage, options: argparse.Namespace) -> Section:
-    return arriving.run(stage, "1s", options.seed)
+    return arriving.run(stage, 1.0, options.seed)
 
 
-PARTS: dict[str, Callable[[Stage, argparse.Namespace], Section]] = {"ways": ways}
+def slow_writers(stage: Stage, options: argparse.Namespace) -> Section:
+    return writers.run(stage, ("quiet",), 1.0, options.seed)
+
+
+def bursts(stage: Stage, options: argparse.Namespace) -> Section:
+    with tempfile.TemporaryDirectory(prefix="landing-", dir="/dev/shm") as place:
+        return burst.run(options.files, stage.at(Path(place)), options.seed, options.patience)
+
+
+PARTS: dict[str, Callable[[Stage, argparse.Namespace], Section]] = {
+    "burst": bursts,
+    "writers": slow_writers,
+    "ways": ways,
+}
 
 
 def show(name: str, section: Section) -> None:
@@ -44,6 +57,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=" ".join(PARTS))
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
+    parser.add_argument("--files", type=int, default=50_000, help="of a burst")
+    parser.add_argument("--patience", type=float, default=400, help="seconds a burst may take")
     options = parser.parse_args()
     console.print(f"seed {options.seed}", highlight=False)
     wrong = 0

@@ -1,6 +1,7 @@
-"""The ground that files land on: a box, a book of what was dropped into it, and the ledger as it grows."""
+"""The ground that files land on: a box, a book of what was dropped, and the ledger as it grows."""
 
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -13,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from tests.support.box import Box
-from tests.support.verdict import Inspector
+from tests.support.verdict import Inspector, sha256_in_tar
 
 KIB, MIB = 1 << 10, 1 << 20
 _POLL = 0.001  # seconds between two looks at the ledger: the resolution of every figure
@@ -60,6 +62,24 @@ class Follower:
                     self.lines.append(entry)
 
 
+class HastyInspector(Inspector):
+    """The same judge, who asks for objects over one plain connection: three times as many a second."""
+
+    def __init__(self, box: Box) -> None:
+        super().__init__(box)
+        self._bucket, self._sign = box.bucket, box.s3().generate_presigned_url
+        address = urlsplit(box.endpoint_url)
+        self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+
+    def restored_sha256(self, key: str) -> str | None:
+        url = urlsplit(self._sign("get_object", Params={"Bucket": self._bucket, "Key": key}))
+        self._connection.request("GET", f"{url.path}?{url.query}")
+        with self._connection.getresponse() as reply:
+            found = sha256_in_tar(reply) if reply.status == http.HTTPStatus.OK else None
+            reply.read()  # what the tar did not need, so that the connection can be used again
+            return found
+
+
 @dataclass(slots=True)
 class Ground:
     """One box with its book: what was dropped, by path relative to the inbox -> SHA-256."""
@@ -100,7 +120,7 @@ class Ground:
         self.box.wait(lambda: self.box.phase() == "idle", 60)
         self.box.stop()
         dropped = [(os.path.join(self.box.inbox, name), sha256) for name, sha256 in self.book.items()]
-        found = Inspector(self.box).final(dropped).violations()
+        found = HastyInspector(self.box).final(dropped).violations()
         wrong = [f"{kind}: {each}" for kind, those in found.items() for each in those]
         return wrong + self._undelivered()
 

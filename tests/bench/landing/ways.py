@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.landing.ground import MIB, Ground
+from tests.bench.landing.smb import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def unzip(place: Place) -> None:
         for path in tree.rglob("*"):
             packed.write(path, path.relative_to(place.far))
     with zipfile.ZipFile(archive) as packed:
-        packed.extractall(place.inbox)
+        packed.extractall(place.inbox)  # noqa: S202 - packed three lines before
 
 
 def install(place: Place) -> None:
@@ -166,7 +167,7 @@ def empty(place: Place) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`act` puts files into the inbox and returns once the last write ended. `tool`: must be installed."""
+    """`act` puts files into the inbox and returns after the last write. `tool`: must be installed."""
 
     name: str
     act: Callable[[Place], None]
@@ -204,6 +205,34 @@ LOCAL: Sequence[Way] = (
     Way("shared mapping", mapped),
     Way("an empty file", empty),
 )
+#: What is tried from behind a mount: a file written, one renamed in, a tree.
+FEW: Sequence[str] = ("cp", "mv from another file system", "renamed from .part", "cp -a of a tree")
+
+
+def of_share(share: Share, pause: float) -> Sequence[Way]:
+    """Ways of an SMB client. `pause`: seconds in which a slow one says nothing, its file open."""
+
+    def put(place: Place) -> None:
+        share.do(f"put {place.original(place.far)} {place.name('clip.bin')}")
+
+    def put_tree(place: Place) -> None:
+        tree = place.tree(place.far)
+        share.do(f"lcd {tree.parent}; recurse on; prompt off; mput {tree.name}")
+
+    def put_and_rename(place: Place) -> None:
+        name = place.name("clip.bin")
+        share.do(f"put {place.original(place.far)} {name}.part; rename {name}.part {name}")
+
+    def put_slowly(place: Place) -> None:
+        content = place.content()[1]
+        share.put_slowly(place.name("clip.bin"), [content[:MIB], content[MIB:]], pause)
+
+    return (
+        Way("SMB put", put),
+        Way("SMB mput of a tree", put_tree),
+        Way("SMB put, then renamed", put_and_rename),
+        Way(f"SMB put with pauses of {pause:g} s", put_slowly),
+    )
 
 
 def run(*command: str | Path) -> None:
