@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hotfolder.seaweed import SeaweedFS
-from tests.bench.landing import arriving, burst, writers
+from tests.bench.landing import arriving, burst, latency, writers
 from tests.bench.landing.sections import Section
 from tests.support.page import write_section
 from tests.torture.stage import Stage
@@ -29,7 +29,7 @@ def ways(stage: Stage, options: argparse.Namespace) -> Section:
 
 
 def slow_writers(stage: Stage, options: argparse.Namespace) -> Section:
-    return writers.run(stage, ("quiet",), 1.0, options.seed)
+    return writers.run(stage, ("quiet", "closed"), 1.0, options.seed)
 
 
 def bursts(stage: Stage, options: argparse.Namespace) -> Section:
@@ -37,10 +37,15 @@ def bursts(stage: Stage, options: argparse.Namespace) -> Section:
         return burst.run(options.files, stage.at(Path(place)), options.seed, options.patience)
 
 
+def soon(stage: Stage, options: argparse.Namespace) -> Section:
+    return latency.run(stage, options.drops, options.seed)
+
+
 PARTS: dict[str, Callable[[Stage, argparse.Namespace], Section]] = {
     "burst": bursts,
     "writers": slow_writers,
     "ways": ways,
+    "latency": soon,
 }
 
 
@@ -59,6 +64,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--files", type=int, default=50_000, help="of a burst")
     parser.add_argument("--patience", type=float, default=400, help="seconds a burst may take")
+    parser.add_argument("--drops", type=int, default=300, help="of each size, for the latency")
     options = parser.parse_args()
     console.print(f"seed {options.seed}", highlight=False)
     wrong = 0
