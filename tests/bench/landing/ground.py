@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +71,9 @@ class HastyInspector(Inspector):
         address = urlsplit(box.endpoint_url)
         self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def restored_sha256(self, key: str) -> str | None:
         url = urlsplit(self._sign("get_object", Params={"Bucket": self._bucket, "Key": key}))
         self._connection.request("GET", f"{url.path}?{url.query}")
@@ -120,7 +123,8 @@ class Ground:
         self.box.wait(lambda: self.box.phase() == "idle", 60)
         self.box.stop()
         dropped = [(os.path.join(self.box.inbox, name), sha256) for name, sha256 in self.book.items()]
-        found = HastyInspector(self.box).final(dropped).violations()
+        with closing(HastyInspector(self.box)) as inspector:
+            found = inspector.final(dropped).violations()
         wrong = [f"{kind}: {each}" for kind, those in found.items() for each in those]
         return wrong + self._undelivered()
 

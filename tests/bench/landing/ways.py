@@ -18,7 +18,8 @@ from tests.bench.landing.smb import Share
 class Place:
     """Where one way begins and ends. `near` is on the inbox's file system, `far` on another one.
 
-    All names of a way begin with its own `prefix`; `inbox` is where its user sees the inbox.
+    All names of a way begin with its own `prefix`; `inbox` is where its user sees the inbox, or the
+    folder `below` it.
     """
 
     ground: Ground
@@ -26,17 +27,24 @@ class Place:
     inbox: Path
     near: Path
     far: Path
+    below: str = ""
 
     def name(self, ending: str) -> str:
         return f"{self.prefix}-{ending}"
 
     def original(self, folder: Path, ending: str = "clip.bin", size: int = 3 * MIB) -> Path:
         """A file of random bytes in `folder` that will be in the inbox under the same name."""
-        return self.ground.write(folder, self.name(ending), size)
+        path = folder / self.name(ending)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self._content(ending, size))
+        return path
 
     def content(self, ending: str = "clip.bin", size: int = 3 * MIB) -> tuple[Path, bytes]:
         """A path in the inbox, and what is to be written there."""
-        return self.inbox / self.name(ending), self.ground.content(self.name(ending), size)
+        return self.inbox / self.name(ending), self._content(ending, size)
+
+    def _content(self, ending: str, size: int) -> bytes:
+        return self.ground.content(os.path.join(self.below, self.name(ending)), size)
 
     def tree(self, folder: Path) -> Path:
         """A directory in `folder`: shallow and deep, small and large, ten levels down."""

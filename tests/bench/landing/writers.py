@@ -201,16 +201,26 @@ def all_at_once(box: Box, ready: str, settle: float, seed: int) -> Section:
     return section
 
 
+def lead(ground: Ground, work: Work) -> float:
+    """Seconds from the last write to the begin of the delivery; negative if that was early."""
+    lines = [line for line in ground.follower.lines if Path(line["target_path"]) == work.path]
+    return min(datetime.fromisoformat(line["started_at"]).timestamp() for line in lines) - work.last
+
+
+def early(ground: Ground, work: Work) -> str | None:
+    """Whether the file was taken before it was whole, as a sentence."""
+    begun = lead(ground, work)
+    return None if begun >= -_GRAIN else f"its delivery began {-begun:.3f} s before its last write"
+
+
 def told(ground: Ground, title: str, work: Work, ended: float) -> tuple[list[str], str | None]:
     """The row of one writer, and whether its file was taken early."""
-    lines = [line for line in ground.follower.lines if Path(line["target_path"]) == work.path]
     recorded = ground.recorded(work.path.name)
     if recorded is None:
-        return [title, "0", "", "never"], None
-    begun = min(datetime.fromisoformat(line["started_at"]).timestamp() for line in lines) - work.last
-    early = f"{title}: its delivery began {-begun:.3f} s before its last write"
-    row = [title, str(len(lines)), f"{begun:.2f}", f"{recorded - ended:.2f}"]
-    return row, early if begun < -_GRAIN else None
+        return [title, "", "never"], None
+    wrong = early(ground, work)
+    row = [title, f"{lead(ground, work):.2f}", f"{recorded - ended:.2f}"]
+    return row, f"{title}: {wrong}" if wrong else None
 
 
 def run(stage: Stage, readies: Sequence[str], settle: float, seed: int) -> Section:
