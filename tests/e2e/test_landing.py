@@ -1,6 +1,7 @@
 """Short forms of `make bench-landing`: whatever lands is found, whole, once, and only when it is whole.
 
-What is not installed here is not tried; with REQUIRE_LANDING=1 that is a failure.
+What is not installed, or not allowed to this user, is not tried; with REQUIRE_LANDING=1 the former is a
+failure.
 """
 
 import os
@@ -36,6 +37,7 @@ class Visits:
         self._near.mkdir()
         self.acts: list[Callable[[], object]] = []
         self.absent: list[str] = []
+        self.forbidden: list[str] = []
 
     def add(self, ways: Iterable[Way], inbox: Path, ending: str = "", below: str = "") -> None:
         """`inbox`: where the user sees it; `below`: the folder of the inbox that he sees there."""
@@ -49,10 +51,15 @@ class Visits:
             place = Place(self._ground, named.prefix, inbox, self._near, far, below)
             self.acts.append(partial(way.act, place))
 
-    def lacks(self, reason: str | None) -> bool:
-        if reason is not None:
-            self.absent.append(reason)
-        return reason is not None
+    def may(self, missing: str | None, forbidden: Callable[[], str | None]) -> bool:
+        """Whether it can be tried; notes why not."""
+        if missing is not None:
+            self.absent.append(missing)
+        elif (reason := forbidden()) is not None:
+            self.forbidden.append(reason)
+        else:
+            return True
+        return False
 
 
 @pytest.fixture
@@ -71,10 +78,10 @@ def test_whatever_lands_is_delivered_whole_and_once(box: Box, far: Path) -> None
         ground = held.enter_context(landing(box, _SEED))
         visits = Visits(ground, far)
         visits.add(LOCAL, box.inbox)
-        if not visits.lacks(fuse.missing()):
+        if visits.may(fuse.missing(), partial(fuse.forbidden, box.root)):
             _mount(held, box, visits, few)
         box.start()
-        if not visits.lacks(smb.missing()):
+        if visits.may(smb.missing(), smb.forbidden):
             share = held.enter_context(smb.served(box.root / "smb", box.inbox))
             visits.add(of_share(share, 3 * _SETTLE), box.inbox)
         slow = {
@@ -92,7 +99,7 @@ def test_whatever_lands_is_delivered_whole_and_once(box: Box, far: Path) -> None
         for name, work in works.items():
             assert writers.early(ground, work) is None, (slow[name].name, _SEED)
         assert ground.judge() == []
-    _tell(visits.absent)
+    _tell(visits.absent, visits.forbidden)
 
 
 def _mount(held: ExitStack, box: Box, visits: Visits, few: list[Way]) -> None:
@@ -106,10 +113,11 @@ def _mount(held: ExitStack, box: Box, visits: Visits, few: list[Way]) -> None:
     visits.add(few, behind, " behind bindfs", below="card")
 
 
-def _tell(absent: list[str]) -> None:
-    if absent:
-        assert "REQUIRE_LANDING" not in os.environ, absent
-        pytest.skip(f"all else lands; not tried: {'; '.join(absent)}")
+def _tell(absent: list[str], forbidden: list[str]) -> None:
+    if absent and "REQUIRE_LANDING" in os.environ:
+        pytest.fail(f"not installed: {'; '.join(absent)}")
+    if absent or forbidden:
+        pytest.skip(f"all else lands; not tried: {'; '.join([*absent, *forbidden])}")
 
 
 def test_bursts_that_the_kernel_does_not_tell_of_are_delivered(
@@ -121,11 +129,13 @@ def test_bursts_that_the_kernel_does_not_tell_of_are_delivered(
         burst.Burst("overflow", files=400, directories=4, stopping=True),
         burst.Burst("limit", files=400, directories=80, limit=20),
     )
-    absent = [reason for each in bursts if (reason := each.missing())]
+    forbidden = {each.title: each.forbidden() for each in bursts}
     with ThreadPoolExecutor(len(bursts)) as several:
-        landed = several.map(partial(_burst, stage), (each for each in bursts if not each.missing()))
+        landed = several.map(
+            partial(_burst, stage), (each for each in bursts if not forbidden[each.title])
+        )
     assert [wrong for each in landed for wrong in each] == []
-    _tell(absent)
+    _tell([], [reason for reason in forbidden.values() if reason])
 
 
 def _burst(stage: Stage, dropped: burst.Burst) -> list[str]:

@@ -79,7 +79,7 @@ def local(box: Box, ways: Iterable[Way], seed: int) -> Section:
 
 def shared(box: Box, pause: float, seed: int, *, kernel_oplocks: bool) -> Section:
     """Ways of an SMB client."""
-    if reason := smb.missing():
+    if reason := smb.missing() or smb.forbidden():
         section = Section(COLUMNS)
         section.skip("SMB", reason)
         return section
@@ -95,7 +95,7 @@ def mounted(box: Box, seed: int, *, inbox_above: bool) -> Section:
     """The inbox is a FUSE mount that is written from behind; or it is what a FUSE mount shows."""
     section = Section(COLUMNS)
     where = ", behind the inbox's bindfs" if inbox_above else ", through a bindfs of the inbox"
-    if reason := fuse.missing():
+    if reason := fuse.missing() or fuse.forbidden(box.root):
         section.skip(where.lstrip(", "), reason)
         return section
     other = box.root / "other"

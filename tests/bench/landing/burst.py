@@ -76,8 +76,8 @@ class Burst:
     def wrapper(self) -> tuple[str, ...]:
         return () if self.limit is None else lowered(self.limit)
 
-    def missing(self) -> str | None:
-        """Why it cannot be tried here."""
+    def forbidden(self) -> str | None:
+        """Why this user cannot try it."""
         command = (*self.wrapper(), "true")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stderr.strip().replace("\n", "; ") if done.returncode != 0 else None
@@ -134,7 +134,7 @@ def land(ground: Ground, burst: Burst, patience: float) -> Section:
 
 
 def one(box: Box, burst: Burst, patience: float, seed: int) -> Section:
-    if reason := burst.missing():
+    if reason := burst.forbidden():
         section = Section(COLUMNS)
         section.skip(burst.title, reason)
         return section

@@ -40,11 +40,14 @@ _FOLDERS = ("private dir", "lock directory", "state directory", "cache directory
 
 
 def missing() -> str | None:
-    """Why no share can be served here."""
-    if os.geteuid() != 0:
-        return "smbd has to be started by root"
+    """What is not installed."""
     absent = [tool for tool in TOOLS if not shutil.which(tool)]
     return f"{' and '.join(absent)} not installed" if absent else None
+
+
+def forbidden() -> str | None:
+    """Why no share can be served by this user."""
+    return None if os.geteuid() == 0 else "smbd has to be started by root"
 
 
 @dataclass(frozen=True, slots=True)
