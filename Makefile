@@ -6,7 +6,7 @@ SANDBOX ?= ./sandbox
 # Options of the demo: make demo DEMO='--small --all --keep'
 DEMO ?=
 
-.PHONY: run demo test torture lint types format docs bench bench-large bench-outage clean
+.PHONY: run demo test torture lint types format docs bench bench-large bench-outage bench-landing clean
 .DEFAULT_GOAL := test
 
 # Every process would compile all of hotfolder again: that takes as long as the rest of its start.
@@ -49,6 +49,12 @@ bench-large: $(VENV)/installed-dev
 # Ten minutes: an outage with 100,000 files waiting, and what follows. Options: see tests/bench/outage.py
 bench-outage: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.bench.outage
+
+# A quarter of an hour, best with samba, smbclient, bindfs and rsync: every way into an inbox, slow writers,
+# bursts, how soon; writes docs/landing.md. make bench-landing LANDING='ways --seed 1'
+LANDING ?=
+bench-landing: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.bench.landing $(LANDING)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

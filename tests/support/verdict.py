@@ -165,10 +165,7 @@ class Inspector:
             return None
         known = (key, str(reply["ETag"]))
         if known not in self._restored:
-            try:
-                self._restored[known] = _sha256_in_tar(reply["Body"])
-            except (tarfile.TarError, EOFError, zlib.error):
-                self._restored[known] = None
+            self._restored[known] = sha256_in_tar(reply["Body"])
         reply["Body"].close()
         return self._restored[known]
 
@@ -205,13 +202,17 @@ class Inspector:
                 connection.close()
 
 
-def _sha256_in_tar(body: Any) -> str | None:
+def sha256_in_tar(body: Any) -> str | None:
+    """SHA-256 of the one file in a tar.gz that is read to its end; None if it is no such thing."""
     hashing = hashlib.sha256()
-    with tarfile.open(fileobj=body, mode="r|gz") as archive:
-        for member in archive:
-            inside = archive.extractfile(member)
-            if inside is None:
-                return None
-            while piece := inside.read(_CHUNK):
-                hashing.update(piece)
+    try:
+        with tarfile.open(fileobj=body, mode="r|gz") as archive:
+            for member in archive:
+                inside = archive.extractfile(member)
+                if inside is None:
+                    return None
+                while piece := inside.read(_CHUNK):
+                    hashing.update(piece)
+    except (tarfile.TarError, EOFError, zlib.error):
+        return None
     return hashing.hexdigest()

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from hotfolder.seaweed import SeaweedFS
 from tests.support import power_cuts
+from tests.support.page import write_section
 from tests.support.resending import Resent, resent
 from tests.support.steps import SPOOL_STEPS, STEPS, Step
 from tests.support.verdict import Verdict
@@ -38,7 +39,6 @@ _SPOOLED = 'settle = "100ms"\nspool = "disk"'
 #: What `keep_compressed` leaves in completed/ was dropped by nobody: tests/e2e/test_spool.py judges it.
 _SPOOL_STEPS = tuple(step for step in SPOOL_STEPS if "kept" not in step.name)
 _AT_ONCE = max(2, os.cpu_count() or 2)
-_MARKS = ("begin", "end")
 console = Console(width=150)
 
 
@@ -190,7 +190,7 @@ def kills(stage: Stage, plan: Plan) -> bool:
     if not fine or sent.verdict.violations():
         console.print(f"something is wrong; seed {plan.seed}: {sent.verdict.violations()}", style="red")
         return False
-    write_section(PAGE, "kills", lines)
+    write_section(PAGE, "make torture", "kills", lines)
     return True
 
 
@@ -211,17 +211,8 @@ def faults(stage: Stage, plan: Plan) -> bool:
     console.print(table)
     fine = all(row.is_clean() for row in rows)
     if fine and not plan.only:
-        write_section(PAGE, "faults", matrix.section(bounds, rows))
+        write_section(PAGE, "make torture", "faults", matrix.section(bounds, rows))
     return fine
-
-
-def write_section(page: Path, name: str, lines: Sequence[str]) -> None:
-    """Put `lines` in place of the page's section between its two marks, or at its end."""
-    begin, end = (f"<!-- {mark} of `make torture`, {name}; change the program -->" for mark in _MARKS)
-    text = page.read_text() if page.exists() else ""
-    before, found, rest = text.partition(begin)
-    after = rest.partition(end)[2] if found else ""
-    page.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after or chr(10)}"]))
 
 
 def _told(rows: Iterator[Row]) -> Iterator[Row]:

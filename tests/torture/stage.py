@@ -16,6 +16,10 @@ class Stage:
     def __init__(self, root: Path, store: SeaweedFS) -> None:
         self._root, self._store = root, store
 
+    def at(self, root: Path) -> "Stage":
+        """The same store, with the boxes elsewhere."""
+        return Stage(root, self._store)
+
     @contextmanager
     def box(self) -> Iterator[Box]:
         root = self._root / secrets.token_hex(6)
