@@ -23,6 +23,8 @@ from hotfolder.core import checkup, limits_checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError, LocalError
 from hotfolder.core.pulse import completed, is_stale
+from hotfolder.core.watching import plan_of
+from hotfolder.core.watching_checkup import watching_finding
 from hotfolder.destinations import s3_settings
 from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.state_folder import read_heartbeat, spool_folder
@@ -123,11 +125,15 @@ def _folder(
             yield from _space(f"{name}.{role}.space", found, measured)
     if not inbox.is_there:
         return Census(0, 1)
-    kind = mounts.filesystem(inbox.path)
-    remote = mounts.network_filesystem(inbox.path) is not None
-    yield checkup.filesystem_finding(
-        f"{name}.filesystem", inbox.path, kind, remote=remote, rescan=folder.rescan
+    found_mounts = mounts.MountTable().within(inbox.path)
+    yield watching_finding(
+        f"{name}.filesystem",
+        inbox.path,
+        found_mounts,
+        wanted=folder.watcher,
+        rescan=folder.rescan,
     )
+    listens = plan_of(found_mounts, folder.watcher).listens
     yield from _space(f"{name}.space", inbox, measured)
     end = time.monotonic() + _LONGEST_COUNT
     try:
@@ -140,7 +146,7 @@ def _folder(
     except OSError:
         return Census(0, 1)  # the inbox's own line says that it cannot be read
     yield checkup.census_finding(f"{name}.waiting", inbox.path, count, user=user)
-    return count
+    return count if listens else replace(count, directories=0)
 
 
 def _spool(name: str, spool: Path, *, kept: bool) -> Finding:
@@ -162,7 +168,8 @@ def _limits(settings: Settings, counts: list[Census], *, daemon: int | None) -> 
         in_use=watches,
         whole=all(count.whole for count in counts),
     )
-    yield limits_checkup.instances_finding(len(counts), machine.instance_limit(), in_use=instances)
+    listening = sum(1 for count in counts if count.directories)
+    yield limits_checkup.instances_finding(listening, machine.instance_limit(), in_use=instances)
     yield limits_checkup.queue_finding(machine.queue_limit())
     yield limits_checkup.open_files_finding(
         machine.open_files_limit(),

@@ -1,6 +1,6 @@
 """The watching of one inbox: where it listens and where it polls, and that it does so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -28,7 +28,6 @@ from hotfolder.core.watching import (
     rest_before,
 )
 from hotfolder.threads import Threads
-from hotfolder.walking import Walks
 
 log = structlog.get_logger()
 
@@ -46,6 +45,16 @@ class Watcher(Protocol):
     def sing(self, number: int) -> None: ...
     def replant(self, relpaths: list[str], deaf: frozenset[str]) -> None: ...
     def retry(self) -> None: ...
+
+
+class Walks(Protocol):
+    """What finds whatever no event told of (`walking`)."""
+
+    @property
+    def took(self) -> Mapping[str, float]: ...
+    def walk_now(self) -> None: ...
+    def plan_tree(self, relpath: str) -> bool: ...
+    def poll(self, relpath: str) -> None: ...
 
 
 class Watching:

@@ -16,7 +16,6 @@ from hotfolder.core.checkup import (
     as_span,
     census_finding,
     daemon_finding,
-    filesystem_finding,
     hold_findings,
     inbox_finding,
     kept_finding,
@@ -34,6 +33,8 @@ from hotfolder.core.limits_checkup import (
     watches_finding,
 )
 from hotfolder.core.room import RESERVE
+from hotfolder.core.watching import Mount, Wanted
+from hotfolder.core.watching_checkup import watching_finding
 
 INBOX = Place("/srv/in box", True, readable=True, writable=True, device=1, mount=7)
 DONE = Place("/srv/completed", True, readable=True, writable=True, device=1, mount=7)
@@ -180,14 +181,21 @@ def test_the_state_folder_must_be_local_and_writable() -> None:
     assert state(DONE, trouble="x").state is state(DONE, network="9p").state is State.ERROR
 
 
-def test_a_mount_written_from_elsewhere_is_scanned_not_watched() -> None:
-    def kind(name: str, *, remote: bool) -> Finding:
-        return filesystem_finding("f", "/srv/in", name, remote=remote, rescan=300)
+def test_how_an_inbox_is_watched() -> None:
+    def said(*mounts: Mount, wanted: Wanted = "auto") -> Finding:
+        return watching_finding("f", "/srv/in", mounts, wanted=wanted, rescan=300)
 
-    assert kind("ext4", remote=False).state is State.OK
-    assert "every 5m" in kind("nfs4", remote=True).what
-    assert "container" in kind("overlay", remote=False).what
-    assert kind("overlay", remote=False).state is State.WARNING
+    assert said(Mount("", "ext4", 1)).what == "/srv/in is on ext4: watched by inotify"
+    assert "on a local file system" in said().what
+    assert "polled every 10s or more: the inbox (nfs4" in said(Mount("", "nfs4", 1)).what
+    mixed = said(Mount("", "ext4", 1), Mount("nas", "cifs", 2))
+    assert "watched by inotify, and polled every 10s or more: nas (cifs" in mixed.what
+    assert mixed.state is State.OK
+    insisted = said(Mount("", "ext4", 1), Mount("nas", "cifs", 2), wanted="inotify")
+    assert insisted.state is State.WARNING
+    assert "every 5m, is what others write to nas (cifs" in insisted.what
+    many = [Mount(str(number), "cifs", number) for number in range(7)]
+    assert said(*many).what.endswith(", and 2 more")
 
 
 def test_what_cannot_be_delivered_as_it_is() -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters.mounts import network_filesystem, require_local
+from hotfolder.adapters.mounts import MountTable, network_filesystem, require_local
 from hotfolder.core.errors import ConfigError
+from hotfolder.core.watching import Mount
 
 MOUNTINFO = """\
 22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -42,6 +43,25 @@ def mountinfo(tmp_path: Path) -> Path:
 )
 def test_the_nearest_mount_decides(mountinfo: Path, path: str, kind: str | None) -> None:
     assert network_filesystem(path, mountinfo=mountinfo) == kind
+
+
+def test_what_a_folder_stands_on_and_what_is_mounted_in_it(mountinfo: Path) -> None:
+    table = MountTable(mountinfo)
+    assert table.within("/mnt/nas/local/inbox") == (Mount("", "xfs", 31),)
+    assert table.within("/mnt/nas") == (Mount("", "nfs4", 30), Mount("local", "xfs", 31))
+    assert table.within("/mnt") == (
+        Mount("", "ext4", 22),
+        Mount("nas", "nfs4", 30),
+        Mount("nas/local", "xfs", 31),
+        Mount("ntfs", "fuseblk", 34),
+        Mount("over", "9p", 36),
+        Mount("sshfs", "fuse.sshfs", 33),
+        Mount("with space", "cifs", 32),
+    )
+
+
+def test_without_mountinfo_nothing_is_mounted_for_all_we_know(tmp_path: Path) -> None:
+    assert MountTable(tmp_path / "absent").within("/mnt") == ()
 
 
 def test_without_mountinfo_nothing_is_known(tmp_path: Path) -> None:

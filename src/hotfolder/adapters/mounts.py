@@ -5,7 +5,6 @@ import re
 import select
 import threading
 import weakref
-from pathlib import Path
 
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.watching import Mount
@@ -24,26 +23,8 @@ def network_filesystem(
     `path` need not exist yet: its nearest mount point decides. None, too, where the kernel offers no
     `mountinfo`.
     """
-    kind = filesystem(path, mountinfo=mountinfo)
+    kind = next((mount.kind for mount in MountTable(mountinfo).within(path) if not mount.relpath), "")
     return kind if kind in _NETWORK_TYPES or kind.startswith("fuse.") else None
-
-
-def filesystem(
-    path: str | os.PathLike[str], *, mountinfo: str | os.PathLike[str] = "/proc/self/mountinfo"
-) -> str:
-    """The type of the file system under `path`, as mount(8) names it; empty where nothing tells."""
-    try:
-        lines = Path(mountinfo).read_bytes().decode(errors="surrogateescape").split("\n")
-    except FileNotFoundError:
-        return ""
-    place = os.path.realpath(path)
-    depth, kind = -1, ""
-    for line in filter(None, lines):
-        point, mounted = _mount(line)
-        # Not below: of two mounts on one point, the later one is on top.
-        if len(point) >= depth and _contains(point, place):
-            depth, kind = len(point), mounted
-    return kind
 
 
 class MountTable:
@@ -62,7 +43,7 @@ class MountTable:
         self._poll.register(self._descriptor, select.POLLPRI)
         self._read()
 
-    def within(self, folder: str) -> tuple[Mount, ...]:
+    def within(self, folder: str | os.PathLike[str]) -> tuple[Mount, ...]:
         """The file system that `folder` stands on (with an empty path), and those mounted below it."""
         place = os.path.realpath(folder)
         with self._lock:

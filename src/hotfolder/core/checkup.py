@@ -19,7 +19,6 @@ _FEWEST_INODES = 1000
 #: Reasons that no permission cures, in the words of the system.
 _NO_SPACE = frozenset({os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)})
 #: Types beside network and FUSE mounts whose files may change without this kernel's inotify.
-_BLIND_TYPES = frozenset({"overlay", "virtiofs", "vboxsf", "prl_fs", "drvfs"})
 
 
 class State(StrEnum):
@@ -300,21 +299,6 @@ def _let_write(place: Place, user: str) -> tuple[str, ...]:
     if place.is_there:
         return (f"sudo setfacl -m u:{who}:rwx {path}",)
     return (f"sudo install -d -o {who} {path}",)
-
-
-def filesystem_finding(name: str, path: str, kind: str, *, remote: bool, rescan: float) -> Finding:
-    """Whether inotify sees what is dropped."""
-    if remote or kind in _BLIND_TYPES:
-        origin = "outside this container" if kind == "overlay" else "other machines"
-        return Finding(
-            name,
-            State.WARNING,
-            f"{path} is on {kind}: what is written from {origin} is found by the scan only, "
-            f"every {as_span(rescan)}",
-            "run hotfolder where the disk is, or set `rescan` shorter if that is too late",
-            numbers={"rescan_seconds": rescan},
-        )
-    return Finding(name, State.OK, f"{path} is on {kind or 'a local file system'}")
 
 
 def census_finding(name: str, path: str, census: Census, *, user: str) -> Finding:

@@ -38,7 +38,7 @@ def watches_finding(directories: int, limit: Limit, *, in_use: int, whole: bool 
     )
     commands = _sysctl("watches", limit, directories + in_use, _USUAL_WATCHES)
     if directories + in_use > most or not whole:
-        what = f"{need}: files in the others are found by the next scan only"
+        what = f"{need}: the others are polled"
         return Finding(name, State.WARNING, what, _raise_it(limit), commands, numbers)
     if directories + in_use > 0.8 * most:
         return Finding(name, State.WARNING, f"{need}: soon too few", _raise_it(limit), commands, numbers)
@@ -55,7 +55,7 @@ def instances_finding(folders: int, limit: Limit, *, in_use: int) -> Finding:
         f"of this user, who may have {allowed}"
     )
     if most is not None and folders + in_use > most:
-        what = f"{need}: some inbox is scanned only, not watched"
+        what = f"{need}: some inbox is polled, not watched"
         commands = _sysctl("instances", limit, folders + in_use, _USUAL_INSTANCES)
         return Finding(name, State.WARNING, what, _raise_it(limit), commands, numbers)
     return Finding(name, State.OK, need, numbers=numbers)

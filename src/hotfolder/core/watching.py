@@ -12,7 +12,7 @@ DEAF = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "coda", "davfs"),
         *("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "gfs2", "ocfs2", "orangefs", "pvfs2"),
-        *("9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs", "fuse"),
+        *("9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs", "drvfs", "fuse"),
     }
 )
 #: Events come of what is written through the mount, and none of what is written to the layers below.
