@@ -6,18 +6,19 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
+from hotfolder import trees
 from hotfolder.adapters import machine
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.mounts import MountTable
-from hotfolder.adapters.scan import walk
+from hotfolder.adapters.scan import walk, walk_top
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.volumes import Volumes
 from hotfolder.adapters.watching import Watcher
 from hotfolder.alarm import Alarm
 from hotfolder.app import prepare_outputs
-from hotfolder.beneath import device_of
+from hotfolder.beneath import device_of, look_for_writers
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
@@ -138,6 +139,7 @@ def _intake(
 ) -> Intake:
     """Of the folder `name`."""
     folder = made.settings.folders[name]
+    whole = folder.directories == "archive"
     grouping, staying = grouping_of(name, folder), known.staying(name)
     search = Search(
         inbox=str(folder.inbox),
@@ -146,11 +148,15 @@ def _intake(
         ignored=ignore_filter(folder.ignore, folder.include),
         refusal=grouping.refusal,
         size_refusal=folder.sizes.refusal,
-        walk=walk,
+        walk=walk_top if whole else walk,
         clock=time.monotonic,
         wall=time.time,
         ready=Ready(folder.ready),
         dice=random.random,
+        look=partial(trees.look_for_writers, moves=folder.on_complete != "leave")
+        if whole
+        else look_for_writers,
+        whole_directories=whole,
     )
     plan = FolderPlan(
         name=name,

@@ -18,6 +18,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 #: Another program holds a lease (a Samba oplock, an NFS delegation) or runs it: it will let go.
 BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
+#: The process or the machine has no more of something.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def fingerprint_of(status: os.stat_result) -> Fingerprint:
