@@ -64,7 +64,8 @@ def test_a_dropped_directory_is_one_object_and_moves_as_one(box: Box) -> None:
     assert line["checksum_original"] == f"sha256:{hashlib.sha256(unpacked).hexdigest()}"
     assert line["metadata"]["archive_size"] == len(unpacked)
 
-    box.wait(lambda: "pipe is a device, pipe or socket" in box.log())
+    box.wait(lambda: box.status()["left"]["count"] == 1)
+    assert "pipe is a device, pipe or socket" in str(box.status()["left"])
     assert sorted(path.name for path in box.inbox.iterdir()) == ["nothing in it yet", "odd"]
 
     # The same once more: what the store has is not sent again.

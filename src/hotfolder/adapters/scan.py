@@ -135,11 +135,10 @@ class _TopWalk(Walk):
     def _list_top(self) -> Entries:
         with directory_at(self._root, "") as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
-                is_directory = entry.is_dir(follow_symlinks=False)
-                relpath = f"{entry.name}/" if is_directory else entry.name
+                found = _found(entry, entry.name)
+                relpath = f"{entry.name}/" if found is None else entry.name
                 if not self._ignored(relpath):
-                    is_taken = is_directory or entry.is_file(follow_symlinks=False)
-                    yield relpath if is_taken else _odd(entry, relpath)
+                    yield relpath if found is None else found
 
 
 def folders_below(root: str) -> Iterator[str]:
