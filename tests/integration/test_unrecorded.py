@@ -1,7 +1,7 @@
 """Files in completed/ without a ledger line: which ones are proven, and which are nobody's business."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
