@@ -20,6 +20,7 @@ from hotfolder.adapters import mounts
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.lock import StateLock
 from hotfolder.adapters.scan import walk
+from hotfolder.beneath import device_of
 from hotfolder.config import Folder, Settings
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.records import Fingerprint, PassedOver, UploadNote
@@ -93,6 +94,12 @@ def prepare_outputs(name: str, folder: Folder, *, for_upload: bool = False) -> N
                 f"folder {name!r}: cannot make {place}: {error.strerror}",
                 hint="make it by hand, or let the user that runs hotfolder write there",
             ) from error
+        if folder.directories == "archive" and device_of(str(place)) != device_of(str(folder.inbox)):
+            raise ConfigError(
+                f"folder {name!r}: {place} is on another file system than the inbox, and directories = "
+                '"archive" moves a directory by renaming it',
+                hint=f'put {place.name}/ on the inbox\'s file system, or write directories = "recurse"',
+            )
 
 
 @dataclass(frozen=True, slots=True)

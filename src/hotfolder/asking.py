@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from hotfolder.backlog import Backlog
-from hotfolder.beneath import look
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.records import CalledOff, Fingerprint, Job
 from hotfolder.courier import Courier
@@ -89,7 +88,7 @@ class Asked:
         flight = self._flights.get(relpath)
         job = flight.job if flight is not None else self._backlog.get(relpath)
         if job is None:
-            seen = await self._threads.run(look, self._inbox, relpath)
+            seen = await self._finder.seen(relpath)
             job = self._make_job(relpath, seen) if seen is not None else None
         return job
 

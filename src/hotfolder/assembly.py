@@ -7,18 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
+from hotfolder import trees
 from hotfolder.adapters import machine
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.mounts import MountTable
-from hotfolder.adapters.scan import walk
+from hotfolder.adapters.scan import walk, walk_top
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.volumes import Volumes
 from hotfolder.adapters.watching import Watcher
 from hotfolder.alarm import Alarm
 from hotfolder.app import prepare_outputs
-from hotfolder.beneath import device_of, why_stuck
+from hotfolder.beneath import device_of, look_for_writers, why_stuck
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
 from hotfolder.core.errors import LocalError
@@ -142,6 +143,7 @@ def _intake(
 ) -> Intake:
     """Of the folder `name`."""
     folder = made.settings.folders[name]
+    whole = folder.directories == "archive"
     grouping, staying = grouping_of(name, folder), known.staying(name)
     marker = MarkerName(folder.marker) if folder.ready == "marker" else None
     ignored: Callable[[str], bool] = ignore_filter(folder.ignore, folder.include)
@@ -156,12 +158,16 @@ def _intake(
         refusal=ungrouped,
         size_refusal=folder.sizes.refusal,
         why_stuck=None if folder.on_complete == "leave" else why_stuck,
-        walk=walk,
+        walk=walk_top if whole else walk,
         clock=time.monotonic,
         wall=time.time,
         ready=Ready(folder.ready),
         marker=marker,
         dice=random.random,
+        look=partial(trees.look_for_writers, moves=folder.on_complete != "leave")
+        if whole
+        else look_for_writers,
+        whole_directories=whole,
     )
     plan = FolderPlan(
         name=name,

@@ -21,6 +21,8 @@ _GET_FLAGS, _APPEND_ONLY, _IMMUTABLE = 0x8008_6601, 0x20, 0x10  # linux/fs.h: FS
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 #: Another program holds a lease (a Samba oplock, an NFS delegation) or runs it: it will let go.
 BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
+#: The process or the machine has no more of something.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def fingerprint_of(status: os.stat_result) -> Fingerprint:

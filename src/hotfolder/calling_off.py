@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hotfolder.beneath import device_of, look_at_all
+from hotfolder.beneath import device_of
 from hotfolder.core.errors import LocalError
 from hotfolder.core.ports import CallOffNotes
 from hotfolder.core.records import CalledOff, Fingerprint
 from hotfolder.threads import Threads
+from hotfolder.trees import look_again
 
 
 class CallOffs:
@@ -62,7 +63,8 @@ class CallOffs:
     async def end_changed(self, inbox: str) -> list[str]:
         """Look at all of them, and end those that are gone or changed; returns their paths."""
         device = await self._threads.run(device_of, inbox)
-        looks = await self._threads.run(look_at_all, inbox, self.paths())
+        then = [(called.relpath, called.fingerprint) for called in self._files.values()]
+        looks = await self._threads.run(look_again, inbox, then)
         changed = [
             relpath
             for relpath, seen in looks

@@ -102,7 +102,7 @@ async def quarantine(
         started_at=tools.clock(),
         user=None,
         host=tools.host,
-        mime_type=mime_type(job.name),
+        mime_type=mime_type(job),
         format=tools.rules(job.group).form.name,
         attempts=job.attempt,
         error_message=reason,
@@ -127,7 +127,7 @@ async def call_off(job: Job, why: str, operation_id: str, tools: Tools) -> dict[
         started_at=job.made_at,
         user=None,
         host=tools.host,
-        mime_type=mime_type(job.name),
+        mime_type=mime_type(job),
         format=tools.rules(job.group).form.name,
         attempts=job.attempt,
         error_message=why,
@@ -167,7 +167,7 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         started_at=started,
         user=tools.user_name(packed.owner),
         host=tools.host,
-        mime_type=mime_type(job.name),
+        mime_type=mime_type(job),
         format=form,
         digests=sent.digests,
         stored=StoredObject(
@@ -211,5 +211,5 @@ def ending(job: Job, entry: dict[str, Any], tools: Tools) -> JournalRow:
     )
 
 
-def mime_type(name: str) -> str | None:
-    return _MIME_TYPES.guess_type(name)[0]
+def mime_type(job: Job) -> str | None:
+    return None if job.fingerprint.tree else _MIME_TYPES.guess_type(job.name)[0]

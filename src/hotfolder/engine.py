@@ -17,6 +17,7 @@ from pathlib import Path
 from hotfolder import __version__
 from hotfolder.activity import Activity
 from hotfolder.adapters import allocator, lock, source
+from hotfolder.adapters.archive import TreeTar
 from hotfolder.adapters.finishing import Finisher, rename_without_clobbering
 from hotfolder.adapters.spool.files import SpoolFolder
 from hotfolder.adapters.spool.keeping import Keeper
@@ -26,11 +27,13 @@ from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
+from hotfolder.adapters.trees import open_tree
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Folder, Settings
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
+from hotfolder.core.ports import Original
 from hotfolder.core.pulse import Step
-from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Staged, UploadNote
+from hotfolder.core.records import Disposition, Fingerprint, Job, JournalRow, Staged, UploadNote
 from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
@@ -85,6 +88,10 @@ def new_activity() -> Activity:
     return Activity(version=__version__, pid=os.getpid(), host=socket.gethostname(), clock=time.time)
 
 
+def _open(job: Job) -> Original:
+    return open_tree(job, TreeTar()) if job.fingerprint.tree else source.open_original(job)
+
+
 def _is_an_uploads(_: Path, row: JournalRow) -> bool:
     return bool(row.root)
 
@@ -130,7 +137,7 @@ class Engine:
         )
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
-        self.packer = Packer(opener=source.open_original, threads=self.packers, segment=self._segment)
+        self.packer = Packer(opener=_open, threads=self.packers, segment=self._segment)
         self._journal = journal
         self.ledger = IndexedLedger(open_ledger(settings), open_index(settings))
         self.lines = Lines(

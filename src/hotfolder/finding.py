@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from hotfolder.beneath import Look, look_at_all, look_for_writers
+from hotfolder.beneath import Look, look_at_all
 from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint
@@ -82,6 +82,9 @@ class Finder:
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
+        if self._search.whole_directories:
+            self._hint_whole(relpath, heard)
+            return
         is_directory = heard is Heard.DIRECTORY
         if self.marks is not None and not is_directory:
             relpath = self.marks.name.file_of(relpath) or relpath
@@ -93,6 +96,23 @@ class Finder:
             self._missed = True
         elif self.walks.takes(relpath):
             self._note(relpath, heard)
+
+    def candidate(self, relpath: str) -> str:
+        """Of what a path is a part: of itself, or of the top directory that is delivered as one."""
+        return relpath.partition("/")[0] if self._search.whole_directories else relpath
+
+    def _hint_whole(self, relpath: str, heard: Heard) -> None:
+        """Something happened at `relpath`, or to the top directory that holds it."""
+        top = self.candidate(relpath)
+        is_directory = top != relpath or heard is Heard.DIRECTORY
+        if self._search.ignored(f"{top}/" if is_directory else top):
+            return
+        if is_directory and top in self.tracker:
+            return  # the look that is due compares all of it: each one takes its time
+        if len(self._hinted) >= WINDOW:
+            self._missed = True
+        elif self._search.refusal(f"{top}/") is None or self.walks.takes(top):
+            self._note(top, Heard.APPEARED if is_directory else heard)
 
     def _note(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Look at it in the next turn. That it was closed is not forgotten for what is heard behind."""
@@ -110,6 +130,13 @@ class Finder:
         if self.marks is not None:
             self.marks.forget(relpath)
         self.tracker.observe(relpath, None, self._search.clock())
+
+    async def seen(self, relpath: str) -> Fingerprint | None:
+        """What stands at `relpath` now, if it is something to deliver. Raises `LocalError`."""
+        (look,) = await self._threads.run(self._search.look, self._search.inbox, [(relpath, False)])
+        if isinstance(look.there, LocalError):
+            raise look.there
+        return look.there
 
     async def turn(self) -> list[tuple[str, Fingerprint]]:
         """Look at what was hinted and what is due; returns the files that have settled."""
@@ -171,14 +198,16 @@ class Finder:
     async def _look_at_new(self, paths: list[str]) -> None:
         if self.marks is not None:
             paths = self.marks.files_of(paths)
+        if self._search.whole_directories:
+            paths = [path.removesuffix("/") for path in paths]
         await self._look([path for path in paths if not self._is_known(path)])
 
     async def _tidy(self) -> None:
         """After a walk of the whole: what is gone without a word is forgotten."""
         if self.unfit.reasons:
-            noted = list(self.unfit.reasons)
-            looks = await self._threads.run(look_at_all, self._search.inbox, noted)
-            self.unfit.forget(path for path, seen in looks if seen is None)
+            noted = [(path, False) for path in self.unfit.reasons]
+            looks = await self._threads.run(self._search.look, self._search.inbox, noted)
+            self.unfit.forget(look.relpath for look in looks if look.there is None)
         if self._stays is not None:
             await self._stays.tidy()
         for path in self.marks.stale() if self.marks is not None else ():
@@ -197,7 +226,7 @@ class Finder:
         # A file that ends its flight while we ask may be kept just behind our question.
         busy = set(filter(self._claimed, paths)) if self._stays is not None else set()
         try:
-            looks = await self._threads.run(look_for_writers, self._search.inbox, questions)
+            looks = await self._threads.run(self._search.look, self._search.inbox, questions)
             marks = await self._look_at_markers(paths)
             stays = await self._delivered(looks)
         except LocalError:
@@ -231,9 +260,9 @@ class Finder:
         """What stands where the marker of each file belongs."""
         if self.marks is None:
             return {}
-        markers = map(self.marks.name.of, paths)
-        looks = await self._threads.run(look_at_all, self._search.inbox, markers)
-        return dict(zip(paths, (there for _, there in looks), strict=True))
+        markers = {path: self.marks.name.of(path) for path in paths}
+        looks = dict(await self._threads.run(look_at_all, self._search.inbox, markers.values()))
+        return {path: looks[marker] for path, marker in markers.items()}
 
     def _words(self, heard: Mapping[str, Heard]) -> dict[str, Word]:
         """What of that which was heard makes the quiet time needless."""

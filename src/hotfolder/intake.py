@@ -121,9 +121,10 @@ class Intake:
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`."""
-        if relpath in self._flights:
-            if self._stirred.get(relpath) is not Heard.COMPLETED:
-                self._stirred[relpath] = heard
+        candidate = self.finder.candidate(relpath)
+        if candidate in self._flights:
+            if self._stirred.get(candidate) is not Heard.COMPLETED:
+                self._stirred[candidate] = heard if candidate == relpath else Heard.DIRECTORY
         else:
             self.finder.hint(relpath, heard)
 
@@ -323,7 +324,7 @@ class Intake:
             folder=self.plan.name,
             root=self.inbox,
             relpath=relpath,
-            group=self.plan.grouping.group_of(relpath),
+            group=self.plan.grouping.group_of(f"{relpath}/" if fingerprint.tree else relpath),
             fingerprint=fingerprint,
             made_at=begun.made_at if begun else self._wall(),
             marker=None if self.finder.marks is None else self.finder.marks.take(relpath),

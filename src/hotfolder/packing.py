@@ -77,7 +77,7 @@ class Packed(Protocol):
         ...
 
     def as_of(self, mtime_ns: int) -> "Packed | None":
-        """The same original packed as if it had another time; None where it is packed already.
+        """The same original packed as if it had another time; None where that cannot be made any more.
 
         Read it before this one is closed; it needs no closing of its own.
         """
@@ -133,13 +133,17 @@ class Streamed:
             raise RuntimeError("the packed stream was not read to its end")
         return self.digests
 
-    def as_of(self, mtime_ns: int) -> "Streamed":
-        """See `Packed`."""
+    def as_of(self, mtime_ns: int) -> "Streamed | None":
+        """See `Packed`. The times of a directory's entries stand all over its archive."""
+        if self._original.is_archive:
+            return None
         twin = copy.copy(self)
         twin._head = self._head_of(mtime_ns)
         return twin
 
     def _head_of(self, mtime_ns: int) -> bytes:
+        if self._original.is_archive:
+            return b""
         return self.form.archive.head(
             self.job.name, size=self.size, mode=self._original.mode, mtime_ns=mtime_ns
         )
@@ -234,7 +238,7 @@ class Streamed:
         pieces: list[Body] = [raw]
         if offset == 0 and self._head:
             pieces.insert(0, self._head)
-        if offset + len(raw) == self.size:
+        if offset + len(raw) == self.size and not self._original.is_archive:
             pieces.append(self.form.archive.tail(self.size))
         return [piece for piece in pieces if piece] or [b""]
 

@@ -1,20 +1,22 @@
 """The composition of what outlives a lost `state.db`: files that stay, and files nobody recorded."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from hotfolder import durable
+from hotfolder import durable, trees
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import tidy
-from hotfolder.adapters.scan import folders_below, walk
+from hotfolder.adapters.scan import folders_below, walk, walk_top
 from hotfolder.adapters.state.chores import SqliteChores
 from hotfolder.adapters.state.kept import SqliteKept
 from hotfolder.adapters.state.names import NameSet
 from hotfolder.adapters.state.tidying import SqliteTidying
+from hotfolder.beneath import look_for_writers
 from hotfolder.catching_up import CatchUp, kept_chore, lost_chore
+from hotfolder.config import Folder
 from hotfolder.core.records import PassedOver
 from hotfolder.core.routing import is_aside
 from hotfolder.engine import Engine, Originals, new_operation_id
@@ -91,8 +93,11 @@ class Memory:
                 folder.completed_layout,
                 grouping_of(name, folder),
                 ignore_filter(folder.ignore, folder.include),
-                partial(_walk_outputs, folder.completed),
+                partial(_walk_outputs, folder),
                 [n for n, f in made.settings.folders.items() if f.completed == folder.completed],
+                partial(trees.look_for_writers, moves=False)
+                if folder.directories == "archive"
+                else look_for_writers,
             ),
             ledger=made.ledger,
             names=NameSet,
@@ -131,14 +136,28 @@ def _is_not_aside(relpath: str) -> bool:
     return not relpath.endswith("/") and not is_aside(relpath.rpartition("/")[2])
 
 
-def _walk_outputs(completed: Path) -> Iterator[str | PassedOver]:
-    if completed.is_dir():
-        yield from _entries(completed, ignore_filter(()))
+def _walk_outputs(folder: Folder) -> Iterator[str | PassedOver]:
+    """What was moved to completed/ as one: every file, or every directory."""
+    if not folder.completed.is_dir():
+        return
+    if folder.directories != "archive":
+        yield from _entries(folder.completed, ignore_filter(()))
+        return
+    dates = "[0-9]" * 4 + "/" + "[0-9]" * 2 + "/" + "[0-9]" * 2
+    tops = folder.completed.glob(dates) if folder.completed_layout == "dated" else [folder.completed]
+    for top in tops:
+        above = f"{top.relative_to(folder.completed)}/" if top != folder.completed else ""
+        for entry in _entries(top, ignore_filter(()), walk_top):
+            yield f"{above}{entry}" if isinstance(entry, str) else entry
 
 
-def _entries(root: Path, ignored: Callable[[str], bool]) -> Iterator[str | PassedOver]:
+def _entries(
+    root: Path,
+    ignored: Callable[[str], bool],
+    walked: Callable[[str, str, Callable[[str], bool]], Iterable[str | PassedOver]] = walk,
+) -> Iterator[str | PassedOver]:
     """All below `root`. Raises `LocalError`."""
     try:
-        yield from walk(str(root), "", ignored)
+        yield from walked(str(root), "", ignored)
     except OSError as error:
         raise durable.local_error("read the folder", root, error) from error

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import structlog
 
-from hotfolder.beneath import device_of, look
+from hotfolder.beneath import device_of
 from hotfolder.core.errors import LocalError
 from hotfolder.core.ports import Journal, Ledger, Making, Reading, SpoolFiles, StagedIndex
 from hotfolder.core.records import Fingerprint, Job, Staged
 from hotfolder.core.room import Room, room_for
 from hotfolder.restart import recorded_operations
 from hotfolder.threads import Threads
+from hotfolder.trees import look_as
 
 log = structlog.get_logger()
 
@@ -84,7 +85,7 @@ class Spool:
 
     def _has_its_original(self, row: Staged) -> bool:
         try:
-            seen = look(row.root, row.relpath)
+            seen = look_as(row.root, row.relpath, row.fingerprint)
             away = seen is None and device_of(row.root) != row.fingerprint.device
         except LocalError:  # it cannot be told now: as if its volume were away
             seen, away = None, True

@@ -10,6 +10,7 @@ from hotfolder.beneath import device_of, digest_of, look_at_all
 from hotfolder.core.ports import Kept, Ledger
 from hotfolder.core.records import Fingerprint
 from hotfolder.threads import Threads
+from hotfolder.trees import look_again
 
 log = structlog.get_logger()
 
@@ -44,8 +45,8 @@ class Staying:
         # An inbox that was unmounted meanwhile looks like one whose files are gone: only what was
         # seen on the device that is there now is missed.
         device = device_of(self._inbox)
-        mine = [relpath for relpath, there in rows if there.device == device]
-        gone = [path for path, there in look_at_all(self._inbox, mine) if there is None]
+        mine = [(relpath, there) for relpath, there in rows if there.device == device]
+        gone = [path for path, there in look_again(self._inbox, mine) if there is None]
         if gone and device_of(self._inbox) == device:
             self._kept.drop(self._folder, gone)
             log.debug("kept.forgotten", folder=self._folder, files=len(gone))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from hotfolder.beneath import look
 from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.core.records import UploadNote
 from hotfolder.gate import Gate
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.threads import Threads
+from hotfolder.trees import look_as
 from hotfolder.wire import Wire
 
 log = structlog.get_logger()
@@ -105,7 +105,7 @@ class Sweeper:
         if not await self._threads.run(os.path.isdir, note.root):
             return False  # not mounted
         try:
-            seen = await self._threads.run(look, note.root, note.relpath)
+            seen = await self._threads.run(look_as, note.root, note.relpath, note.fingerprint)
         except LocalError:
             return False  # it cannot be told now; the next sweep asks again
         if self._is_flying(note.operation_id):

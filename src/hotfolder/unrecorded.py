@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from hotfolder.beneath import look, look_at_all
+from hotfolder.beneath import Look, look_for_writers
 from hotfolder.core.entries import seconds_of
 from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
 from hotfolder.core.grouping import Grouping
@@ -34,6 +34,10 @@ _MOST = 1_000  # more cannot have been on their way at once: somebody filled com
 _BATCH = 2_000
 _TRIES, _REST = 3, 1.0  # of a file that is busy or fails; seconds between
 _TOGETHER = 16
+
+
+#: What stands at some paths: `beneath.look_for_writers`, or that of `trees` for directories as one.
+LookAt = Callable[[str, Iterable[tuple[str, bool]]], list[Look]]
 
 
 class Names(Protocol):
@@ -58,6 +62,7 @@ class Outputs:
     ignored: Callable[[str], bool]
     walk: Callable[[], Iterator[str | PassedOver]]  # below completed, without junk
     owners: Sequence[str] = ()
+    look: LookAt = look_for_writers
 
 
 class Unrecorded:
@@ -137,16 +142,20 @@ class Unrecorded:
 
     def _young(self, entries: Iterable[str | PassedOver], horizon: float) -> list[str]:
         outputs, young = self._outputs, []
-        files = [entry for entry in entries if isinstance(entry, str)]
-        for entry, there in look_at_all(outputs.completed, files):
+        files = [(entry.removesuffix("/"), False) for entry in entries if isinstance(entry, str)]
+        for look in outputs.look(outputs.completed, files):
+            entry, there = look.relpath, look.there
             _, origin = origin_of(entry, outputs.layout)
-            if outputs.ignored(origin or entry) or outputs.grouping.refusal(origin or entry):
+            named = origin or entry
+            if isinstance(there, Fingerprint) and there.tree:
+                named = f"{named}/"
+            if outputs.ignored(named) or outputs.grouping.refusal(named):
                 continue  # hotfolder never took such a file
             if not isinstance(there, Fingerprint):
                 continue  # gone, or in a folder that may not be entered: no move of ours ended there
             if not horizon <= there.ctime_ns / 1e9 < self._before:
                 continue
-            ((_, in_inbox),) = look_at_all(outputs.inbox, [origin]) if origin else (("", None),)
+            in_inbox = outputs.look(outputs.inbox, [(origin, False)])[0].there if origin else None
             if isinstance(in_inbox, Fingerprint) and (in_inbox.size, in_inbox.mtime_ns) == (
                 there.size,
                 there.mtime_ns,
@@ -158,7 +167,9 @@ class Unrecorded:
     async def _prove(self, relpath: str, places: asyncio.Semaphore) -> bool:
         async with places:
             try:
-                there = await self._threads.run(look, self._outputs.completed, relpath)
+                looks = self._outputs.look
+                (look,) = await self._threads.run(looks, self._outputs.completed, [(relpath, False)])
+                there = self._told(look)
             except LocalError as error:
                 path = f"{self._outputs.completed}/{relpath}"
                 log.warning("recovery.unproven", file=path, hint=error.sentence)
@@ -181,16 +192,23 @@ class Unrecorded:
             log.warning("recovery.unproven", file=job.path, hint="the next start tries again")
             return False
 
+    @staticmethod
+    def _told(look: Look) -> Fingerprint | None:
+        if isinstance(look.there, LocalError):
+            raise look.there
+        return look.there
+
     def _job(self, relpath: str, there: Fingerprint) -> Job:
         outputs = self._outputs
         above, origin = origin_of(relpath, outputs.layout)
+        named = origin or relpath
         return Job(
             operation_id=self._new_operation_id(),
             batch=self._batch,
             folder=outputs.grouping.folder,
             root=f"{outputs.completed}/{above}" if above else outputs.completed,
-            relpath=origin or relpath,
-            group=outputs.grouping.group_of(origin or relpath),
+            relpath=named,
+            group=outputs.grouping.group_of(f"{named}/" if there.tree else named),
             fingerprint=there,
             made_at=there.ctime_ns / 1e9,  # when it was moved: the nearest to when it was found
             origin=f"{outputs.inbox}/{origin}" if origin else "",

@@ -5,13 +5,14 @@ Whatever a hint or a crash loses, the next walk finds. A walk waits where there 
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 import structlog
 
+from hotfolder.beneath import Look, look_for_writers
 from hotfolder.core.errors import LocalError
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import PassedOver
@@ -53,6 +54,9 @@ class Search:
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
     size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
     why_stuck: Callable[[str, str], str | None] | None = None  # why it could not leave, in the end
+    look: Callable[[str, Iterable[tuple[str, bool]]], list[Look]] = look_for_writers
+    #: Top directories are delivered as one: the walk gives them with a "/" at the end, and no more.
+    whole_directories: bool = False
 
 
 class Walks:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,9 @@ def test_a_file_is_known_as_long_as_nothing_of_it_changed(kept: Kept) -> None:
     kept.add("media", [("reels/clip.mp4", SEEN)])
     assert kept.known("media", [("reels/clip.mp4", SEEN), ("other", SEEN)]) == {"reels/clip.mp4"}
     assert kept.known("media", [("reels/clip.mp4", replace(SEEN, device=7))]) == {"reels/clip.mp4"}
-    for change in ("inode", "size", "mtime_ns", "ctime_ns"):
-        changed = replace(SEEN, **{change: 7})
+    changes: list[dict[str, Any]] = [{name: 7} for name in ("inode", "size", "mtime_ns", "ctime_ns")]
+    for change in [*changes, {"tree": "of a directory"}]:
+        changed = replace(SEEN, **change)
         assert kept.known("media", [("reels/clip.mp4", changed)]) == set()
     assert kept.known("other", [("reels/clip.mp4", SEEN)]) == set()
     assert kept.known("media", []) == set()

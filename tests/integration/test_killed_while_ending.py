@@ -27,17 +27,19 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("disposition", "across"),
+    ("relpath", "disposition", "across"),
     [
-        (Disposition.COMPLETED, False),
-        (Disposition.COMPLETED, True),
-        (Disposition.FAILED, True),
-        (Disposition.DELETE, False),
-        (Disposition.KEEP, False),
+        ("reels/clip.mp4", Disposition.COMPLETED, False),
+        ("reels/clip.mp4", Disposition.COMPLETED, True),
+        ("reels/clip.mp4", Disposition.FAILED, True),
+        ("reels/clip.mp4", Disposition.DELETE, False),
+        ("reels/clip.mp4", Disposition.KEEP, False),
+        ("reels", Disposition.COMPLETED, False),  # the directory as one
+        ("reels", Disposition.KEEP, False),
     ],
 )
 async def test_killed_at_any_line(
-    tmp_path: Path, elsewhere: Path, disposition: Disposition, across: bool
+    tmp_path: Path, elsewhere: Path, relpath: str, disposition: Disposition, across: bool
 ) -> None:
     for line in itertools.count(1, _STRIDE):
         world, outputs = tmp_path / str(line), elsewhere / str(line)
@@ -45,7 +47,7 @@ async def test_killed_at_any_line(
         outputs.mkdir()
         folders = Folders(world, outputs if across else None)
         folders.drop("reels/clip.mp4", DATA)
-        row = folders.proven("reels/clip.mp4", disposition=disposition)
+        row = folders.proven(relpath, disposition=disposition)
         if disposition is not Disposition.FAILED:
             digest = hashlib.sha256(DATA).hexdigest()
             row = replace(row, entry={**row.entry, "checksum_original": f"sha256:{digest}"})

@@ -1,7 +1,7 @@
 """Files in completed/ without a ledger line: which ones are proven, and which are nobody's business."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -9,15 +9,15 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from hotfolder import unrecorded
+from hotfolder import trees, unrecorded
 from hotfolder.adapters.filters import ignore_filter
-from hotfolder.adapters.scan import walk
+from hotfolder.adapters.scan import walk, walk_top
 from hotfolder.adapters.state.names import NameSet
-from hotfolder.beneath import look
+from hotfolder.beneath import Look, look_for_writers
 from hotfolder.core.entries import timestamp
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.records import Fingerprint, Job
+from hotfolder.core.records import Job
 from hotfolder.core.retry import Hold, Resettle
 from hotfolder.core.routing import Layout
 from hotfolder.courier import Courier, Ended, NotNow
@@ -146,21 +146,41 @@ async def test_of_a_folder_that_several_share_nobody_can_tell_whose_a_file_is(wo
     assert world.courier.jobs == []
 
 
-async def test_one_that_cannot_be_looked_at_leaves_the_others_to_be_proven_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_that_cannot_be_looked_at_leaves_the_others_to_be_proven_once(world: World) -> None:
     world.record(world.put("recorded"))
     for name in ("bad", "x", "y"):
         world.put(name)
 
-    def look_or_fail(root: str, relpath: str) -> Fingerprint | None:
-        if relpath == "bad":
-            raise LocalError("Input/output error")
-        return look(root, relpath)
+    def look_or_fail(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]:
+        asked = list(paths)
+        if asked == [("bad", False)]:
+            return [Look("bad", LocalError("Input/output error"))]
+        return look_for_writers(root, asked)
 
-    monkeypatch.setattr(unrecorded, "look", look_or_fail)
-    assert not await world.search().settle(), "the next start tries again"
+    search = world.search()
+    search._outputs = replace(search._outputs, look=look_or_fail)
+    assert not await search.settle(), "the next start tries again"
     assert sorted(job.relpath for job in world.courier.jobs) == ["x", "y"]
+
+
+async def test_a_directory_that_moved_as_one_is_proven_as_one(world: World) -> None:
+    world.record(world.put("recorded/1"))
+    world.record(world.completed / "recorded")
+    world.put("reels/day 1/1")
+    world.put("reels/2")
+    world.put("loose")
+    search = world.search()
+    search._outputs = replace(
+        search._outputs,
+        walk=lambda: iter(walk_top(str(world.completed), "", ignore_filter(()))),
+        look=trees.look_for_writers,
+    )
+    assert await search.settle()
+    jobs = {job.relpath: job for job in world.courier.jobs}
+    assert set(jobs) == {"reels", "loose"}
+    assert jobs["reels"].group == "reels"
+    assert jobs["reels"].fingerprint.tree
+    assert not jobs["loose"].fingerprint.tree
 
 
 async def test_more_than_can_have_been_on_their_way_are_left_alone(

@@ -105,6 +105,10 @@ class Meddled:
     def owner(self) -> int:
         return self._original.owner
 
+    @property
+    def is_archive(self) -> bool:
+        return self._original.is_archive
+
     def read(self, offset: int, size: int) -> bytes:
         self._meddle(self._reads)
         self._reads += 1

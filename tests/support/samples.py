@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from hotfolder.beneath import fingerprint_of
+from hotfolder.beneath import directory_at, fingerprint_of
 from hotfolder.core.entries import StoredObject, upload_entry
 from hotfolder.core.operation_id import uuid7
 from hotfolder.core.records import (
@@ -17,6 +17,7 @@ from hotfolder.core.records import (
     Verification,
 )
 from hotfolder.core.watching import PolledPart, PolledParts, Report
+from hotfolder.trees import see
 
 MOMENT = 1_761_700_000.0  # seconds since the epoch; 2025-10-29
 
@@ -38,7 +39,13 @@ def fingerprint(
 
 
 def fingerprint_at(path: str | os.PathLike[str]) -> Fingerprint:
-    """What stands at `path` right now."""
+    """What stands at `path` right now: a file, or a whole tree."""
+    if os.path.isdir(path):
+        above, name = os.path.split(os.fspath(path))
+        with directory_at(above, "") as directory:
+            seen = see(directory, name)
+        assert seen is not None
+        return seen
     return fingerprint_of(os.stat(path, follow_symlinks=False))
 
 

@@ -32,6 +32,7 @@ NOT_PIPELINE = {
     "rebuilding.py": "the composition root of what outlives a lost state.db",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
+    "trees.py": "below the adapters",
     "surveying.py": "the composition root of a look at a store",
     "state_folder.py": "what stands in the state folder, opened as the settings say",
     "service.py": "the composition root of the daemon",
@@ -61,7 +62,7 @@ HOMES = {
 }
 
 #: What outside core every adapter may use: durable writes, and paths that cannot escape their root.
-BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath"}
+BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath", "hotfolder.trees"}
 
 #: Who takes names away or gives new ones, and why.
 NAMES = {
@@ -166,9 +167,10 @@ def test_the_pipeline_knows_neither_adapters_nor_settings(module: str) -> None:
     assert not {name for name in own(module) if any(leads_into(name, place) for place in forbidden)}
 
 
-@pytest.mark.parametrize("module", ["durable.py", "beneath.py"])
+@pytest.mark.parametrize("module", ["durable.py", "beneath.py", "trees.py"])
 def test_what_lies_below_the_adapters_knows_only_core(module: str) -> None:
-    assert all(leads_into(name, "hotfolder.core") for name in own(module))
+    known = ("hotfolder.core", *(["hotfolder.beneath"] if module == "trees.py" else []))
+    assert all(any(leads_into(name, place) for place in known) for name in own(module))
     assert packages(module) <= sys.stdlib_module_names | {"hotfolder"}
 
 

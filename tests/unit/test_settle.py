@@ -1,6 +1,7 @@
 """When a file counts as whole, on a clock that the test steps."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -49,13 +50,15 @@ def test_an_early_look_at_an_unchanged_file_does_not_start_the_quiet_time_anew()
 
 
 def test_every_kind_of_change_starts_the_quiet_time_anew() -> None:
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"size": 11},
         {"mtime_ns": SEEN.mtime_ns - 1},
         {"ctime_ns": SEEN.ctime_ns + 1},
         {"inode": SEEN.inode + 1},
         {"device": SEEN.device + 1},
-    ):
+        {"tree": "of a directory"},
+    )
+    for change in changes:
         tracker = SettleTracker(5.0)
         observe(tracker, "a", SEEN, 100.0)
         changed = replace(SEEN, **change)

@@ -1,8 +1,9 @@
-"""tar, as `tarfile` writes it: POSIX pax headers, one member, nothing that differs between machines."""
+"""tar, as `tarfile` writes it: POSIX pax headers, nothing that differs between machines."""
 
 import tarfile
 
 from hotfolder.core.records import decimal_seconds
+from hotfolder.core.tree import Kind, TreeEntry
 
 _BLOCK = 512
 _MTIME = slice(136, 148)
@@ -19,14 +20,29 @@ class TarArchive:
         """
         member = tarfile.TarInfo(name)
         member.size = size
-        member.mode = mode & 0o777
-        member.pax_headers = {"mtime": decimal_seconds(mtime_ns)}
-        blocks = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        return blocks[:-_BLOCK] + _with_mtime(blocks[-_BLOCK:], mtime_ns // 1_000_000_000)
+        return _headers(member, mode, mtime_ns)
 
     def tail(self, size: int) -> bytes:
         """Padding to a whole block, and the two zero blocks that end an archive."""
         return bytes(-size % _BLOCK + 2 * _BLOCK)
+
+
+class TreeTar:
+    """`core.ports.Members`: a whole directory as a tar archive, below its own name."""
+
+    end = bytes(2 * _BLOCK)
+
+    def head(self, name: str, entry: TreeEntry) -> bytes:
+        member = tarfile.TarInfo(f"{name}/{entry.relpath}" if entry.relpath else name)
+        if entry.kind is Kind.FILE:
+            member.size = entry.size
+        else:
+            member.type = tarfile.DIRTYPE if entry.kind is Kind.DIRECTORY else tarfile.SYMTYPE
+            member.linkname = entry.target
+        return _headers(member, entry.mode, entry.mtime_ns)
+
+    def padding(self, size: int) -> int:
+        return -size % _BLOCK
 
 
 class BareFile:
@@ -37,6 +53,13 @@ class BareFile:
 
     def tail(self, size: int) -> bytes:  # noqa: ARG002 - the port's shape
         return b""
+
+
+def _headers(member: tarfile.TarInfo, mode: int, mtime_ns: int) -> bytes:
+    member.mode = mode & 0o777
+    member.pax_headers = {"mtime": decimal_seconds(mtime_ns)}
+    blocks = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    return blocks[:-_BLOCK] + _with_mtime(blocks[-_BLOCK:], mtime_ns // 1_000_000_000)
 
 
 def _with_mtime(header: bytes, seconds: int) -> bytes:

@@ -112,6 +112,35 @@ class Walk:
                 yield PassedOver(directory, why)
 
 
+def walk_top(root: str, start: str, ignored: Callable[[str], bool]) -> Walk:
+    """As `walk`, but nothing below the top: a directory is one entry, with "/" at its end.
+
+    A `start` below the root stands for the directory at the top that holds it.
+    """
+    return _TopWalk(root, start, ignored)
+
+
+class _TopWalk(Walk):
+    def _walk(self, start: str) -> Entries:
+        if start:
+            yield f"{start.partition('/')[0]}/"
+            return
+        while True:
+            listing = self._listing = self._list_top()
+            yield from listing
+            if self._listing is listing:  # it has come to its end, and nobody closed it
+                self._listing = None
+                return
+
+    def _list_top(self) -> Entries:
+        with directory_at(self._root, "") as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                found = _found(entry, entry.name)
+                relpath = f"{entry.name}/" if found is None else entry.name
+                if not self._ignored(relpath):
+                    yield relpath if found is None else found
+
+
 def folders_below(root: str) -> Iterator[str]:
     """Every folder below `root`, relative to it, whatever it holds. Raises OSError for `root` alone."""
     pending = [""]

@@ -6,14 +6,19 @@ import os
 import pwd
 import stat
 
-from hotfolder.beneath import BUSY, NOT_THERE, fingerprint_of, is_open_for_writing, parent_of
+from hotfolder.beneath import (
+    BUSY,
+    EXHAUSTED,
+    NOT_THERE,
+    fingerprint_of,
+    is_open_for_writing,
+    parent_of,
+)
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Job
 
 #: O_NONBLOCK: a FIFO put in the place of a file must not block the open.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class OpenOriginal:
@@ -39,6 +44,10 @@ class OpenOriginal:
     @property
     def owner(self) -> int:
         return self._status.st_uid
+
+    @property
+    def is_archive(self) -> bool:
+        return False
 
     def read(self, offset: int, size: int) -> bytes:
         pieces: list[bytes] = []
@@ -98,7 +107,7 @@ def open_original(job: Job) -> OpenOriginal:
 def _unreadable(job: Job, doing: str, error: OSError) -> LocalError | SourceUnreadable:
     """Whose trouble it is: the machine's and the volume's hold the folder, the file's do not."""
     what = f"cannot {doing} {job.path}: {error.strerror}"
-    if error.errno in _EXHAUSTED:
+    if error.errno in EXHAUSTED:
         return LocalError(what, hint="raise the limit of open files (LimitNOFILE), or free memory")
     try:
         with os.scandir(job.root):

@@ -105,6 +105,9 @@ class FolderKeys(RouteKeys):
     on_complete: Literal["move", "delete", "leave"] = "move"
     """What becomes of a delivered original: move (to completed/), delete, or leave (it stays in the
     inbox, and is delivered again only if it changes)."""
+    directories: Literal["recurse", "archive"] = "recurse"
+    """recurse: every file of a dropped directory is delivered by itself. archive: a directory that is
+    dropped into the inbox settles as a whole, becomes one object, and moves as one."""
     tidy: Literal["emptied", "all", "never"] = "emptied"
     """Folders of the inbox that are empty once their files were delivered: emptied (those go that came
     after hotfolder's first start; what was there first, and what [folders.NAME.groups] names, stays),
@@ -171,6 +174,25 @@ class Folder(FolderKeys):
                     f'{where}verify = "readback" cannot read what lies in {storage_class}; write '
                     'verify = "auto", or another storage_class'
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _directories_fit(self) -> Self:
+        if self.directories != "archive":
+            return self
+        for group in ("", *self.groups):
+            compression = self.rules_of(group).compression
+            if not compression.startswith("tar."):
+                where = f"group {group!r}: " if group else ""
+                raise ValueError(
+                    f'{where}directories = "archive" needs an archive, and {compression} is none; write '
+                    'compression = "tar.gz" or "tar.zst"'
+                )
+        if self.on_complete == "delete":
+            raise ValueError(
+                'directories = "archive" moves directories or leaves them, and removes none; write '
+                'on_complete = "move" or "leave"'
+            )
         return self
 
     @model_validator(mode="after")

@@ -118,7 +118,10 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class EarlierObject:
-    """An object that the ledger names as delivered. `checksum_original`: `sha256:` + hex."""
+    """An object that the ledger names as delivered. `checksum_original`: `sha256:` + hex.
+
+    `original_size`: of what that is the checksum of; of a directory it is the archive, before packing.
+    """
 
     key: str
     checksum_original: str
@@ -134,6 +137,9 @@ def earlier_object(entry: Mapping[str, object]) -> EarlierObject | None:
     key, checksum, size = (
         entry.get(name) for name in ("s3_object_key", "checksum_original", "original_size")
     )
+    metadata = entry.get("metadata")
+    if isinstance(metadata, Mapping) and "archive_size" in metadata:
+        size = metadata["archive_size"]
     told = isinstance(key, str) and isinstance(checksum, str) and isinstance(size, int)
     if not told or entry.get("status") not in ("success", "skipped"):
         return None

@@ -56,7 +56,6 @@ def upload_entry(
     host: str,
     mime_type: str | None,
     format: str,  # noqa: A002 - the word of the configuration and of the ledger
-    is_directory: bool = False,
     digests: Digests | None = None,
     original_sha256: bytes | None = None,
     stored: StoredObject | None = None,
@@ -71,9 +70,11 @@ def upload_entry(
 
     `started_at` in seconds since the epoch; `format` as configured (tar.gz, gz, tar.zst, zst, none);
     `attempts` counts tries of this file. `digests` None: nothing was packed (`original_sha256` may
-    still be known); `stored` None: no object is known. Raises `KeyError` for an unknown format.
+    still be known); `stored` None: no object is known. Raises `KeyError` for an unknown format. Of a
+    directory the original's digests are of its archive, and `original_size` is that of its files.
     """
-    original_size = digests.original_size if digests else job.fingerprint.size
+    is_file = not job.fingerprint.tree
+    original_size = digests.original_size if digests and is_file else job.fingerprint.size
     original = digests.original_sha256 if digests else original_sha256
     packed_size = digests.packed_size if digests else None
     return {
@@ -92,10 +93,14 @@ def upload_entry(
         "user": user,
         "host": host,
         "command_args": None if command_args is None else list(command_args),
-        "metadata": {"format": format, **(metadata or {})},
+        "metadata": {
+            "format": format,
+            **({} if is_file or digests is None else {"archive_size": digests.original_size}),
+            **(metadata or {}),
+        },
         "folder": job.folder,
         "group": job.group,
-        "is_directory": is_directory,
+        "is_directory": not is_file,
         "mime_type": mime_type,
         "modified_at_ns": job.fingerprint.mtime_ns,
         "compression_type": _COMPRESSION_TYPES[format],

@@ -19,6 +19,7 @@ class GroupRule:
     includes: Callable[[str], bool] | None = None
 
     def takes(self, relpath: str) -> bool:
+        """A directory ends in "/": it is taken whole, and so by nobody who wants certain names."""
         name = relpath.rpartition("/")[2].casefold()
         fits = not self.extensions or name.endswith(tuple(e.casefold() for e in self.extensions))
         return fits and (self.includes is None or self.includes(relpath))
@@ -35,7 +36,7 @@ class Grouping:
     forced: str | None = None
 
     def group_of(self, relpath: str) -> str:
-        """The group of a file that `refusal` let pass."""
+        """The group of a file that `refusal` let pass; a directory ends in "/"."""
         if self.forced is not None:
             return self.forced
         if self.by == "folder":
@@ -56,6 +57,8 @@ class Grouping:
         if rule is None:
             names = ", ".join(f"{rule.name}/" for rule in self.rules)
             return f"it belongs to no group: put it into one of {names}"
+        if relpath.endswith("/"):
+            return None  # whoever makes a directory of the group's name means all of it
         return None if rule.takes(relpath) else f"its group does not take it: {_offer(rule)}"
 
     def _offers(self) -> str:

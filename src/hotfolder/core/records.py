@@ -10,7 +10,8 @@ from typing import Any
 class Fingerprint:
     """What `fstat` says of a file: equal fingerprints may still differ in content, unequal ones do.
 
-    Sizes in bytes, times in nanoseconds since the epoch.
+    Sizes in bytes, times in nanoseconds since the epoch. A directory that is delivered as one has its
+    top's numbers, the size of all its files, and in `tree` the digest of all its entries.
     """
 
     device: int
@@ -18,6 +19,7 @@ class Fingerprint:
     size: int
     mtime_ns: int
     ctime_ns: int
+    tree: str = ""
 
     def is_still(self, seen: "Fingerprint") -> bool:
         """Whether `seen` is this file whatever number its device has now; rename may touch ctime."""
@@ -25,12 +27,7 @@ class Fingerprint:
 
     def survived_move(self, moved: "Fingerprint") -> bool:
         """Whether `moved` is this file after a rename: rename may touch ctime, and nothing else."""
-        return (self.device, self.inode, self.size, self.mtime_ns) == (
-            moved.device,
-            moved.inode,
-            moved.size,
-            moved.mtime_ns,
-        )
+        return self == replace(moved, ctime_ns=self.ctime_ns)
 
 
 def decimal_seconds(ns: int) -> str:

@@ -38,6 +38,7 @@ from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
 from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
+from hotfolder.trees import look_as, see
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _MOST_SURE = 10_000  # directories that are kept in mind
@@ -76,7 +77,7 @@ class Finisher:
         """
         inbox, target_root = self._roots(row)
         with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
-            self._check_source(row, _stat(source, name))
+            self._check_source(row, _stand(row, source, name))
             if row.copy is not None:
                 _refuse_writer(source, name)
             self._require_volume(target_root)
@@ -95,8 +96,13 @@ class Finisher:
         raise to end it. May run in any thread. Raises as `move` does; nothing is left behind then.
         """
         inbox, target_root = self._roots(row)
+        if row.fingerprint.tree:
+            raise LocalError(
+                f"{row.relpath} is a directory, and {target_root} is on another file system",
+                hint="put completed/ and failed/ on the file system of the inbox (and on one mount)",
+            )
         with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
-            self._check_source(row, _stat(source, name))
+            self._check_source(row, _stand(row, source, name))
             self._require_volume(target_root)
             original = _open(source, name)
             try:
@@ -121,7 +127,7 @@ class Finisher:
                 directory, name = place
                 aside = aside_name(name, row.operation_id)
                 if not _is_name(directory, aside):  # else a killed run came so far
-                    seen = _stat(directory, name)
+                    seen = _stand(row, directory, name)
                     # A copy's owner or mode may change meanwhile; of what is deleted nothing may.
                     if row.disposition is Disposition.DELETE or not row.fingerprint.survived_move(
                         replace(seen, device=row.fingerprint.device)
@@ -169,10 +175,10 @@ class Finisher:
             device = row.fingerprint.device  # the folder of an `upload` that is not there any more
         moved_to = self._find_moved(row, inbox, target_root, device) if row.disposition.moves else None
         aside = self._find_aside(row, inbox, device, may_go=moved_to is not None)
-        source = aside or _as_then(row, look(inbox, row.relpath), device)
+        source = aside or _as_then(row, _look(row, inbox, row.relpath), device)
         if source is None and moved_to is None and row.disposition.moves and row.copy is None:
             self._put_back_changed(row, inbox, target_root, device)
-            source = _as_then(row, look(inbox, row.relpath), device)
+            source = _as_then(row, _look(row, inbox, row.relpath), device)
         if source is None:  # as above: who removed it may have been killed before
             self._touched.add((inbox, os.path.dirname(row.relpath)))
         if source is None and moved_to is None:
@@ -311,11 +317,12 @@ class Finisher:
     @staticmethod
     def _check_moved(row: JournalRow, source: int, name: str, target: int, moved_as: str) -> None:
         try:
-            status = os.stat(moved_as, dir_fd=target, follow_symlinks=False)
+            if row.fingerprint.survived_move(_stand(row, target, moved_as)):
+                return
         except FileNotFoundError:
             return  # somebody waits for files in completed/ and took it at once: it did move
-        if stat.S_ISREG(status.st_mode) and row.fingerprint.survived_move(fingerprint_of(status)):
-            return
+        except SourceChanged:
+            pass  # it is put back below
         # Where yet another file took the name, both stay in the inbox.
         give_back(target, moved_as, source, name, clash_name(name, row.operation_id))
         raise SourceChanged(f"{row.relpath} was replaced while it moved; it was put back")
@@ -323,7 +330,7 @@ class Finisher:
     def _find_moved(self, row: JournalRow, inbox: str, target_root: str, device: int) -> str | None:
         moved_to = None
         for candidate in candidates(row):
-            there = look(target_root, candidate)
+            there = _look(row, target_root, candidate)
             if there is None:
                 continue
             then = _as_then(row, there, device)
@@ -342,7 +349,7 @@ class Finisher:
     def _put_back_changed(self, row: JournalRow, inbox: str, target_root: str, device: int) -> None:
         """Undo the move of the very inode of the row that is another version now: nobody proved it."""
         for candidate in candidates(row):
-            there = _as_then(row, look(target_root, candidate), device)
+            there = _as_then(row, _look(row, target_root, candidate), device)
             if there is None or (there.device, there.inode) != (
                 row.fingerprint.device,
                 row.fingerprint.inode,
@@ -364,7 +371,7 @@ class Finisher:
         """The original under its hidden name, if it may be removed; else it is put back."""
         above, name = os.path.split(row.relpath)
         aside = aside_name(name, row.operation_id)
-        there = _as_then(row, look(inbox, os.path.join(above, aside)), device)
+        there = _as_then(row, _look(row, inbox, os.path.join(above, aside)), device)
         if there is None:
             return None
         may_go = may_go or row.disposition is Disposition.DELETE
@@ -429,11 +436,21 @@ def _as_then(row: JournalRow, there: Fingerprint | None, device: int) -> Fingerp
     return replace(there, device=row.fingerprint.device)
 
 
-def _stat(directory: int, name: str) -> Fingerprint:
+def _stand(row: JournalRow, directory: int, name: str) -> Fingerprint:
+    """What stands there, as a file or as a whole tree, as the row's was."""
+    if row.fingerprint.tree:
+        seen = see(directory, name)
+        if seen is None or not seen.tree:
+            raise SourceChanged(f"{name} is no longer a directory")
+        return seen
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode):
         raise SourceChanged(f"{name} is no longer a regular file")
     return fingerprint_of(status)
+
+
+def _look(row: JournalRow, root: str, relpath: str) -> Fingerprint | None:
+    return look_as(root, relpath, row.fingerprint)
 
 
 def _open(directory: int, name: str) -> int:

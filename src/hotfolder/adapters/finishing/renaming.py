@@ -56,17 +56,19 @@ def rename_without_clobbering(
 
 
 def _rename_over_placeholder(source: int, name: str, target: int, new_name: str) -> None:
-    """Take the new name with an empty file of our own, and rename over that one.
+    """Take the new name with an empty file (or directory) of our own, and rename over that one.
 
-    A crash between the two leaves the empty file: it is nobody's, and the next try goes round it.
+    A crash between the two leaves the empty one: it is nobody's, and the next try goes round it.
     """
-    os.close(
-        os.open(new_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
-    )
+    is_directory = stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode)
+    if is_directory:
+        os.mkdir(new_name, 0o700, dir_fd=target)
+    else:
+        os.close(os.open(new_name, _MAKE, 0o600, dir_fd=target))
     try:
         os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
     except OSError:
-        os.unlink(new_name, dir_fd=target)
+        (os.rmdir if is_directory else os.unlink)(new_name, dir_fd=target)
         raise
 
 

@@ -11,6 +11,7 @@ from hotfolder.core.records import (
 )
 from hotfolder.core.recovery import Found
 from hotfolder.core.room import Disk
+from hotfolder.core.tree import TreeEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,16 @@ class Original(Protocol):
     def mtime_ns(self) -> int: ...
     @property
     def owner(self) -> int: ...
+    @property
+    def is_archive(self) -> bool:
+        """Whether its bytes are a whole archive by themselves, as a directory's are."""
+        ...
 
     def read(self, offset: int, size: int) -> bytes:
-        """Exactly `size` bytes from `offset`; raises `SourceChanged` if the file is shorter."""
+        """Exactly `size` bytes from `offset`; raises `SourceChanged` if the file is shorter.
+
+        Of an archive from its start, and then one behind the other.
+        """
         ...
 
     def unchanged(self) -> None:
@@ -93,6 +101,21 @@ class Archive(Protocol):
     def head(self, name: str, *, size: int, mode: int, mtime_ns: int) -> bytes: ...
 
     def tail(self, size: int) -> bytes: ...
+
+
+class Members(Protocol):
+    """What stands around the files of a directory, as one archive. `end` closes it."""
+
+    @property
+    def end(self) -> bytes: ...
+
+    def head(self, name: str, entry: TreeEntry) -> bytes:
+        """The headers of one entry of the directory `name`."""
+        ...
+
+    def padding(self, size: int) -> int:
+        """How many zero bytes follow a file of `size` bytes."""
+        ...
 
 
 class Making(Protocol):
