@@ -279,7 +279,7 @@ def _flags(descriptor: int) -> int:
     try:
         fcntl.ioctl(descriptor, _GET_FLAGS, flags)
     except OSError:
-        return 0
+        return 0  # a file system without them keeps nothing back
     return int.from_bytes(flags[:4], sys.byteorder)
 
 

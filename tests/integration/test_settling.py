@@ -303,3 +303,18 @@ async def test_a_marked_file_that_changes_before_it_is_taken_needs_a_new_marker(
     assert watch.finder.marks is not None
     assert watch.finder.marks.left() == {}
     assert watch.finder.marks.bytes == 0
+
+
+async def test_each_file_is_released_by_its_own_marker_whatever_folders_they_are_in(
+    make: Callable[[Ready], Watch], tmp_path: Path
+) -> None:
+    watch = make(Ready.MARKER)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("1", "2"):
+            (tmp_path / folder / name).write_bytes(b"content")
+    await watch.turns()
+    (tmp_path / "b" / "1.done").touch()
+    for path in ("a/1", "b/1", "a/2", "b/2"):  # looked at in one go, not in the order of their folders
+        watch.finder.hint(path, Heard.APPEARED)
+    assert await watch.turns() == ["b/1"]
