@@ -22,7 +22,7 @@ def checked(box: Box, *wrapper: str) -> tuple[int, dict[str, dict[str, Any]]]:
         [*wrapper, *HOTFOLDER, "check", "--json", "--config", str(box.config)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         cwd=box.root,
         env=box.environment(),
         check=False,
@@ -82,7 +82,7 @@ def test_a_locale_without_utf8_gets_escapes_and_no_traceback(box: Box) -> None:
         [*HOTFOLDER, "check", "--config", str(box.config)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         env=box.environment() | {"PYTHONIOENCODING": "ascii"},
         check=False,
     )

@@ -59,7 +59,7 @@ def die_at_append(box: Box, number: int) -> None:
         capture_output=True,
         cwd=box.root,
         env=box.environment(),
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr[-3000:]

@@ -276,7 +276,7 @@ def told_by(box: Box, *commands: Sequence[str]) -> list[str]:
         input=asked,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert told.returncode == 0, told.stderr

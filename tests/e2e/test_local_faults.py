@@ -113,7 +113,7 @@ def test_a_state_folder_that_this_user_may_not_write_is_a_configuration_error(bo
     with here(shut(box, place="state")) as fault:
         fault.begin()
         command = [*box.wrapper, *_run(box)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
         assert (ended.returncode, "Permission denied" in ended.stderr) == (78, True), ended.stderr
 
 

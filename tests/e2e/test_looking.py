@@ -106,9 +106,11 @@ def test_status_during_a_delivery_and_after_it(box: Box) -> None:
 def test_a_file_and_all_files_have_one_rate(box: Box) -> None:
     box.configure('settle = "100ms"', SLOW)
     box.start()
-    with (box.inbox / "one.mov").open("wb") as file:
+    with (box.root / "one.mov").open("wb") as file:
         for _ in range(60):
             file.write(os.urandom(1 << 23))
+    box.wait(lambda: time.time() - box.status()["started_at"] > 2)  # then the pause counts for neither
+    (box.root / "one.mov").rename(box.inbox / "one.mov")  # at once: no try of it is thrown away
     box.wait(lambda: len(box.status()["active"]) == 1 and box.status()["active"][0]["bytes"])
     state = box.status()
     while state["active"] and state["active"][0]["bytes"] < state["active"][0]["size"]:
@@ -126,13 +128,14 @@ def test_a_dead_daemon_is_called_dead_in_the_first_line(box: Box) -> None:
     assert told(box, "status", code=1).splitlines()[0].endswith(f"process {pid} is gone")  # at once
     state = box.status()
     state["host"] = "elsewhere"
+    state["last_update"] = time.time() + 600  # however long that takes
     (box.state / "status.json").write_text(json.dumps(state))
     assert told(box, "status").splitlines()[0] == "idle"  # of a process there nothing can be told yet
     state["host"] = socket.gethostname()
-    state["last_update"] -= 60
+    state["last_update"] = time.time() - 60
     (box.state / "status.json").write_text(json.dumps(state))
     dead = told(box, "status", code=1).splitlines()[0]
-    assert re.match(r"no heartbeat for 1m \d+s: the daemon is likely dead", dead)
+    assert re.match(r"no heartbeat for \d+m \d+s: the daemon is likely dead", dead)
     assert dead.endswith(f": process {pid} is gone")
     assert json.loads(told(box, "status", "--json", code=1))["stale"] is True
     state["pid"] = os.getpid()
@@ -286,7 +289,7 @@ def test_log_follows_and_ends_with_0(box: Box) -> None:
     assert box.command("once").returncode == 0
     second = process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=120)
     assert "first.txt" in first
     assert "success   second.txt  1 byte -> " in second
     assert (process.returncode, out, errors) == (0, "", "")
@@ -341,7 +344,7 @@ def test_bash_completes_commands_options_and_their_values(
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=True,
         env={**Box.environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
     )

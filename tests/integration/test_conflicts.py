@@ -478,7 +478,7 @@ class Corrupting(WatchedStore):
         if self.broken == 0:
             return receipt
         self.broken -= 1
-        other = bytes([*content[:-1], content[-1] ^ 1])
+        other = content[:-1] + bytes([content[-1] ^ 1])
         info, _ = self.objects[draft.key]
         etag = f"{self.broken:032x}{'-3' * ('-' in etag)}"
         self.objects[draft.key] = (replace(info, etag=etag, checksum_sha256=None), other)

@@ -19,6 +19,8 @@ from botocore.config import Config
 from hotfolder.adapters.ledger import FileLedger, verify_chain
 from hotfolder.probing import FOLDER
 
+#: Seconds for what takes one: a machine may be busy with much else. What is timed says how long itself.
+PATIENCE = 150.0
 HOTFOLDER = [sys.executable, "-m", "hotfolder"]
 
 
@@ -63,7 +65,7 @@ class Box:
         )
 
     def command(
-        self, *arguments: str, timeout: float = 60, cwd: Path | None = None
+        self, *arguments: str, timeout: float = PATIENCE, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
@@ -108,7 +110,7 @@ class Box:
         """Ours without anything that could configure hotfolder or boto3 behind the test's back."""
         return {key: value for key, value in os.environ.items() if not re.match("AWS_|HOTFOLDER_", key)}
 
-    def stop(self, number: int = signal.SIGTERM, timeout: float = 40) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout: float = PATIENCE) -> int:
         """End the daemon started last; returns its exit code."""
         process = self.processes.pop()
         process.send_signal(number)
@@ -146,7 +148,7 @@ class Box:
     def log(self) -> str:
         return (self.root / "log").read_text(errors="replace")
 
-    def wait(self, condition: Callable[[], object], timeout: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:
         """Poll until `condition` holds; the log is shown where it does not."""
         deadline = time.monotonic() + timeout
         while not condition():
@@ -156,7 +158,7 @@ class Box:
                 raise AssertionError(f"not within {timeout} s; the log ends:\n{self.log()[-3000:]}")
             time.sleep(0.05)
 
-    def wait_recorded(self, count: int, timeout: float = 60) -> list[dict[str, Any]]:
+    def wait_recorded(self, count: int, timeout: float = PATIENCE) -> list[dict[str, Any]]:
         self.wait(lambda: len(self.ledger()) >= count, timeout)
         return self.ledger()
 
