@@ -103,7 +103,7 @@ class Watching:
 
     async def end(self) -> None:
         """Watch it no more."""
-        self._begun = False
+        self._begun, self._polled = False, ()
         await self._stop()
 
     async def visit(self) -> None:
@@ -217,12 +217,9 @@ class Watching:
             if kind in self._troubles and self._clock() - self._troubles[kind][1] > RETRY:
                 self._recovered(kind)
         if hearing.unwatched:
-            first = hearing.unwatched[0] or "some of it"
-            self._complain(
-                Kind.LIMIT,
-                f"{first} cannot be watched, nor {len(hearing.unwatched) - 1} other parts: "
-                f"{hearing.obstacle}",
-            )
+            what = hearing.unwatched[0] or "a part of the inbox"
+            more = f", nor {len(hearing.unwatched) - 1} more" if len(hearing.unwatched) > 1 else ""
+            self._complain(Kind.LIMIT, f"{what} cannot be watched{more}: {hearing.obstacle}")
         elif before.unwatched or Kind.LIMIT in self._troubles:
             self._recovered(Kind.LIMIT)
 
@@ -274,11 +271,12 @@ class Watching:
         parts = [*self._plan.polled]
         if self._plan.listens and self._watcher is None:
             parts.append(Polled("", "it cannot be watched now"))
-        parts += [Polled(relpath, "it cannot be watched") for relpath in self._hearing.unwatched]
+        obstacle = f"it cannot be watched: {self._hearing.obstacle}"
+        parts += [Polled(relpath, obstacle) for relpath in self._hearing.unwatched]
         polled = apart(parts)
         if polled == self._polled:
             return
-        for part in set(polled) - set(self._polled):
+        for part in set(self._plan.polled) & set(polled) - set(self._polled):  # troubles tell of others
             log.info("watcher.polling", path=f"{self._inbox}/{part.relpath}", reason=part.why)
         self._polled = polled
         self._polled_at = {
