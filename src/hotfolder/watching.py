@@ -11,6 +11,7 @@ from hotfolder.core.watching import (
     CANARY_EVERY,
     HINTS,
     RETRY,
+    SILENCE,
     Hearing,
     Kind,
     Mount,
@@ -22,7 +23,6 @@ from hotfolder.core.watching import (
     Wanted,
     apart,
     changed,
-    is_silent,
     plan_of,
     poll_period,
     rest_before,
@@ -86,7 +86,8 @@ class Watching:
         self._start_at = 0.0
         self._walked = 0  # surveys of this watcher that were made up for by a walk
         self._asked, self._asked_at = 0, 0.0
-        self._heard_at = self._retry_at = 0.0
+        self._retry_at = 0.0
+        self._waited = 0  # visits since the canary was asked, or anything was heard
         self._polled: tuple[Polled, ...] = ()
         self._polled_at: dict[str, float] = {}
         self._troubles: dict[Kind, tuple[str, float]] = {}  # what, and when it was last seen
@@ -103,7 +104,7 @@ class Watching:
 
     async def end(self) -> None:
         """Watch it no more."""
-        self._begun = False
+        self._begun, self._polled = False, ()
         await self._stop()
 
     async def visit(self) -> None:
@@ -171,7 +172,7 @@ class Watching:
             return
         self._watcher, self._hearing = watcher, watcher.hearing()
         self._walked = self._hearing.surveys
-        self._heard_at = self._clock()
+        self._waited = 0
         self._retry_at = self._clock() + RETRY
         self._asked, self._asked_at = 0, 0.0
         if Kind.UNSTARTED in self._troubles or Kind.DEAD in self._troubles:
@@ -191,15 +192,15 @@ class Watching:
         """See to it that the watcher lives, and hears all."""
         before, self._hearing, now = self._hearing, watcher.hearing(), self._clock()
         hearing = self._hearing
-        if hearing.events != before.events:
-            self._heard_at = now
+        waits = self._asked != hearing.answered and hearing.events == before.events
+        self._waited = self._waited + 1 if waits else 0
         if hearing.answered != before.answered:
             self._last_canary = self._wall()
         self._note_losses(before, hearing)
         if hearing.surveys > self._walked:
             self._walked = hearing.surveys
             self._walks.walk_now()
-        dead = hearing.dead or self._silence(now)
+        dead = hearing.dead or ("no event arrives any more" if self._waited > SILENCE else None)
         if dead is not None:
             await self._restart(dead)
             return
@@ -217,20 +218,11 @@ class Watching:
             if kind in self._troubles and self._clock() - self._troubles[kind][1] > RETRY:
                 self._recovered(kind)
         if hearing.unwatched:
-            first = hearing.unwatched[0] or "some of it"
-            self._complain(
-                Kind.LIMIT,
-                f"{first} cannot be watched, nor {len(hearing.unwatched) - 1} other parts: "
-                f"{hearing.obstacle}",
-            )
+            what = hearing.unwatched[0] or "a part of the inbox"
+            more = f", nor {len(hearing.unwatched) - 1} more" if len(hearing.unwatched) > 1 else ""
+            self._complain(Kind.LIMIT, f"{what} cannot be watched{more}: {hearing.obstacle}")
         elif before.unwatched or Kind.LIMIT in self._troubles:
             self._recovered(Kind.LIMIT)
-
-    def _silence(self, now: float) -> str | None:
-        waits = self._asked != self._hearing.answered
-        if is_silent(self._asked_at if waits else None, self._heard_at, now):
-            return "no event arrives any more"
-        return None
 
     def _tend_canary(self, watcher: Watcher, now: float) -> None:
         if self._asked != self._hearing.answered or (
@@ -274,11 +266,12 @@ class Watching:
         parts = [*self._plan.polled]
         if self._plan.listens and self._watcher is None:
             parts.append(Polled("", "it cannot be watched now"))
-        parts += [Polled(relpath, "it cannot be watched") for relpath in self._hearing.unwatched]
+        obstacle = f"it cannot be watched: {self._hearing.obstacle}"
+        parts += [Polled(relpath, obstacle) for relpath in self._hearing.unwatched]
         polled = apart(parts)
         if polled == self._polled:
             return
-        for part in set(polled) - set(self._polled):
+        for part in set(self._plan.polled) & set(polled) - set(self._polled):  # troubles tell of others
             log.info("watcher.polling", path=f"{self._inbox}/{part.relpath}", reason=part.why)
         self._polled = polled
         self._polled_at = {

@@ -1,10 +1,13 @@
 """What `status` says of a store in trouble, and which failures it still tells of."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from hotfolder.cli import board, watching
+from hotfolder.core.watching import PolledParts
+from tests.support import samples
 
 CONFIGURED = "write http:// in place of https:// in endpoint_url of [destination]"
 
@@ -17,6 +20,11 @@ def told(state: str, hint: str) -> str:
         "hint": hint,
         "next_try": 2.0,
     }
+    return facts(destination=destination)[-1][1]
+
+
+def facts(**changed: Any) -> list[tuple[str, str]]:
+    """Of a beat with these fields."""
     beat: dict[str, Any] = {
         "pid": 1,
         "host": "nas",
@@ -27,13 +35,14 @@ def told(state: str, hint: str) -> str:
         "totals": {"uploaded": 0, "skipped": 0, "failed": 0, "bytes_uploaded": 0},
         "waiting": {"count": 0, "bytes": 0, "oldest": None, "since": None, "why": None},
         "put_off": {"count": 0, "first": []},
-        "destination": destination,
+        "destination": {"state": "ok", "since": 1.0, "last_error": None},
         "paused": None,
         "stuck": [],
         "hold": None,
+        **changed,
     }
     view = board.View(beat, stale=False, silence=0.0, process=None, failures=[], inboxes=[])
-    return board.facts(view)[-1][1].plain
+    return [(word, text.plain) for word, text in board.facts(view)]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +60,15 @@ def told(state: str, hint: str) -> str:
 )
 def test_that_it_goes_on_by_itself_is_said_only_where_it_does(state: str, hint: str, end: str) -> None:
     assert told(state, hint) == f"asks again now, {end}"
+
+
+def test_how_an_inbox_is_watched_is_said_where_it_is_out_of_the_ordinary() -> None:
+    report = samples.watching()
+    said = dict(facts(watching={"media": asdict(report)}))
+    assert said["polled"] == "media: nas, every 10s (cifs: no event tells what others write there)"
+    assert said["watching"] == f"media: {report.trouble}"
+    ordinary = replace(report, polled=PolledParts(), trouble=None)
+    assert not {"polled", "watching"} & dict(facts(watching={"media": asdict(ordinary)})).keys()
 
 
 def line(status: str, target: str, result: str) -> dict[str, str]:

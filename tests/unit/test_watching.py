@@ -5,14 +5,12 @@ import pytest
 from hotfolder.core.watching import (
     RETRY,
     SHORTEST_POLL,
-    SILENCE,
     Mount,
     Polled,
     Wanted,
     Way,
     apart,
     changed,
-    is_silent,
     plan_of,
     poll_period,
     rest_before,
@@ -103,13 +101,6 @@ def test_a_poll_costs_a_few_per_cent_of_the_time() -> None:
     assert poll_period(None) == SHORTEST_POLL
     assert poll_period(0.1) == SHORTEST_POLL
     assert poll_period(4.0) == 100.0
-
-
-def test_a_canary_that_does_not_sing_means_silence_unless_other_events_come() -> None:
-    assert not is_silent(None, 0.0, 1e9)
-    assert not is_silent(100.0, 0.0, 100.0 + SILENCE)
-    assert is_silent(100.0, 0.0, 100.1 + SILENCE)
-    assert not is_silent(100.0, 120.0, 100.1 + SILENCE)
 
 
 def test_a_watcher_that_keeps_dying_is_started_ever_more_rarely() -> None:

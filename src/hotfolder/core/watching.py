@@ -22,7 +22,9 @@ SHORTEST_POLL = 10.0  # seconds between two walks of a part that is polled
 _SHARE = 25  # and at least so many times as long as the walk itself takes: 4 % of a core at most
 
 CANARY_EVERY = 60.0  # seconds between two proofs that events still arrive
-SILENCE = 30.0  # seconds without answer, and without any event, after which a watcher is taken for dead
+#: Visits (one a second) with neither answer nor any event after which a watcher is taken for dead. Not
+#: seconds: they pass while the process is stopped, too.
+SILENCE = 30
 RETRY = 60.0  # seconds until what could not be watched is tried again
 _PATIENCE = 3  # restarts within `_WHILE` after which an inbox is polled instead
 _WHILE = 600.0
@@ -193,14 +195,6 @@ HINTS = {
     Kind.DEAD: "nothing, if a volume or the folder was replaced: it is watched anew, and rescanned",
     Kind.FAULT: "please report it; a rescan finds what was lost",
 }
-
-
-def is_silent(asked_at: float | None, heard_at: float, now: float) -> bool:
-    """Whether a canary asked at `asked_at` should have sung by `now`.
-
-    `heard_at`: when the last event came. Behind a long queue of other events its own may take long.
-    """
-    return asked_at is not None and now - max(asked_at, heard_at) > SILENCE
 
 
 def rest_before(restarts: Sequence[float], now: float) -> float:

@@ -6,9 +6,11 @@ second behind a file that is moved out.
 """
 
 import ctypes
+import errno
 import os
 import select
 import struct
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from watchdog.observers import inotify_c
@@ -49,7 +51,7 @@ class Inotify:
         """Raises OSError: EMFILE where this user has no instance left."""
         self._descriptor = inotify_c.inotify_init()
         if self._descriptor == -1:
-            raise _error()
+            raise _error({errno.EMFILE: "this user has no inotify instance left"})
         os.set_inheritable(self._descriptor, False)
         os.set_blocking(self._descriptor, False)
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -66,7 +68,7 @@ class Inotify:
         # By descriptor: no race leads elsewhere, and no path is too long.
         number = inotify_c.inotify_add_watch(self._descriptor, b"/proc/self/fd/%d" % directory, mask)
         if number == -1:
-            raise _error()
+            raise _error({errno.ENOSPC: "this user has no inotify watch left"})
         return int(number)
 
     def unwatch(self, number: int) -> None:
@@ -102,6 +104,7 @@ class Inotify:
         os.close(self._waker)
 
 
-def _error() -> OSError:
+def _error(words: Mapping[int, str]) -> OSError:
+    """What errno says; `words` for those that it tells in words for something else."""
     code = ctypes.get_errno()
-    return OSError(code, os.strerror(code))
+    return OSError(code, words.get(code) or os.strerror(code))

@@ -61,6 +61,7 @@ class Listener(threading.Thread):
         self._orders: deque[Callable[[], None]] = deque()
         self._heard: dict[str, Heard] = {}
         self._unwatched: set[str] = set()
+        self._told_unwatched: tuple[str, ...] = ()
         self._obstacle: str | None = None
         self._survey, self._is_surveying = 0, False
         self._overflows = self._faults = self._events = self._answered = self._asked = self._sung = 0
@@ -87,7 +88,7 @@ class Listener(threading.Thread):
             faults=self._faults,
             fault=self._fault,
             dead=dead,
-            unwatched=tuple(sorted(self._unwatched.copy())),
+            unwatched=self._told_unwatched,
             obstacle=self._obstacle,
         )
 
@@ -167,6 +168,8 @@ class Listener(threading.Thread):
             self._end_survey()
         self._pass_on()
         self._answered = self._sung  # what came before it was told
+        if not self._planting and not self._is_surveying:  # else it is not known yet
+            self._told_unwatched = tuple(sorted(self._unwatched))
         if self._dead is not None:
             self._ended = True
 
@@ -235,7 +238,6 @@ class Listener(threading.Thread):
         self._survey += 1
         self._is_surveying = True
         self._unwatched.clear()
-        self._obstacle = None
         self._planting.clear()
         self._tree.root.seen = self._survey
         self._look_into("", self._tree.root, None)
