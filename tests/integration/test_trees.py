@@ -21,6 +21,7 @@ from hotfolder.adapters.trees import OpenTree, open_tree
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.hints import Heard
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import Disposition, Fingerprint, Job, PassedOver
 from hotfolder.core.settle import Writer
 from hotfolder.finding import Finder
@@ -248,7 +249,12 @@ class Inbox:
     """A finder of whole directories, with a clock that is stepped."""
 
     def __init__(
-        self, root: Path, threads: Threads, ignore: Iterable[str] = (), grouping: Grouping | None = None
+        self,
+        root: Path,
+        threads: Threads,
+        ignore: Iterable[str] = (),
+        grouping: Grouping | None = None,
+        marker: MarkerName | None = None,
     ) -> None:
         self.root, self.clock, self.claimed = root, Clock(), set[str]()
         self.finder = Finder(
@@ -263,6 +269,7 @@ class Inbox:
                 wall=self.clock,
                 look=look_for_writers,
                 whole_directories=True,
+                marker=marker,
             ),
             threads=threads,
             claimed=self.claimed.__contains__,
@@ -346,6 +353,22 @@ async def test_a_group_of_its_name_takes_a_directory_whole(tmp_path: Path, threa
     assert await inbox.after(6) == {"reels"}
     assert grouping.group_of("reels/") == "reels"
     assert list(inbox.finder.walks.passed_over) == ["other/"]
+
+
+async def test_a_directory_waits_for_the_marker_beside_it(tmp_path: Path, threads: Threads) -> None:
+    inbox = Inbox(tmp_path, threads, marker=MarkerName("{name}.done"))
+    assert await inbox.after(0) == set()
+    plant(tmp_path / "reels")
+    inbox.finder.hint("reels", Heard.DIRECTORY)
+    assert await inbox.after(60) == set()
+    assert inbox.finder.marks is not None
+    assert "waiting for reels.done" in inbox.finder.marks.unmarked["reels"].why
+    (tmp_path / "reels" / "raw" / "late").write_bytes(b"1")
+    inbox.finder.hint("reels/raw/late")
+    assert await inbox.after(60) == set()
+    (tmp_path / "reels.done").write_bytes(b"")
+    inbox.finder.hint("reels.done", Heard.COMPLETED)
+    assert await inbox.after(0) == {"reels"}
 
 
 def test_the_walk_of_the_top_goes_on_where_it_let_go(tmp_path: Path) -> None:
