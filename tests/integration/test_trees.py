@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,17 +19,20 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.scan import walk_top
 from hotfolder.adapters.trees import OpenTree, open_tree
+from hotfolder.calling_off import CallOffs
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.hints import Heard
 from hotfolder.core.marker import MarkerName
-from hotfolder.core.records import Disposition, Fingerprint, Job, PassedOver
+from hotfolder.core.records import CalledOff, Disposition, Fingerprint, Job, PassedOver
 from hotfolder.core.settle import Writer
 from hotfolder.finding import Finder
+from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.trees import entries, look_again, look_as, look_for_writers
 from hotfolder.walking import Search
 from tests.support.folders import Folders, MeddledFinisher, old_file_system, other_file_system
+from tests.support.memory_kept import MemoryKept
 from tests.support.packing_line import form, packing_line
 from tests.support.samples import fingerprint_at, job_at
 from tests.support.trees import facts_of
@@ -383,6 +387,27 @@ def test_the_walk_of_the_top_goes_on_where_it_let_go(tmp_path: Path) -> None:
             walk.rest()
     assert set(entries_of) == {"file", *(f"tree{number}/" for number in range(5))}
     assert list(walk_top(str(tmp_path), "tree1/raw", ignore_filter([]))) == ["tree1/"]
+
+
+async def test_one_that_stays_or_was_called_off_is_known_by_all_that_it_holds(
+    tmp_path: Path, threads: Threads
+) -> None:
+    planted = plant(tmp_path / "reels")
+    as_it_is = fingerprint_at(planted)
+    kept, call_offs = MemoryKept(), CallOffs(threads)
+    kept.add("media", [("reels", as_it_is)])
+    await call_offs.add(CalledOff("media", "reels", as_it_is, "somebody asked"))
+    staying = Staying(kept, threads, folder="media", inbox=str(tmp_path))
+    await staying.tidy()
+    assert staying.count == 1
+    assert await staying.delivered([("reels", as_it_is)]) == {"reels"}
+    assert await call_offs.end_changed(str(tmp_path)) == []
+    (planted / "raw" / "b").write_bytes(b"changed")
+    assert await staying.delivered([("reels", fingerprint_at(planted))]) == set()
+    assert await call_offs.end_changed(str(tmp_path)) == ["reels"]
+    shutil.rmtree(planted)
+    await staying.tidy()
+    assert staying.count == 0
 
 
 # -- moved ---------------------------------------------------------------------------------------
