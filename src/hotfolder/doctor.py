@@ -120,7 +120,10 @@ def _folder(
         found = machine.place(path)
         can_try = found.is_there and found.writable
         trouble = _trouble(partial(rehearse, path)) if can_try else ""
-        yield checkup.output_finding(f"{name}.{role}", found, inbox, trouble=trouble, user=user)
+        whole = folder.directories == "archive"
+        yield checkup.output_finding(
+            f"{name}.{role}", found, inbox, trouble=trouble, user=user, whole=whole
+        )
         if not inbox.is_there or found.device != inbox.device:
             yield from _space(f"{name}.{role}.space", found, measured)
     if not inbox.is_there:

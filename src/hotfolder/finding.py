@@ -105,6 +105,10 @@ class Finder:
         """Something happened at `relpath`, or to the top directory that holds it."""
         top = self.candidate(relpath)
         is_directory = top != relpath or heard is Heard.DIRECTORY
+        if self.marks is not None:
+            if top != relpath:
+                return  # its marker is what counts, and a look takes its time
+            top = (not is_directory and self.marks.name.file_of(top)) or top
         if self._search.ignored(f"{top}/" if is_directory else top):
             return
         if is_directory and top in self.tracker:
@@ -196,10 +200,10 @@ class Finder:
         return path in self.tracker or self._claimed(path)
 
     async def _look_at_new(self, paths: list[str]) -> None:
-        if self.marks is not None:
-            paths = self.marks.files_of(paths)
         if self._search.whole_directories:
             paths = [path.removesuffix("/") for path in paths]
+        if self.marks is not None:
+            paths = self.marks.files_of(paths)
         await self._look([path for path in paths if not self._is_known(path)])
 
     async def _tidy(self) -> None:

@@ -118,6 +118,25 @@ def test_what_is_not_to_be_put_back_stays_with_a_reason(failed: Failed) -> None:
     }
 
 
+def test_a_directory_is_put_back_as_one_if_it_is_the_one_that_failed(failed: Failed) -> None:
+    for name in ("reels", "changed"):
+        for part in ("a", "raw/b"):
+            path = failed.folders.failed / name / part
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"data")
+        place = failed.folders.failed / name
+        was = failed.folders.inbox / name
+        failed.lines.append(line(place, was, number=len(failed.lines) + 1, original_size=8))
+    (failed.folders.failed / "changed" / "raw" / "b").write_bytes(b"other data")
+    told = failed.retry(everything=True)
+    assert told["reels"] == ""
+    assert "was changed since" in told["changed"]
+    assert set(failed.folders.files()) == {
+        *("inbox/reels/a", "inbox/reels/raw/b"),
+        *("failed/changed/a", "failed/changed/raw/b"),
+    }
+
+
 def test_no_link_leads_out_of_the_inbox(failed: Failed, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,16 +19,20 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.scan import walk_top
 from hotfolder.adapters.trees import OpenTree, open_tree
+from hotfolder.calling_off import CallOffs
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.hints import Heard
-from hotfolder.core.records import Disposition, Fingerprint, Job, PassedOver
+from hotfolder.core.marker import MarkerName
+from hotfolder.core.records import CalledOff, Disposition, Fingerprint, Job, PassedOver
 from hotfolder.core.settle import Writer
 from hotfolder.finding import Finder
+from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.trees import entries, look_again, look_as, look_for_writers
 from hotfolder.walking import Search
 from tests.support.folders import Folders, MeddledFinisher, old_file_system, other_file_system
+from tests.support.memory_kept import MemoryKept
 from tests.support.packing_line import form, packing_line
 from tests.support.samples import fingerprint_at, job_at
 from tests.support.trees import facts_of
@@ -248,7 +253,12 @@ class Inbox:
     """A finder of whole directories, with a clock that is stepped."""
 
     def __init__(
-        self, root: Path, threads: Threads, ignore: Iterable[str] = (), grouping: Grouping | None = None
+        self,
+        root: Path,
+        threads: Threads,
+        ignore: Iterable[str] = (),
+        grouping: Grouping | None = None,
+        marker: MarkerName | None = None,
     ) -> None:
         self.root, self.clock, self.claimed = root, Clock(), set[str]()
         self.finder = Finder(
@@ -263,6 +273,7 @@ class Inbox:
                 wall=self.clock,
                 look=look_for_writers,
                 whole_directories=True,
+                marker=marker,
             ),
             threads=threads,
             claimed=self.claimed.__contains__,
@@ -348,6 +359,22 @@ async def test_a_group_of_its_name_takes_a_directory_whole(tmp_path: Path, threa
     assert list(inbox.finder.walks.passed_over) == ["other/"]
 
 
+async def test_a_directory_waits_for_the_marker_beside_it(tmp_path: Path, threads: Threads) -> None:
+    inbox = Inbox(tmp_path, threads, marker=MarkerName("{name}.done"))
+    assert await inbox.after(0) == set()
+    plant(tmp_path / "reels")
+    inbox.finder.hint("reels", Heard.DIRECTORY)
+    assert await inbox.after(60) == set()
+    assert inbox.finder.marks is not None
+    assert "waiting for reels.done" in inbox.finder.marks.unmarked["reels"].why
+    (tmp_path / "reels" / "raw" / "late").write_bytes(b"1")
+    inbox.finder.hint("reels/raw/late")
+    assert await inbox.after(60) == set()
+    (tmp_path / "reels.done").write_bytes(b"")
+    inbox.finder.hint("reels.done", Heard.COMPLETED)
+    assert await inbox.after(0) == {"reels"}
+
+
 def test_the_walk_of_the_top_goes_on_where_it_let_go(tmp_path: Path) -> None:
     for number in range(5):
         plant(tmp_path / f"tree{number}")
@@ -360,6 +387,27 @@ def test_the_walk_of_the_top_goes_on_where_it_let_go(tmp_path: Path) -> None:
             walk.rest()
     assert set(entries_of) == {"file", *(f"tree{number}/" for number in range(5))}
     assert list(walk_top(str(tmp_path), "tree1/raw", ignore_filter([]))) == ["tree1/"]
+
+
+async def test_one_that_stays_or_was_called_off_is_known_by_all_that_it_holds(
+    tmp_path: Path, threads: Threads
+) -> None:
+    planted = plant(tmp_path / "reels")
+    as_it_is = fingerprint_at(planted)
+    kept, call_offs = MemoryKept(), CallOffs(threads)
+    kept.add("media", [("reels", as_it_is)])
+    await call_offs.add(CalledOff("media", "reels", as_it_is, "somebody asked"))
+    staying = Staying(kept, threads, folder="media", inbox=str(tmp_path))
+    await staying.tidy()
+    assert staying.count == 1
+    assert await staying.delivered([("reels", as_it_is)]) == {"reels"}
+    assert await call_offs.end_changed(str(tmp_path)) == []
+    (planted / "raw" / "b").write_bytes(b"changed")
+    assert await staying.delivered([("reels", fingerprint_at(planted))]) == set()
+    assert await call_offs.end_changed(str(tmp_path)) == ["reels"]
+    shutil.rmtree(planted)
+    await staying.tidy()
+    assert staying.count == 0
 
 
 # -- moved ---------------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ DONE = Place("/srv/completed", True, readable=True, writable=True, device=1, mou
 ABSENT = Place("/srv/completed", False, readable=True, writable=True, device=1, mount=7, maker="/srv")
 
 
-def output(place: Place, inbox: Place = INBOX, trouble: str = "") -> Finding:
-    return output_finding("folders.a.completed", place, inbox, trouble=trouble, user="hf")
+def output(place: Place, inbox: Place = INBOX, trouble: str = "", *, whole: bool = False) -> Finding:
+    return output_finding("folders.a.completed", place, inbox, trouble=trouble, user="hf", whole=whole)
 
 
 def state(place: Place, network: str | None = None, trouble: str = "") -> Finding:
@@ -169,6 +169,7 @@ def test_outputs_must_take_renames_from_the_inbox() -> None:
         assert finding.state is State.WARNING, "it works, and it costs"
         assert word in finding.what
         assert "copied" in finding.what
+        assert output(place, whole=True).state is State.ERROR, "no directory is copied"
     assert output(replace(DONE, mount=None)).state is State.OK  # an old kernel
     assert output(DONE, replace(INBOX, is_there=False, device=0)).state is State.OK
 

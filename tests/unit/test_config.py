@@ -238,6 +238,22 @@ def test_the_effective_destination_can_be_loaded_again(tmp_path: Path) -> None:
     assert again.destination == settings.destination
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('compression = "gz"', "needs an archive"),
+        ('compression = "none"', "needs an archive"),
+        ('on_complete = "delete"', "removes none"),
+        ('[folders.media.groups.reels]\ncompression = "zst"', "group 'reels'"),
+    ],
+)
+def test_a_directory_as_one_needs_an_archive_and_is_not_deleted(
+    tmp_path: Path, lines: str, told: str
+) -> None:
+    assert told in complaint(tmp_path, f'{MINIMAL}directories = "archive"\n{lines}\n')
+    assert loaded(tmp_path, f'{MINIMAL}directories = "archive"\n').folders["media"]
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     told = complaint(tmp_path, "[destination]\nbukket = 'b'\n[folders.media]\nsettle = 'soon'\n")
     assert "did you mean bucket?" in told

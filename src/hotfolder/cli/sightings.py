@@ -1,7 +1,6 @@
 """Where a file is seen: in flight, in an inbox, in the ledger; and what is told of it there."""
 
 import os
-import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from typing import Any
 
 from hotfolder.adapters.control import ask
 from hotfolder.adapters.filters import ignore_filter
-from hotfolder.adapters.scan import walk
-from hotfolder.beneath import parent_of
+from hotfolder.adapters.scan import walk, walk_top
+from hotfolder.beneath import directory_at, parent_of
 from hotfolder.cli.bars import row
 from hotfolder.cli.output import ahead, local_time, shown, size, span
 from hotfolder.config import Folder, Settings
@@ -31,6 +30,7 @@ from hotfolder.core.timeline import (
     why_waiting,
 )
 from hotfolder.state_folder import open_ledger
+from hotfolder.trees import see
 
 _MOST_OPERATIONS = 1_000  # that one name may have in the ledger; the newest are shown
 _PATIENCE = 5.0  # seconds for the daemon to answer
@@ -101,7 +101,8 @@ def waiting(
     `told`: what the daemon says of single files.
     """
     for folder in settings.folders.values():
-        for relpath, odd in _in_inbox(folder, wanted):
+        for entry, odd in _in_inbox(folder, wanted):
+            relpath = entry.removesuffix("/")
             path = f"{folder.inbox}/{relpath}"
             try:
                 with parent_of(str(folder.inbox), relpath) as (above, name):
@@ -112,7 +113,7 @@ def waiting(
                 path=path,
                 size=seen.st_size,
                 changed_at=seen.st_ctime,
-                left=_why_left(folder, relpath, seen.st_size, odd),
+                left=_why_left(folder, entry, seen.st_size, odd),
                 settle=folder.settle,
                 rescan=folder.rescan,
                 bucket=folder.destination.bucket,
@@ -125,12 +126,16 @@ def waiting(
 
 
 def _in_inbox(folder: Folder, wanted: str) -> Iterator[tuple[str, str]]:
-    """(path below it, why it is never opened or "") of what stands in an inbox and is meant."""
+    """(path below it, why it is never opened or "") of what stands in an inbox and is meant.
+
+    A directory that is delivered as one ends in "/".
+    """
     inbox, is_meant = str(folder.inbox), _namer(wanted)
+    walk_of = walk_top if folder.directories == "archive" else walk
     try:
-        for entry in walk(inbox, "", lambda _: False):
+        for entry in walk_of(inbox, "", lambda _: False):
             relpath, odd = (entry.relpath, entry.why) if isinstance(entry, PassedOver) else (entry, "")
-            if is_meant(f"{inbox}/{relpath}"):
+            if is_meant(f"{inbox}/{relpath.removesuffix('/')}"):
                 yield relpath, odd
     except FileNotFoundError:
         return  # a volume that is not mounted; `_not_found` says so
@@ -149,7 +154,8 @@ def _why_left(folder: Folder, relpath: str, size: int, odd: str) -> str | None:
     ignored = ignore_filter(folder.ignore, folder.include).why(relpath)
     if ignored is not None:
         return f"it is left alone: {ignored}"
-    return odd or folder.sizes.refusal(size)
+    # The size of a directory as one is known to those alone who look through all of it.
+    return odd or (None if relpath.endswith("/") else folder.sizes.refusal(size))
 
 
 def _waiting_sighting(file: InInbox, waits: Waits) -> Sighting:
@@ -217,13 +223,15 @@ def is_kept(told: Mapping[str, Any]) -> bool:
 def is_there(place: str, entry: Mapping[str, Any]) -> str:
     """What stands now where the original was: "there", "changed", "gone", or "unknown"."""
     try:
-        seen = os.lstat(place)
+        with directory_at(os.path.dirname(place), "") as above:
+            seen = see(above, os.path.basename(place))
     except (FileNotFoundError, NotADirectoryError):
         return "gone"
     except OSError:  # said as such: this user may not look there
         return "unknown"
-    same = (seen.st_size, seen.st_mtime_ns) == (entry["original_size"], entry["modified_at_ns"])
-    return "there" if same and stat.S_ISREG(seen.st_mode) else "changed"
+    then = (entry["original_size"], entry["modified_at_ns"], bool(entry.get("is_directory")))
+    same = seen is not None and (seen.size, seen.mtime_ns, bool(seen.tree)) == then
+    return "there" if same else "changed"
 
 
 # -- in words ----------------------------------------------------------------------------------

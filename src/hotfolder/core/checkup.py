@@ -247,8 +247,13 @@ def kept_finding(name: str, path: str, pid: int) -> Finding:
     )
 
 
-def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user: str) -> Finding:
-    """Whether originals can be moved from `inbox` to `place`. `trouble`: why a probe was not moved."""
+def output_finding(
+    name: str, place: Place, inbox: Place, *, trouble: str, user: str, whole: bool = False
+) -> Finding:
+    """Whether originals can be moved from `inbox` to `place`. `trouble`: why a probe was not moved.
+
+    `whole`: directories are moved as one, which only a rename does.
+    """
     path = place.path
     why = place.trouble or trouble
     if not why and not (place.writable and (place.readable or not place.is_there)):
@@ -267,6 +272,13 @@ def output_finding(name: str, place: Place, inbox: Place, *, trouble: str, user:
             _let_write(place, user),
         )
     across = _why_across(place, inbox)
+    if across and whole:
+        return Finding(
+            name,
+            State.ERROR,
+            f'{across}: directories = "archive" cannot move a directory there',
+            'put both on one file system and below one mount, or write directories = "recurse"',
+        )
     if across:
         return Finding(
             name,

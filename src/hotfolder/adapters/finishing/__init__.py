@@ -1,8 +1,8 @@
 """The only adapter that moves and removes originals.
 
-`renaming` has the primitives on open directories, `copying` what another file system needs,
-`finisher` acts out journal rows with them, `returning` is `retry`'s way back, `tidying` removes folders
-that are empty by then.
+`renaming` has the primitives on open directories, `copying` what another file system needs; `standing`
+and `volumes` tell what is there. `finisher` acts out journal rows with them, `markers` takes done-files
+along, `returning` is `retry`'s way back, `tidying` removes folders that are empty by then.
 """
 
 from hotfolder.adapters.finishing.finisher import Finisher, Places

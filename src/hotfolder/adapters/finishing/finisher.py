@@ -7,7 +7,6 @@ different file could be moved unseen. What should not have moved is put back, wi
 import contextlib
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -21,28 +20,31 @@ from hotfolder.adapters.finishing.renaming import (
     rename_without_clobbering,
     set_aside,
 )
+from hotfolder.adapters.finishing.standing import (
+    as_then,
+    copy_place,
+    is_name,
+    look_at,
+    open_to_copy,
+    refuse_writer,
+    stand,
+)
 from hotfolder.adapters.finishing.targets import candidates, refused, sync_names, target_directory
+from hotfolder.adapters.finishing.volumes import MountsOfNow, Volumes, require_same_inbox
 from hotfolder.beneath import (
     NOT_THERE,
-    device_of,
     directory_at,
-    fingerprint_of,
-    is_open_for_writing,
-    look,
     parent_of,
-    upward,
     why_stuck,
 )
-from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
+from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
 from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
-from hotfolder.trees import look_as, see
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _MOST_SURE = 10_000  # directories that are kept in mind
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Finisher:
     def __init__(self, places: Mapping[str, Places], mounts: Mounts | None = None) -> None:
         """`mounts` None: what is seen now is remembered for this run alone."""
         self._places = places
-        self._mounts = mounts or _MountsOfNow()
+        self._volumes = Volumes(mounts or MountsOfNow())
         # (root, directory below it) whose names changed and are not synced yet
         self._touched: set[tuple[str, str]] = set()
         # Those that a power cut cannot take away
@@ -77,10 +79,10 @@ class Finisher:
         """
         inbox, target_root = self._roots(row)
         with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
-            self._check_source(row, _stand(row, source, name))
+            self._check_source(row, stand(row, source, name))
             if row.copy is not None:
-                _refuse_writer(source, name)
-            self._require_volume(target_root)
+                refuse_writer(source, name)
+            self._volumes.require(target_root)
             moved_as, above = (
                 self._rename_original(row, source, name, target_root)
                 if row.copy is None
@@ -102,9 +104,9 @@ class Finisher:
                 hint="put completed/ and failed/ on the file system of the inbox (and on one mount)",
             )
         with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
-            self._check_source(row, _stand(row, source, name))
-            self._require_volume(target_root)
-            original = _open(source, name)
+            self._check_source(row, stand(row, source, name))
+            self._volumes.require(target_root)
+            original = open_to_copy(source, name)
             try:
                 with target_directory(target_root, row.target) as (target, _, above):
                     self._make_sure(target_root, above)
@@ -126,8 +128,8 @@ class Finisher:
             with contextlib.suppress(FileNotFoundError), parent_of(inbox, row.relpath) as place:
                 directory, name = place
                 aside = aside_name(name, row.operation_id)
-                if not _is_name(directory, aside):  # else a killed run came so far
-                    seen = _stand(row, directory, name)
+                if not is_name(directory, aside):  # else a killed run came so far
+                    seen = stand(row, directory, name)
                     # A copy's owner or mode may change meanwhile; of what is deleted nothing may.
                     if row.disposition is Disposition.DELETE or not row.fingerprint.survived_move(
                         replace(seen, device=row.fingerprint.device)
@@ -175,15 +177,15 @@ class Finisher:
             device = row.fingerprint.device  # the folder of an `upload` that is not there any more
         moved_to = self._find_moved(row, inbox, target_root, device) if row.disposition.moves else None
         aside = self._find_aside(row, inbox, device, may_go=moved_to is not None)
-        source = aside or _as_then(row, _look(row, inbox, row.relpath), device)
+        source = aside or as_then(row, look_at(row, inbox, row.relpath), device)
         if source is None and moved_to is None and row.disposition.moves and row.copy is None:
             self._put_back_changed(row, inbox, target_root, device)
-            source = _as_then(row, _look(row, inbox, row.relpath), device)
+            source = as_then(row, look_at(row, inbox, row.relpath), device)
         if source is None:  # as above: who removed it may have been killed before
             self._touched.add((inbox, os.path.dirname(row.relpath)))
         if source is None and moved_to is None:
-            self._require_same_volumes(row, inbox, target_root, device)
-            self._require_same_inbox(row, inbox)
+            self._volumes.require_same(row, inbox, target_root, device)
+            require_same_inbox(row, inbox)
         return Found(source, moved_to, aside is not None)
 
     def clear(self, row: JournalRow) -> None:
@@ -254,19 +256,6 @@ class Finisher:
             self._sure.add((root, relpath))
             relpath = above
 
-    def _require_volume(self, root: str) -> None:
-        """Refuse a mount point without its volume: what is moved there is hidden by the next mount."""
-        is_mounted = os.stat(root).st_dev != os.stat(f"{root}/..").st_dev
-        if is_mounted and not self._mounts.were(root):
-            self._mounts.remember(root)
-        elif not is_mounted and self._mounts.were(root) and not os.listdir(root):
-            why = "its volume is not mounted any more (if it is a plain folder now, put a file into it)"
-            raise OSError(errno.ENOENT, why, root)
-
-    def _lacks_volume(self, inbox: str) -> bool:
-        """Whether a mount that `inbox` stood on is none now."""
-        return any(self._mounts.were(place) and not os.path.ismount(place) for place in upward(inbox))
-
     @staticmethod
     def _check_source(row: JournalRow, seen: Fingerprint) -> None:
         if seen != row.fingerprint:
@@ -283,7 +272,7 @@ class Finisher:
 
     def _rename_copy(self, row: JournalRow, inbox: str, target_root: str) -> tuple[str, str]:
         """Give the finished copy its name. Raises `AnotherFileSystem` where it is not there any more."""
-        place = self._copy_place(row, target_root)
+        place = copy_place(row, target_root)
         if place is not None:
             copy, wanted = copy_name(row.operation_id), os.path.basename(row.target)
             with directory_at(target_root, place) as target:
@@ -293,15 +282,6 @@ class Finisher:
             above, name = os.path.split(os.path.relpath(moved_to, target_root))
             return name, above
         raise AnotherFileSystem(f"the copy of {row.relpath} in {target_root} is gone")
-
-    @staticmethod
-    def _copy_place(row: JournalRow, target_root: str) -> str | None:
-        """The folder below `target_root` in which the row's finished copy waits for its name."""
-        for place in detours(os.path.dirname(row.target)):
-            there = look(target_root, os.path.join(place, copy_name(row.operation_id)))
-            if there is not None and row.copy is not None and row.copy.is_still(there):
-                return place
-        return None
 
     @staticmethod
     def _rename(row: JournalRow, source: int, name: str, target: int, wanted: str) -> str:
@@ -317,7 +297,7 @@ class Finisher:
     @staticmethod
     def _check_moved(row: JournalRow, source: int, name: str, target: int, moved_as: str) -> None:
         try:
-            if row.fingerprint.survived_move(_stand(row, target, moved_as)):
+            if row.fingerprint.survived_move(stand(row, target, moved_as)):
                 return
         except FileNotFoundError:
             return  # somebody waits for files in completed/ and took it at once: it did move
@@ -330,10 +310,10 @@ class Finisher:
     def _find_moved(self, row: JournalRow, inbox: str, target_root: str, device: int) -> str | None:
         moved_to = None
         for candidate in candidates(row):
-            there = _look(row, target_root, candidate)
+            there = look_at(row, target_root, candidate)
             if there is None:
                 continue
-            then = _as_then(row, there, device)
+            then = as_then(row, there, device)
             is_ours = (
                 row.copy.is_still(there)
                 if row.copy is not None
@@ -349,7 +329,7 @@ class Finisher:
     def _put_back_changed(self, row: JournalRow, inbox: str, target_root: str, device: int) -> None:
         """Undo the move of the very inode of the row that is another version now: nobody proved it."""
         for candidate in candidates(row):
-            there = _as_then(row, _look(row, target_root, candidate), device)
+            there = as_then(row, look_at(row, target_root, candidate), device)
             if there is None or (there.device, there.inode) != (
                 row.fingerprint.device,
                 row.fingerprint.inode,
@@ -371,7 +351,7 @@ class Finisher:
         """The original under its hidden name, if it may be removed; else it is put back."""
         above, name = os.path.split(row.relpath)
         aside = aside_name(name, row.operation_id)
-        there = _as_then(row, _look(row, inbox, os.path.join(above, aside)), device)
+        there = as_then(row, look_at(row, inbox, os.path.join(above, aside)), device)
         if there is None:
             return None
         may_go = may_go or row.disposition is Disposition.DELETE
@@ -381,101 +361,3 @@ class Finisher:
             put_back(directory, aside, name, otherwise=clash_name(name, row.operation_id))
             self._touched.add((inbox, above))
         return None
-
-    @staticmethod
-    def _require_same_inbox(row: JournalRow, inbox: str) -> None:
-        """Raise `LocalError` where nothing was found because the folder has another inbox by now."""
-        was = row.entry.get("target_path")
-        if row.disposition.moves and not row.root and was not in {None, f"{inbox}/{row.relpath}"}:
-            raise LocalError(
-                f"{was} was proven there, and the inbox of {row.folder!r} is {inbox} now",
-                hint="configure the former inbox until its files are recorded",
-            )
-
-    def _require_same_volumes(self, row: JournalRow, inbox: str, target_root: str, device: int) -> None:
-        """Raise `LocalError` where nothing was found because the volume that holds it is not there."""
-        hint = "mount that one"
-        if row.disposition is Disposition.DELETE and not self._lacks_volume(inbox):
-            # Its volume came back as another device, and it is gone as it was to be. Were it yet another
-            # volume, the file would be found there once more, and its object is in the store.
-            return
-        if row.copy is not None and device_of(target_root) != row.copy.device:
-            raise LocalError(
-                f"{target_root} is another volume than the one that holds {row.target}", hint=hint
-            )
-        if device == row.fingerprint.device:
-            return
-        # A copy that has no name yet: its original was never removed.
-        unnamed = self._copy_place(row, target_root) is not None
-        if row.copy is None or unnamed or self._lacks_volume(inbox):
-            raise LocalError(
-                f"{inbox} is another volume than the one that held {row.relpath}", hint=hint
-            )
-
-
-class _MountsOfNow:
-    """`core.ports.Mounts` of one run."""
-
-    def __init__(self) -> None:
-        self._roots: set[str] = set()
-
-    def were(self, root: str) -> bool:
-        return root in self._roots
-
-    def remember(self, root: str) -> None:
-        self._roots.add(root)
-
-    def forget(self, root: str) -> None:
-        self._roots.discard(root)
-
-
-def _as_then(row: JournalRow, there: Fingerprint | None, device: int) -> Fingerprint | None:
-    """`there` as the row would have seen it: the inbox's device now stands for its device then."""
-    if there is None or there.device != device:
-        return there
-    return replace(there, device=row.fingerprint.device)
-
-
-def _stand(row: JournalRow, directory: int, name: str) -> Fingerprint:
-    """What stands there, as a file or as a whole tree, as the row's was."""
-    if row.fingerprint.tree:
-        seen = see(directory, name)
-        if seen is None or not seen.tree:
-            raise SourceChanged(f"{name} is no longer a directory")
-        return seen
-    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceChanged(f"{name} is no longer a regular file")
-    return fingerprint_of(status)
-
-
-def _look(row: JournalRow, root: str, relpath: str) -> Fingerprint | None:
-    return look_as(root, relpath, row.fingerprint)
-
-
-def _open(directory: int, name: str) -> int:
-    """A descriptor to copy from. Raises `SourceUnreadable` where this user may rename but not read."""
-    try:
-        return os.open(name, _OPEN, dir_fd=directory)
-    except PermissionError as error:
-        raise SourceUnreadable(
-            f"{name} may not be read, and so not be copied to another file system",
-            hint="let the user that runs hotfolder read it",
-        ) from error
-
-
-def _refuse_writer(directory: int, name: str) -> None:
-    descriptor = _open(directory, name)
-    try:
-        if is_open_for_writing(descriptor):
-            raise SourceChanged(f"a program has {name} open for writing; it is delivered anew")
-    finally:
-        os.close(descriptor)
-
-
-def _is_name(directory: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True

@@ -2,29 +2,29 @@
 
 import errno
 import os
-import stat
 
 from hotfolder import durable
 from hotfolder.adapters.finishing.renaming import rename_without_clobbering
 from hotfolder.beneath import parent_of
 from hotfolder.core.errors import LocalError
+from hotfolder.trees import see
 
 
 def hand_back(failed: str, place: str, inbox: str, relpath: str, *, size: int, mtime_ns: int) -> None:
     """Move `place` below `failed` to `relpath` below `inbox`: durable, and nothing is clobbered.
 
-    Only the file that was recorded: `size` in bytes and `mtime_ns` in nanoseconds since the epoch say
-    which. Raises `LocalError` where another one stands there, the name is taken, or the disk refuses:
-    then the file is where it was. A crash leaves it at one of the two places: it failed still, or it
-    is delivered.
+    Only the file (or directory) that was recorded: `size` in bytes and `mtime_ns` in nanoseconds since
+    the epoch say which. Raises `LocalError` where another one stands there, the name is taken, or the
+    disk refuses: then it is where it was. A crash leaves it at one of the two places: it failed still,
+    or it is delivered.
     """
     try:
         with (
             parent_of(failed, place) as (source, name),
             parent_of(inbox, relpath, make=True) as (target, new_name),
         ):
-            seen = os.stat(name, dir_fd=source, follow_symlinks=False)
-            if not stat.S_ISREG(seen.st_mode) or (seen.st_size, seen.st_mtime_ns) != (size, mtime_ns):
+            seen = see(source, name)
+            if seen is None or (seen.size, seen.mtime_ns) != (size, mtime_ns):
                 raise LocalError(
                     f"{failed}/{place} is not the file that failed, or was changed since",
                     hint=f"move it to {inbox} by hand if it is to be delivered",
