@@ -82,12 +82,12 @@ class Finder:
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
+        is_directory = heard is Heard.DIRECTORY
+        if self.marks is not None and not is_directory and self.candidate(relpath) == relpath:
+            relpath = self.marks.name.file_of(relpath) or relpath
         if self._search.whole_directories:
             self._hint_whole(relpath, heard)
             return
-        is_directory = heard is Heard.DIRECTORY
-        if self.marks is not None and not is_directory:
-            relpath = self.marks.name.file_of(relpath) or relpath
         if self._search.ignored(f"{relpath}/" if is_directory else relpath):
             return
         if is_directory:
@@ -196,10 +196,10 @@ class Finder:
         return path in self.tracker or self._claimed(path)
 
     async def _look_at_new(self, paths: list[str]) -> None:
-        if self.marks is not None:
-            paths = self.marks.files_of(paths)
         if self._search.whole_directories:
             paths = [path.removesuffix("/") for path in paths]
+        if self.marks is not None:
+            paths = self.marks.files_of(paths)
         await self._look([path for path in paths if not self._is_known(path)])
 
     async def _tidy(self) -> None:

@@ -21,8 +21,9 @@ from hotfolder.adapters.trees import OpenTree, open_tree
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.hints import Heard
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import Disposition, Fingerprint, Job, PassedOver
-from hotfolder.core.settle import Writer
+from hotfolder.core.settle import Ready, Writer
 from hotfolder.finding import Finder
 from hotfolder.threads import Threads
 from hotfolder.trees import entries, look_again, look_as, look_for_writers
@@ -248,7 +249,12 @@ class Inbox:
     """A finder of whole directories, with a clock that is stepped."""
 
     def __init__(
-        self, root: Path, threads: Threads, ignore: Iterable[str] = (), grouping: Grouping | None = None
+        self,
+        root: Path,
+        threads: Threads,
+        ignore: Iterable[str] = (),
+        grouping: Grouping | None = None,
+        marker: MarkerName | None = None,
     ) -> None:
         self.root, self.clock, self.claimed = root, Clock(), set[str]()
         self.finder = Finder(
@@ -263,6 +269,8 @@ class Inbox:
                 wall=self.clock,
                 look=look_for_writers,
                 whole_directories=True,
+                ready=Ready.QUIET if marker is None else Ready.MARKER,
+                marker=marker,
             ),
             threads=threads,
             claimed=self.claimed.__contains__,
@@ -305,6 +313,21 @@ async def test_a_directory_settles_as_a_whole(tmp_path: Path, threads: Threads) 
     with (tmp_path / "reels" / "a").open("ab"):
         assert await inbox.after(1) == set()
     assert await inbox.after(30) == {"reels"}
+
+
+async def test_a_directory_waits_for_the_marker_beside_it(tmp_path: Path, threads: Threads) -> None:
+    inbox = Inbox(tmp_path, threads, marker=MarkerName("{name}.done"))
+    plant(tmp_path / "reels")
+    plant(tmp_path / "found")
+    (tmp_path / "reels" / "raw.done").touch()
+    (tmp_path / "found.done").touch()
+    assert await inbox.after(0) == {"found"}
+    inbox.finder.hint("reels/raw.done", Heard.COMPLETED)
+    assert await inbox.after(500) == set()
+    assert list(inbox.finder.unmarked()) == ["reels"]
+    (tmp_path / "reels.done").touch()
+    inbox.finder.hint("reels.done", Heard.COMPLETED)
+    assert await inbox.after(0) == {"reels"}
 
 
 async def test_what_no_hint_tells_the_walk_finds_and_leaves_what_is_ignored_or_odd(
