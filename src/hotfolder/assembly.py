@@ -28,7 +28,7 @@ from hotfolder.core.room import Disk
 from hotfolder.core.settle import Ready
 from hotfolder.daemon import Parts
 from hotfolder.engine import Engine, new_operation_id
-from hotfolder.folder_rules import grouping_of
+from hotfolder.folder_rules import grouping_of, marker_of
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.intake import FolderPlan, Intake
@@ -145,7 +145,7 @@ def _intake(
     folder = made.settings.folders[name]
     whole = folder.directories == "archive"
     grouping, staying = grouping_of(name, folder), known.staying(name)
-    marker = MarkerName(folder.marker) if folder.ready == "marker" else None
+    marker = marker_of(folder)
     ignored: Callable[[str], bool] = ignore_filter(folder.ignore, folder.include)
     ungrouped: Callable[[str], str | None] = grouping.refusal
     if marker is not None:

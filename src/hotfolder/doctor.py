@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from hotfolder.adapters import inbox_locks, lock, machine, mounts, source
@@ -18,11 +19,15 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import rehearse
 from hotfolder.adapters.s3 import S3Settings
 from hotfolder.adapters.s3.survey import credential_origin
+from hotfolder.adapters.scan import walk
+from hotfolder.beneath import look_for_writers
 from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core import checkup, limits_checkup, store_checkup
 from hotfolder.core.checkup import Census, Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError, LocalError
 from hotfolder.core.pulse import completed, is_stale
+from hotfolder.core.settle import Ready
+from hotfolder.core.settling_checkup import settling_finding
 from hotfolder.core.watching import plan_of
 from hotfolder.core.watching_checkup import watching_finding
 from hotfolder.destinations import s3_settings
@@ -30,6 +35,7 @@ from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.state_folder import read_heartbeat, spool_folder
 from hotfolder.surveying import Surveyor, surveyor
 
+_MOST_ASKED = 100  # files that are asked for a writer
 _MOST_ENTRIES = 3_000_000  # counted in an inbox
 _LONGEST_COUNT = 30.0  # seconds
 _PATIENCE = 10.0  # seconds that a store may say nothing; then nothing more is asked
@@ -136,6 +142,7 @@ def _folder(
         wanted=folder.watcher,
         rescan=folder.rescan,
     )
+    yield _settling(f"{name}.settling", folder)
     listens = plan_of(found_mounts, folder.watcher).listens
     yield from _space(f"{name}.space", inbox, measured)
     end = time.monotonic() + _LONGEST_COUNT
@@ -150,6 +157,27 @@ def _folder(
         return Census(0, 1)  # the inbox's own line says that it cannot be read
     yield checkup.census_finding(f"{name}.waiting", inbox.path, count, user=user)
     return count if listens else replace(count, directories=0)
+
+
+def _settling(name: str, folder: Folder) -> Finding:
+    """Asks for the writers of some files that wait. SIGIO has to be ignored: see `beneath.writer_of`."""
+    inbox = str(folder.inbox)
+    entries = walk(inbox, "", ignore_filter(folder.ignore, folder.include))
+    try:
+        some = [entry for entry in islice(entries, _MOST_ASKED) if isinstance(entry, str)]
+        looks = look_for_writers(inbox, [(relpath, True) for relpath in some])
+    except (OSError, LocalError):
+        looks = []  # the inbox's own line says that it cannot be read
+    finally:
+        entries.rest()
+    return settling_finding(
+        name,
+        inbox,
+        [look.writer for look in looks],
+        network=mounts.network_filesystem(inbox),
+        ready=Ready(folder.ready),
+        settle=folder.settle,
+    )
 
 
 def _spool(name: str, spool: Path, *, kept: bool) -> Finding:

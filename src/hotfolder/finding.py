@@ -223,15 +223,15 @@ class Finder:
             return
         begun = self._search.clock()
         words = self._words(paths) if isinstance(paths, Mapping) else {}
-        asks = self.tracker.asks
-        questions = [
-            (path, self.marks is not None or path in words or asks(path, begun)) for path in paths
-        ]
         # A file that ends its flight while we ask may be kept just behind our question.
         busy = set(filter(self._claimed, paths)) if self._stays is not None else set()
         try:
-            looks = await self._threads.run(self._search.look, self._search.inbox, questions)
             marks = await self._look_at_markers(paths)
+            questions = [
+                (path, path in words or bool(marks.get(path)) or self.tracker.asks(path, begun))
+                for path in paths
+            ]
+            looks = await self._threads.run(self._search.look, self._search.inbox, questions)
             stays = await self._delivered(looks)
         except LocalError:
             for path in paths:  # what was due would never be due again

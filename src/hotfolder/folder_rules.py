@@ -9,6 +9,7 @@ from hotfolder.adapters.finishing import Places
 from hotfolder.config import EXTENSIONS, Folder, RouteKeys, Settings
 from hotfolder.core.conflict import OnConflict
 from hotfolder.core.grouping import Grouping, GroupRule
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import Verify
 from hotfolder.delivery import Rules
 from hotfolder.packing import Format
@@ -56,3 +57,8 @@ def format_of(rules: RouteKeys) -> Format:
 
 def places_of(folder: Folder) -> Places:
     return Places(str(folder.inbox), str(folder.completed), str(folder.failed))
+
+
+def marker_of(folder: Folder) -> MarkerName | None:
+    """What the markers of its files are called, if it waits for such."""
+    return MarkerName(folder.marker) if folder.ready == "marker" else None

@@ -10,6 +10,7 @@ import structlog
 from hotfolder.core.control import Request
 from hotfolder.core.errors import HotfolderError
 from hotfolder.core.jsonline import spellings
+from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import Status
 from hotfolder.core.timeline import is_named, traces_of
 
@@ -29,10 +30,14 @@ class PutBack(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Where files of one folder are dropped, and where its failed ones lie. Absolute."""
+    """Where files of one folder are dropped, and where its failed ones lie. Absolute.
+
+    `marker`: what markers are called that come back with them, if the folder waits for such.
+    """
 
     inbox: str
     failed: str
+    marker: MarkerName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +82,32 @@ class Retrying:
     def _one(self, entry: Mapping[str, Any]) -> Retried:
         place, path = str(entry["result_path"]), str(entry["target_path"])
         roots = self._roots[entry["folder"]]
+        size, mtime_ns = entry["original_size"], entry["modified_at_ns"]
         try:
-            self._put_back(
-                roots.failed,
-                _below(roots.failed, place, "failed"),
-                roots.inbox,
-                _below(roots.inbox, path, "inbox"),
-                size=entry["original_size"],
-                mtime_ns=entry["modified_at_ns"],
-            )
+            failed = _below(roots.failed, place, "failed")
+            relpath = _below(roots.inbox, path, "inbox")
+            self._put_back(roots.failed, failed, roots.inbox, relpath, size=size, mtime_ns=mtime_ns)
         except HotfolderError as error:
             log.warning("retry.refused", file=place, reason=error.sentence)
             return Retried(path, place, error.sentence)
         log.info("retry.put_back", file=path, was_at=place)
+        if roots.marker is not None:
+            self._put_marker_back(roots, roots.marker.of(failed), roots.marker.of(relpath))
         return Retried(path, place)
+
+    def _put_marker_back(self, roots: Roots, failed: str, relpath: str) -> None:
+        """Behind its file, so that it is the younger one. Without it the file waits for a new one."""
+        place = f"{roots.failed}/{failed}"
+        try:
+            seen = os.lstat(place)
+        except OSError as error:
+            log.warning("retry.refused", file=place, reason=f"no marker: {error.strerror}")
+            return
+        size, mtime_ns = seen.st_size, seen.st_mtime_ns
+        try:
+            self._put_back(roots.failed, failed, roots.inbox, relpath, size=size, mtime_ns=mtime_ns)
+        except HotfolderError as error:
+            log.warning("retry.refused", file=place, reason=error.sentence)
 
 
 def _means(request: Request, entry: Mapping[str, Any]) -> bool:

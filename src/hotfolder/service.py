@@ -31,6 +31,7 @@ from hotfolder.engine import (
     engine,
     new_activity,
 )
+from hotfolder.folder_rules import marker_of
 from hotfolder.leaving import end_after
 from hotfolder.rebuilding import memory
 from hotfolder.retrying import Retried, Retrying, Roots
@@ -343,7 +344,8 @@ def _keep_inboxes(settings: Settings, locks: InboxLocks, but: Settings | None = 
 def retry(settings: Settings, request: Request) -> list[Retried]:
     """Put the failed files back that `request` means. Blocking; for whoever holds the state lock."""
     roots = {
-        name: Roots(str(folder.inbox), str(folder.failed)) for name, folder in settings.folders.items()
+        name: Roots(str(folder.inbox), str(folder.failed), marker_of(folder))
+        for name, folder in settings.folders.items()
     }
     return Retrying(open_ledger(settings).newest_first, hand_back, roots).run(request)
 

@@ -21,6 +21,8 @@ from hotfolder.core.grouping import Grouping
 from hotfolder.core.holding import Pace
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Hold, Policy, decide
+from hotfolder.core.settle import OPEN
+from hotfolder.core.timeline import Waits
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.durable import local_error
 from hotfolder.gate import Gate
@@ -112,7 +114,15 @@ class Outages:
 class World:
     """One folder with its intake, and a store that answers every probe."""
 
-    def __init__(self, inbox: Path, courier: object, threads: Threads) -> None:
+    def __init__(
+        self,
+        inbox: Path,
+        courier: object,
+        threads: Threads,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience: int | None = None,
+    ) -> None:
         activity = Activity(version="0", pid=1, host="nas", clock=time.time)
         self.inbox = inbox
         self.gate = Gate(
@@ -134,7 +144,7 @@ class World:
             ignored=ignore_filter([]),
             refusal=Grouping("box").refusal,
             walk=walk,
-            clock=time.monotonic,
+            clock=clock,
             wall=time.time,
         )
         self.intake = Intake(
@@ -144,6 +154,7 @@ class World:
                 new_operation_id=lambda: operation_id(next(numbers)),
                 batch=operation_id(0),
                 grouping=Grouping("box"),
+                patience=patience,
             ),
             courier=cast(Courier, courier),
             gate=self.gate,
@@ -304,3 +315,32 @@ async def test_a_defect_of_ours_is_told_and_loses_no_file(tmp_path: Path, thread
     assert told == [("delivery.broken", "error", str(tmp_path / "file"))] * 2
     assert world.gate.has_room()
     assert world.intake.asked.jobs() == []
+
+
+# -- open for writing --------------------------------------------------------------------------
+
+
+async def test_a_run_that_is_to_end_leaves_what_stays_open_and_a_daemon_never_does(
+    tmp_path: Path, threads: Threads
+) -> None:
+    now = 1000.0
+    descriptor = os.open(tmp_path / "open", os.O_WRONLY | os.O_CREAT)
+    worlds = {
+        patience: World(tmp_path, PolicyOnKeys(), threads, clock=lambda: now, patience=patience)
+        for patience in (3, None)
+    }
+    for _ in range(200):
+        for world in worlds.values():
+            await world.turn()
+        now += 1.0
+    os.close(descriptor)
+    once, daemon = worlds[3].intake, worlds[None].intake
+    assert once.is_empty()
+    assert once.left_behind() == {"open": OPEN}
+    assert not daemon.is_empty()
+    assert daemon.left_behind() == {}
+    told = daemon.waiting()
+    assert (told.count, told.oldest, told.why) == (1, f"{tmp_path}/open", OPEN)
+    assert daemon.why_waiting("open") == Waits(OPEN)
+    assert once.why_waiting("open") == Waits(OPEN, for_good=True)
+    assert daemon.why_waiting("other") is None

@@ -12,9 +12,10 @@ from hotfolder import durable
 from hotfolder.adapters.finishing import hand_back, rename_without_clobbering, returning
 from hotfolder.core.control import Command, Request
 from hotfolder.core.errors import LocalError
+from hotfolder.core.marker import MarkerName, is_of_this_version
 from hotfolder.retrying import Retrying, Roots
 from tests.support.folders import Folders
-from tests.support.samples import operation_id
+from tests.support.samples import fingerprint_at, operation_id
 
 
 def line(path: Path, was: Path, *, number: int = 1, **other: object) -> dict[str, Any]:
@@ -40,6 +41,7 @@ class Failed:
     def __init__(self, root: Path) -> None:
         self.folders = Folders(root)
         self.lines: list[dict[str, Any]] = []
+        self.marked = False
 
     def fail(self, relpath: str, data: bytes = b"data", **other: object) -> Path:
         path = self.folders.failed / relpath
@@ -51,7 +53,8 @@ class Failed:
 
     def retry(self, wanted: str = "", group: str = "", *, everything: bool = False) -> dict[str, str]:
         """Path -> "" or the beginning of why it was not put back."""
-        roots = {"box": Roots(str(self.folders.inbox), str(self.folders.failed))}
+        marker = MarkerName("{name}.done") if self.marked else None
+        roots = {"box": Roots(str(self.folders.inbox), str(self.folders.failed), marker)}
         retrying = Retrying(self.newest_first, hand_back, roots)
         done = retrying.run(Request(Command.RETRY, wanted, group, everything))
         return {Path(file.path).name: file.why or "" for file in done}
@@ -96,6 +99,21 @@ def test_the_newest_line_of_a_place_counts(failed: Failed) -> None:
     failed.fail("a", b"second time")
     assert failed.retry(everything=True) == {"a": ""}
     assert failed.folders.files() == {"inbox/a": b"second time"}
+
+
+def test_a_marker_comes_back_behind_its_file(failed: Failed) -> None:
+    failed.marked = True
+    for name in ("marked", "alone"):
+        failed.fail(name)
+    (failed.folders.failed / "marked.done").write_bytes(b"sum")
+    assert failed.retry(everything=True) == {"marked": "", "alone": ""}
+    assert failed.folders.files().keys() == {
+        f"inbox/{name}" for name in ("marked", "marked.done", "alone")
+    }
+    assert is_of_this_version(
+        fingerprint_at(failed.folders.inbox / "marked.done"),
+        fingerprint_at(failed.folders.inbox / "marked"),
+    )
 
 
 def test_what_is_not_to_be_put_back_stays_with_a_reason(failed: Failed) -> None:

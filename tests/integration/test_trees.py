@@ -25,7 +25,7 @@ from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.hints import Heard
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import CalledOff, Disposition, Fingerprint, Job, PassedOver
-from hotfolder.core.settle import Writer
+from hotfolder.core.settle import Ready, Writer
 from hotfolder.finding import Finder
 from hotfolder.staying import Staying
 from hotfolder.threads import Threads
@@ -273,6 +273,7 @@ class Inbox:
                 wall=self.clock,
                 look=look_for_writers,
                 whole_directories=True,
+                ready=Ready.QUIET if marker is None else Ready.MARKER,
                 marker=marker,
             ),
             threads=threads,
@@ -318,6 +319,21 @@ async def test_a_directory_settles_as_a_whole(tmp_path: Path, threads: Threads) 
     assert await inbox.after(30) == {"reels"}
 
 
+async def test_a_directory_waits_for_the_marker_beside_it(tmp_path: Path, threads: Threads) -> None:
+    inbox = Inbox(tmp_path, threads, marker=MarkerName("{name}.done"))
+    plant(tmp_path / "reels")
+    plant(tmp_path / "found")
+    (tmp_path / "reels" / "raw.done").touch()
+    (tmp_path / "found.done").touch()
+    assert await inbox.after(0) == {"found"}
+    inbox.finder.hint("reels/raw.done", Heard.COMPLETED)
+    assert await inbox.after(500) == set()
+    assert list(inbox.finder.unmarked()) == ["reels"]
+    (tmp_path / "reels.done").touch()
+    inbox.finder.hint("reels.done", Heard.COMPLETED)
+    assert await inbox.after(0) == {"reels"}
+
+
 async def test_what_no_hint_tells_the_walk_finds_and_leaves_what_is_ignored_or_odd(
     tmp_path: Path, threads: Threads
 ) -> None:
@@ -359,7 +375,7 @@ async def test_a_group_of_its_name_takes_a_directory_whole(tmp_path: Path, threa
     assert list(inbox.finder.walks.passed_over) == ["other/"]
 
 
-async def test_a_directory_waits_for_the_marker_beside_it(tmp_path: Path, threads: Threads) -> None:
+async def test_a_directory_that_waits_for_its_marker_says_so(tmp_path: Path, threads: Threads) -> None:
     inbox = Inbox(tmp_path, threads, marker=MarkerName("{name}.done"))
     assert await inbox.after(0) == set()
     plant(tmp_path / "reels")

@@ -33,6 +33,8 @@ from hotfolder.core.limits_checkup import (
     watches_finding,
 )
 from hotfolder.core.room import RESERVE
+from hotfolder.core.settle import Ready, Writer
+from hotfolder.core.settling_checkup import settling_finding
 from hotfolder.core.watching import Mount, Wanted
 from hotfolder.core.watching_checkup import watching_finding
 
@@ -180,6 +182,23 @@ def test_the_state_folder_must_be_local_and_writable() -> None:
     assert "No space left" in state(DONE, trouble="No space left on device").what
     assert state(replace(ABSENT, writable=False)).state is State.ERROR
     assert state(DONE, trouble="x").state is state(DONE, network="9p").state is State.ERROR
+
+
+def test_whether_writers_can_be_asked_for() -> None:
+    def said(*asked: Writer, network: str | None = None, ready: Ready = Ready.QUIET) -> Finding:
+        return settling_finding("f", "/srv/in", asked, network=network, ready=ready, settle=5)
+
+    assert "left until it is closed" in said().what
+    assert "left until it is closed" in said(Writer.NONE, Writer.OPEN).what
+    assert (
+        "of 1 file in /srv/in: whole is what is quiet for 5s" in said(Writer.UNKNOWN, Writer.NONE).what
+    )
+    assert "on nfs4, where /srv/in is," in said(network="nfs4").what
+    assert said(network="nfs4").state is State.OK
+    closed = said(Writer.UNKNOWN, ready=Ready.CLOSED)
+    assert closed.state is State.WARNING
+    assert "CAP_LEASE" in closed.fix
+    assert "CAP_LEASE" not in said(network="cifs", ready=Ready.CLOSED).fix
 
 
 def test_how_an_inbox_is_watched() -> None:

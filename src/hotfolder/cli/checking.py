@@ -1,6 +1,7 @@
 """The doctor's command: check."""
 
 import json
+import signal
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -40,6 +41,7 @@ def check(
     """
     from hotfolder import doctor  # takes a second to import (boto3): no other command has to
 
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # as in `engine`: leases are asked for
     failed = _EXIT_FAILED
     findings: Iterable[Finding]
     display = out.status("looking …") if _is_drawn() and not as_json else None
