@@ -20,8 +20,9 @@ from hotfolder.adapters import mounts
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.lock import StateLock
 from hotfolder.adapters.scan import walk
-from hotfolder.beneath import device_of
+from hotfolder.beneath import device_of, lies_in
 from hotfolder.config import Folder, Settings
+from hotfolder.config.folders import outputs
 from hotfolder.core.errors import ConfigError, HotfolderError
 from hotfolder.core.records import Fingerprint, PassedOver, UploadNote
 from hotfolder.engine import (
@@ -99,6 +100,28 @@ def prepare_outputs(name: str, folder: Folder, *, for_upload: bool = False) -> N
                 f"folder {name!r}: {place} is on another file system than the inbox, and directories = "
                 '"archive" moves a directory by renaming it',
                 hint=f'put {place.name}/ on the inbox\'s file system, or write directories = "recurse"',
+            )
+
+
+def prepare_folder(settings: Settings, name: str) -> None:
+    """Make the outputs of a folder, and see that its inbox holds nothing of ours.
+
+    The configuration compares names; links and mounts may lead elsewhere. What is moved from an inbox
+    into itself would be delivered for ever. Raises `ConfigError` and `LocalError`.
+    """
+    folder = settings.folders[name]
+    prepare_outputs(name, folder)
+    ours = {"state_dir": settings.state_dir}
+    for other, theirs in settings.folders.items():
+        ours |= {f"{role} folder of {other!r}": path for role, path in outputs(theirs)}
+        if other != name:
+            ours[f"inbox of {other!r}"] = theirs.inbox
+    for what, path in ours.items():
+        if lies_in(str(path), str(folder.inbox)):
+            raise ConfigError(
+                f"folder {name!r}: the {what} ({path}) leads to {os.path.realpath(path)}, which lies in "
+                f"the inbox {folder.inbox}",
+                hint="give it a place outside, and look at the links and mounts that lead there",
             )
 
 

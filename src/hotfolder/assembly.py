@@ -18,7 +18,7 @@ from hotfolder.adapters.systemd import Notifier
 from hotfolder.adapters.volumes import Volumes
 from hotfolder.adapters.watching import Watcher
 from hotfolder.alarm import Alarm
-from hotfolder.app import prepare_outputs
+from hotfolder.app import prepare_folder
 from hotfolder.beneath import device_of, look_for_writers, why_stuck
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
@@ -90,7 +90,7 @@ def parts_of(
             clock=time.monotonic,
             wall=time.time,
         )
-        folders.append(Watched(intake, watching, prepare=partial(prepare_outputs, name, folder)))
+        folders.append(Watched(intake, watching, prepare=partial(prepare_folder, settings, name)))
     inboxes = Inboxes(
         folders,
         find=Volumes(made.mounts).find,

@@ -93,6 +93,17 @@ def upward(path: str) -> Iterator[str]:
         place = os.path.dirname(place)
 
 
+def lies_in(path: str, folder: str) -> bool:
+    """Whether `path` is the folder or is below it, whatever links and mounts lead there."""
+    with contextlib.suppress(OSError):
+        there = os.stat(folder)
+        for place in upward(path):
+            with contextlib.suppress(OSError):  # it is not there yet
+                if os.path.samestat(os.stat(place), there):
+                    return True
+    return False
+
+
 def look(root: str, relpath: str) -> Fingerprint | None:
     """What stands at `relpath` now; None if nothing does, or no regular file.
 

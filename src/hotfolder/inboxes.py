@@ -15,6 +15,8 @@ from hotfolder.watching import Watching
 log = structlog.get_logger()
 
 _RECOVERY = 10.0  # seconds between two looks at what could not be told of
+_RECOVERED_IN_ONE = 200  # of these, in one hop to a thread
+_RECOVERED_FOR = 1.0  # seconds on end, before the other folders have their turn
 
 INBOX_HINT = "make it, mount it, or let this user read it"
 
@@ -157,8 +159,14 @@ class Inboxes:
     async def _recover_rest(self) -> None:
         """Finish what could not be told at the start, before a scan takes its files for new ones."""
         self._next_recovery = self._clock() + _RECOVERY
-        if self._recorder.put_off:
-            try:
-                await self._recorder.recover()
-            except LocalError as error:
-                log.error("recovery.failed", reason=str(error), hint=error.hint)
+        if not self._recorder.put_off:
+            return
+        until = self._clock() + _RECOVERED_FOR
+        try:
+            await self._recorder.recover(_RECOVERED_IN_ONE)
+            while self._recorder.is_recovering and self._clock() < until:
+                await self._recorder.recover(_RECOVERED_IN_ONE)
+        except LocalError as error:
+            log.error("recovery.failed", reason=str(error), hint=error.hint)
+        if self._recorder.is_recovering:
+            self._next_recovery = self._clock()

@@ -73,6 +73,8 @@ class Recorder:
         self._recovered: set[str] = set()  # paths
         self._awaited: set[str] = set()
         self._freed: list[tuple[str, str]] = []
+        self._told: list[JournalRow] = []  # by the steps of `recover` so far
+        self.is_recovering = False
         self._piled: set[str] = set()  # folders
         self.trouble: LocalError | None = None
 
@@ -232,19 +234,23 @@ class Recorder:
             lasted = asyncio.get_running_loop().time() - self._held_at
             log.info("recorder.resumed", lasted=round(lasted, 1))
 
-    async def recover(self) -> int:
+    async def recover(self, most: int | None = None) -> int:
         """Finish what a former run decided and did not end; returns how many rows there were.
 
-        Call it again later where `put_off` names some. What cannot move yet is left to `run`, which
-        waits for its target.
+        Call it again later where `put_off` names some: then up to `most` of them are looked at, and
+        `is_recovering` says whether others are to be looked at at once. What cannot move yet is left
+        to `run`, which waits for its target.
         """
-        awaited = self._restart.put_off
+        self.is_recovering = False
         try:
-            finished = await self._threads.run(self._restart.finish)
-        finally:
-            self._awaited = {_place(row) for row in self._restart.put_off.values()}
-        told = [row for row in awaited.values() if row.operation_id not in self._restart.put_off]
-        self._freed += [(row.folder, row.relpath) for row in told if not row.root]
+            finished = await self._threads.run(self._restart.finish, most)
+        except BaseException:
+            self._stop_awaiting()
+            raise
+        self._told += finished.told
+        self.is_recovering = finished.more
+        if not finished.more:
+            self._stop_awaiting()
         for step in finished.unfinished:
             done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
             self._recovered.add(_place(step.row))
@@ -257,6 +263,12 @@ class Recorder:
             self._ready.append(ending)
             self._arrived.set()
         return finished.rows
+
+    def _stop_awaiting(self) -> None:
+        """A scan may find what is not put off any more; not before, as it is looked up in one go."""
+        told, self._told = self._told, []
+        self._awaited = {_place(row) for row in self._restart.put_off.values()}
+        self._freed += [(row.folder, row.relpath) for row in told if not row.root]
 
     def _ended(self, row: JournalRow, done: "asyncio.Future[dict[str, Any]]") -> None:
         """Nobody waits for a recovered operation; the ledger and the log tell how it ended."""

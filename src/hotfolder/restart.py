@@ -1,7 +1,7 @@
 """What a former run decided and did not finish: `core.recovery` plans it, this acts it out."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -33,10 +33,15 @@ _LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How many journal rows there were, and the steps that take their time, or are refused for now."""
+    """How many journal rows there were, and the steps that take their time, or are refused for now.
+
+    `told`: rows that were put off and are not any more. `more`: there are others to look at, at once.
+    """
 
     rows: int
     unfinished: list[Step]
+    told: list[JournalRow] = field(default_factory=list)
+    more: bool = False
 
 
 class _TakesTime(Exception):
@@ -59,24 +64,47 @@ class Restart:
         self._mine = mine
         self._journal, self._ledger, self._mover, self._clock = journal, ledger, mover, clock
         self._began = False
+        self._round: list[JournalRow] = []  # of what is put off, what was not looked at again yet
         self.put_off: dict[str, JournalRow] = {}
 
-    def finish(self) -> Finished:
-        """Plan and act out what is left to do. Blocking; raises `LocalError`."""
-        rows = [row for row in self._journal.rows() if self._mine(row)]
-        if self._began:
-            rows = [row for row in rows if row.operation_id in self.put_off]
-        self._began = True
-        if not rows:
-            return Finished(0, [])
+    def finish(self, most: int | None = None) -> Finished:
+        """Plan and act out what is left to do: at first all, then what is put off, up to `most` rows.
+
+        Blocking; raises `LocalError`.
+        """
+        rows, over = self._next(most)
+        known = [row for row in rows if row.operation_id in self.put_off]
         try:
-            return self._finish(rows)
+            unfinished = self._finish(rows) if rows else []
         except BaseException:
             # Of none of them anything is certain: no scan may take their files for new ones.
             self.put_off |= {row.operation_id: row for row in rows}
+            self._round = []
             raise
+        told = [row for row in known if row.operation_id not in self.put_off]
+        if known and not told:  # their volume is still away: the others of it can wait, too
+            self._round = [row for row in self._round if _place(row) != _place(known[0])]
+        return Finished(len(rows), unfinished, over + told, more=bool(self._round))
 
-    def _finish(self, rows: list[JournalRow]) -> Finished:
+    def _next(self, most: int | None) -> tuple[list[JournalRow], list[JournalRow]]:
+        """The rows to look at now, and those that were put off and that somebody else has ended."""
+        if not self._began:
+            rows = [row for row in self._journal.rows() if self._mine(row)]
+            self._began = True
+            return rows, []
+        over: list[JournalRow] = []
+        if not self._round and self.put_off:
+            there = {row.operation_id for row in self._journal.rows()}
+            over = [self.put_off.pop(each) for each in self.put_off.keys() - there]
+            # Of one folder after the other: what is true of its first may be true of all.
+            self._round = sorted(self.put_off.values(), key=_place)
+        rows = self._round if most is None else self._round[:most]
+        if most is not None:
+            rows = [row for row in rows if _place(row) == _place(rows[0])]
+        self._round = self._round[len(rows) :]
+        return rows, over
+
+    def _finish(self, rows: list[JournalRow]) -> list[Step]:
         # What a killed run did not live to fsync looks as good as what is durable: nothing is built on
         # its lines and moves before they are. (`find` told the mover what to sync.) And a line behind a
         # page that a power cut took must not count as recorded: the next append cuts it.
@@ -84,9 +112,11 @@ class Restart:
         recorded_ids = recorded_operations(self._ledger, {row.operation_id for row in rows})
         # What is recorded is over, whatever became of the file since: nothing of it is touched.
         over = [(row, Found(None, None)) for row in rows if row.operation_id in recorded_ids]
+        for row, _ in over:
+            self.put_off.pop(row.operation_id, None)
         facts = over + self._facts(row for row in rows if row.operation_id not in recorded_ids)
         if not facts:
-            return Finished(len(rows), [])
+            return []
         entries: list[dict[str, Any]] = []
         unfinished: list[Step] = []
         refused: list[tuple[JournalRow, LocalError]] = []
@@ -113,7 +143,7 @@ class Restart:
         done = {row.operation_id for row, _ in facts} - {step.row.operation_id for step in unfinished}
         self._journal.commit([], forget=done)
         log.info("recovery.done", rows=len(rows), recorded=len(entries))
-        return Finished(len(rows), unfinished)
+        return unfinished
 
     def _facts(self, rows: Iterable[JournalRow]) -> list[tuple[JournalRow, Found]]:
         """What stands on disk for each row of which that can be told; the others are put off."""
@@ -127,7 +157,8 @@ class Restart:
                 if row.operation_id not in self.put_off:
                     news.append((row, error))
                 put_off[row.operation_id] = row
-        self.put_off = put_off
+            self.put_off.pop(row.operation_id, None)  # or to the back: another is the first next time
+        self.put_off |= put_off
         if news:
             log.warning("recovery.put_off", **_first_of(news))
         return facts
@@ -191,6 +222,11 @@ class Restart:
             self._clear(row)
             log.info("recovery.forgotten", file=row.relpath, reason=str(error))
             return None
+
+
+def _place(row: JournalRow) -> tuple[str, str]:
+    """Rows of one place are on one volume, mostly."""
+    return row.folder, row.root
 
 
 def _first_of(refused: list[tuple[JournalRow, LocalError]]) -> dict[str, Any]:

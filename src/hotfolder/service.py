@@ -19,7 +19,7 @@ from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.lock import StateLock
 from hotfolder.adapters.s3 import S3Connection
 from hotfolder.adapters.systemd import Notifier
-from hotfolder.app import Display, RunSummary, prepare_outputs, prepare_state, shown
+from hotfolder.app import Display, RunSummary, prepare_folder, prepare_state, shown
 from hotfolder.assembly import parts_of
 from hotfolder.config import Settings
 from hotfolder.control import Control
@@ -324,8 +324,8 @@ def _require_takeable(old: Settings, new: Settings) -> None:
 
 def _rehearse(settings: Settings) -> None:
     """Blocking. Raises `ConfigError` for what a new life would die of, while the old one still lives."""
-    for name, folder in settings.folders.items():
-        prepare_outputs(name, folder)
+    for name in settings.folders:
+        prepare_folder(settings, name)
     for destination in settings.destinations():
         S3Connection(s3_settings(destination, settings.transfer)).rehearse()
 

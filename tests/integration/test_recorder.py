@@ -614,6 +614,48 @@ async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_kn
     assert recorder.take_freed() == [("media", "clip.mp4")]
 
 
+async def test_a_volume_that_comes_back_is_caught_up_with_in_steps(desk: Desk) -> None:
+    names = [f"{number}.mp4" for number in range(7)]
+    for name in (*names, "other.mp4"):
+        desk.folders.drop(name)
+    rows = [desk.folders.proven(name, number=number) for number, name in enumerate(names, 1)]
+    gone = replace(desk.folders.proven("other.mp4", number=9), folder="another")
+    desk.journal.commit([gone, *rows])
+    away = [(place, place.with_name(f"{place.name}-volume")) for place in roots(desk)]
+    for place, volume in away:
+        place.rename(volume)
+    recorder = desk.recorder()
+    await recorder.recover()
+    assert recorder.put_off == 8
+    assert [await recorder.recover(3), recorder.is_recovering] == [1, True]
+    assert [await recorder.recover(3), recorder.is_recovering] == [3, False], "away: no more of it now"
+    for place, volume in away:
+        volume.rename(place)
+    looked: list[int] = []
+    while not looked or recorder.is_recovering:
+        looked.append(await recorder.recover(3))
+        waiting = [name for name in names if (desk.folders.inbox / name).exists()]
+        assert all(recorder.is_finishing(f"{desk.folders.inbox}/{name}") for name in waiting)
+    assert looked == [1, 3, 3, 1], "the folder that nobody knows any more stops nobody"
+    assert len(desk.lines()) == 7
+    assert desk.journal.rows() == [gone]
+    assert recorder.put_off == 1
+    assert sorted(recorder.take_freed()) == [("media", name) for name in names]
+
+
+async def test_what_somebody_else_ended_meanwhile_is_awaited_no_longer(desk: Desk) -> None:
+    desk.folders.drop("clip.mp4")
+    row = replace(desk.folders.proven("clip.mp4"), folder="another")
+    desk.journal.commit([row])
+    recorder = desk.recorder()
+    await recorder.recover()
+    assert recorder.put_off == 1
+    desk.journal.commit([], forget=[row.operation_id])
+    assert await recorder.recover(3) == 0
+    assert recorder.put_off == 0
+    assert recorder.take_freed() == [("another", "clip.mp4")]
+
+
 def roots(desk: Desk) -> list[Path]:
     return [desk.folders.inbox, desk.folders.completed, desk.folders.failed]
 

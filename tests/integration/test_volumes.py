@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from hotfolder.adapters.volumes import Volumes
+from hotfolder.adapters.volumes import Volumes, is_mount
 from hotfolder.core.errors import LocalError
 
 
@@ -50,6 +50,12 @@ def point(tmp_path: Path) -> Iterator[Path]:
 
 def unmount(point: Path) -> None:
     run("umount", str(point))
+
+
+def test_what_is_a_mount_is_told_as_the_library_does(point: Path) -> None:
+    places = [Path("/"), Path("/proc"), point, point.parent, point / "absent"]
+    assert [is_mount(str(place)) for place in places] == [os.path.ismount(place) for place in places]
+    assert is_mount(str(point))
 
 
 def test_a_mount_point_without_its_volume_is_no_inbox(point: Path) -> None:

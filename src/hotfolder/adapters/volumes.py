@@ -55,7 +55,7 @@ class Volumes:
     def _lacked_before(self, path: str, *, is_empty: bool) -> bool:
         try:
             for place in upward(path):
-                if os.path.ismount(place):
+                if is_mount(place):
                     if not self._mounts.were(place):
                         self._mounts.remember(place)
                     return False
@@ -69,6 +69,18 @@ class Volumes:
                 log.warning("inbox.unsure", path=path, reason=error.sentence)
             self._complained = True
         return False
+
+
+def is_mount(place: str) -> bool:
+    """`os.path.ismount` of a path without links, and without its looks at all above it.
+
+    It is asked of every folder above every inbox, every second.
+    """
+    try:
+        there, above = os.lstat(place), os.lstat(os.path.dirname(place))
+    except OSError:
+        return False
+    return there.st_dev != above.st_dev or there.st_ino == above.st_ino
 
 
 def _device_below(path: str, device: int) -> int | None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ _HOTFOLDER = [sys.executable, "-m", "hotfolder"]
 _IN_ONE = 1_000  # files in each directory of a tree
 _SETTLED = 0.02  # of a core: below this what a start began is done
 _BATCH = 2_000
+#: The files wait in one folder, in many; stay in the inbox, delivered; stand in completed/.
+PARTS = ("flat", "tree", "stay", "done")
 console = Console(width=130)
 
 
@@ -223,29 +225,39 @@ def done(world: World, seconds: float) -> list[Row]:
         return [Row("done.ready", "done: start to READY", ready, "s"), *measured("done", run, seconds)]
 
 
-def rows(root: Path, *, files: int = 1_000_000, seconds: float = 60.0) -> Iterator[Row]:
-    """All figures, one after the other; `root` is an empty folder, and is one at the end."""
+def rows(
+    root: Path,
+    *,
+    files: int = 1_000_000,
+    seconds: float = 60.0,
+    parts: Collection[str] = PARTS,
+) -> Iterator[Row]:
+    """The figures of `parts`, one after the other; `root` is an empty folder, and is one at the end."""
     world = World(root, files, rows=0)
     (root / "credentials").write_text("[default]\naws_access_key_id = K\naws_secret_access_key = S\n")
     own = 'auth = "config"\ncredentials_file = "credentials"\n[folders.media]\n'
     world.config.write_text(world.config.read_text().replace("[folders.media]\n", own))
     inbox, completed = root / "inbox", root / "completed"
-    make_files(inbox, files, in_one=0)
-    yield from walked(inbox, "in one folder")
-    yield from waiting(world, "in one folder", seconds)
-    shutil.rmtree(inbox)
-    inbox.mkdir()
-    world.remove_index()
+    if "flat" in parts:
+        make_files(inbox, files, in_one=0)
+        yield from walked(inbox, "in one folder")
+        yield from waiting(world, "in one folder", seconds)
+        shutil.rmtree(inbox)
+        inbox.mkdir()
+        world.remove_index()
     make_files(inbox, files, in_one=_IN_ONE)
-    yield from walked(inbox, "in a tree")
-    yield from waiting(world, "in a tree", seconds)
-    world.remove_index()
-    yield from staying(world, seconds)
-    shutil.rmtree(completed, ignore_errors=True)
-    inbox.rename(completed)
-    inbox.mkdir()
-    world.fill()
-    yield from done(world, seconds)
+    if "tree" in parts:
+        yield from walked(inbox, "in a tree")
+        yield from waiting(world, "in a tree", seconds)
+        world.remove_index()
+    if "stay" in parts:
+        yield from staying(world, seconds)
+    if "done" in parts:
+        shutil.rmtree(completed, ignore_errors=True)
+        inbox.rename(completed)
+        inbox.mkdir()
+        world.fill()
+        yield from done(world, seconds)
     for place in root.iterdir():
         shutil.rmtree(place) if place.is_dir() else place.unlink()
 
@@ -255,11 +267,12 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each is watched at rest")
     parser.add_argument("--dir", type=Path, default=None, help="where the files are made")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="hotfolder-millions-", dir=options.dir))
     table = Table("what", "", title=f"{options.files:,} files")
     try:
-        for row in rows(root, files=options.files, seconds=options.seconds):
+        for row in rows(root, files=options.files, seconds=options.seconds, parts=options.parts):
             console.print(f"{row.what:60} {row.shown}")
             table.add_row(row.what, row.shown)
     finally:
