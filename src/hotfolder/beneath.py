@@ -31,6 +31,15 @@ def fingerprint_of(status: os.stat_result) -> Fingerprint:
     )
 
 
+#: Directories above one another that are entered. No person makes so many, and a key has 1,024 bytes.
+MOST_STEPS = 250
+
+
+def is_too_deep(relpath: str) -> bool:
+    """Whether a directory is not entered: each step down costs all those above it once more."""
+    return relpath.count("/") >= MOST_STEPS
+
+
 @contextlib.contextmanager
 def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int]:
     """A descriptor of the directory `relpath` below `root` ("" is the root itself).
@@ -249,11 +258,11 @@ def why_stuck(root: str, relpath: str) -> str | None:
     try:
         with parent_of(root, relpath) as (directory, name):
             if above and not _may_change(directory) and os.access(root, _CHANGE, effective_ids=True):
-                return f"the user that runs hotfolder may not move files out of {above}/"
+                return f"this user may not move files out of {above}/: let the daemon's user write to it"
             return _why_kept(directory, name)
     except PermissionError:
         if above and os.access(root, _CHANGE, effective_ids=True):
-            return f"the user that runs hotfolder may not enter {above}/"
+            return f"this user may not enter {above}/: let the daemon's user do so"
     except OSError:
         pass  # whatever it is, its delivery will say
     return None

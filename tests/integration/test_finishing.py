@@ -281,7 +281,7 @@ def test_a_folder_that_was_shut_meanwhile_is_the_trouble_of_its_files_alone(
     row = folders.proven("sub/clip.mp4", disposition=disposition)
     act = folders.finisher().remove if disposition is Disposition.DELETE else folders.finisher().move
     (folders.inbox / "sub").chmod(mode)
-    with permissions_hold(), pytest.raises(SourceChanged, match=r"hotfolder may not .* sub/"):
+    with permissions_hold(), pytest.raises(SourceChanged, match=r"this user may not .* sub/"):
         act(row)
     (folders.inbox / "sub").chmod(0o755)
     act(row)

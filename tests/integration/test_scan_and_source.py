@@ -27,6 +27,7 @@ from hotfolder.core.size_limits import SizeLimits
 from hotfolder.finding import WINDOW, Finder
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
+from tests.support.folders import make_steps
 from tests.support.samples import job_at
 from tests.support.unprivileged import Bound, permissions_hold
 
@@ -182,23 +183,15 @@ def test_one_entry_that_nothing_can_be_said_of_does_not_hide_the_others(
     assert "Stale file handle" in passed_over(inbox)["stale"]
 
 
-def test_a_tree_deeper_than_any_path_may_be_long_is_entered_so_far(inbox: Path) -> None:
+def test_a_tree_without_end_is_entered_so_far(inbox: Path) -> None:
     # Made step by step: without a bound, a hundred thousand steps keep the walk busy for good.
     drop(inbox, "a")
-    steps = ["d" * 200] * 25
-    here = os.open(inbox, os.O_RDONLY)
-    for step in steps:
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-        os.mkdir(step, dir_fd=here)
-        below = os.open(step, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-    assert len(found(inbox)) == 22  # a, file, and twenty of them below
-    assert set(folders_below(str(inbox))) == {"/".join(steps[:depth]) for depth in range(1, 21)}
+    make_steps(inbox, 260)
+    assert len(found(inbox)) == 1 + 251
+    assert len(set(folders_below(str(inbox)))) == 250
     ((path, why),) = passed_over(inbox).items()
-    assert path == "/".join(steps[:21])
-    assert why.startswith("its path has more than 4095 bytes")
+    assert path == "/".join(["s"] * 251)
+    assert why.startswith("it lies below 250 other folders")
 
 
 # -- what is left alone ------------------------------------------------------------------------

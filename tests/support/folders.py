@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -31,6 +32,19 @@ def other_file_system(root: Path) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place)
+
+
+def make_steps(place: Path, count: int, name: str = "s") -> None:
+    """So many directories in each other, with a file in each, however long their path becomes."""
+    here = os.open(place, os.O_RDONLY)
+    for number in range(count + 1):
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=here))
+        if number < count:
+            os.mkdir(name, dir_fd=here)
+            below = os.open(name, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+    os.close(here)
 
 
 class _Old:

@@ -4,16 +4,12 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
-from hotfolder.beneath import NOT_THERE, directory_at
+from hotfolder.beneath import MOST_STEPS, NOT_THERE, directory_at, is_too_deep
 from hotfolder.core.records import PassedOver
 
 _MOST_PENDING = 20_000  # names of directories that one walk keeps, to be entered later
 _LEAST_PENDING = 200  # of these below each directory, however deep it lies
-_LONGEST_PATH = 4_095  # bytes of a directory below the inbox: PATH_MAX, which no call takes whole
-_TOO_DEEP = (
-    f"its path has more than {_LONGEST_PATH} bytes, and it is not entered: give its folders shorter "
-    "names, or move it up"
-)
+_TOO_DEEP = f"it lies below {MOST_STEPS} other folders, and is not entered: move it up"
 
 Entries = Generator[str | PassedOver, None, None]
 
@@ -151,7 +147,7 @@ def folders_below(root: str) -> Iterator[str]:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         relpath = f"{directory}/{entry.name}" if directory else entry.name
-                        if not _is_too_deep(relpath):
+                        if not is_too_deep(relpath):
                             pending.append(relpath)
                             yield relpath
         except OSError:  # it may not be entered, so nothing is ever taken from there
@@ -210,13 +206,8 @@ def _found(entry: "os.DirEntry[str]", relpath: str) -> str | PassedOver | None:
         if entry.is_file(follow_symlinks=False):
             return relpath
         if entry.is_dir(follow_symlinks=False):
-            return PassedOver(relpath, _TOO_DEEP) if _is_too_deep(relpath) else None
+            return PassedOver(relpath, _TOO_DEEP) if is_too_deep(relpath) else None
         what = "a symbolic link" if entry.is_symlink() else "a device, pipe or socket"
     except OSError as error:  # where the file system does not say what it is; the others are found
         return PassedOver(relpath, f"cannot be looked at: {error.strerror}; check the disk")
     return PassedOver(relpath, f"{what}: only regular files are delivered")
-
-
-def _is_too_deep(relpath: str) -> bool:
-    # The shortest text of so many bytes; nearly every path is far below it.
-    return len(relpath) > _LONGEST_PATH // 4 and len(os.fsencode(relpath)) > _LONGEST_PATH

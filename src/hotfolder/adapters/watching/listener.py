@@ -16,7 +16,7 @@ from watchdog.observers.inotify_c import InotifyConstants as In
 from hotfolder.adapters.watching.hints import Hints, note
 from hotfolder.adapters.watching.inotify import DIRECTORY, OPENED, ROOT, Event, Inotify
 from hotfolder.adapters.watching.tree import Node, Tree
-from hotfolder.beneath import NOT_THERE, directory_at
+from hotfolder.beneath import NOT_THERE, directory_at, is_too_deep
 from hotfolder.core.hints import Heard
 from hotfolder.core.watching import Hearing
 
@@ -254,7 +254,7 @@ class Listener(threading.Thread):
     def _plant_next(self) -> None:
         parent, name, heard = self._planting.popleft()
         relpath = self._tree.path(parent, name)
-        if not self._tree.holds(parent) or relpath in self._deaf:
+        if not self._tree.holds(parent) or relpath in self._deaf or is_too_deep(relpath):
             return
         try:
             number = self._watch(relpath, DIRECTORY)
