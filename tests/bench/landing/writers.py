@@ -6,6 +6,8 @@ before that moment.
 
 import mmap
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,18 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tests.bench.landing import oplock
 from tests.bench.landing.ground import MIB, Ground, landing
 from tests.bench.landing.sections import Section
 from tests.support.box import Box
 from tests.torture.stage import Stage
 
-COLUMNS = (
-    "writer",
-    "writes for (s)",
-    "delivered",
-    "begun after the last write (s)",
-    "recorded after (s)",
-)
+COLUMNS = ("writer", "writes for (s)", "begun after the last write (s)", "recorded after (s)")
 PATIENCE = 60.0
 _SIZE = 2 * MIB
 _GRAIN = 0.001  # the ledger tells of milliseconds
@@ -151,6 +148,19 @@ def truncating(work: Work) -> None:
     work.path.write_bytes(work.content)
 
 
+def holding_an_oplock(work: Work) -> None:
+    """Another process holds a write lease, which our own opening of the file has it give up."""
+    command = [sys.executable, "-m", oplock.__name__, str(work.path), str(3 * work.settle)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(work.content)
+        process.stdin.close()
+        process.stdout.readline()
+        work.ending()
+    assert process.returncode == 0, f"nobody asked for the lease: {process.returncode}"
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """`keeps_open`: the file is open from its first byte to its last."""
@@ -168,6 +178,7 @@ WRITERS: Sequence[Writer] = (
     Writer("sets an old mtime as it goes", backdating),
     Writer("writes through a mapping", mapping),
     Writer("overwrites its beginning", rewriting),
+    Writer("holds an oplock (a write lease)", holding_an_oplock),
     Writer("closes, reopens within settle", reopening, keeps_open=False),
     Writer("saves twice within settle", truncating, keeps_open=False),
     Writer("appends every settle / 4", appending, keeps_open=False),
