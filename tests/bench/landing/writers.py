@@ -230,7 +230,7 @@ def told(ground: Ground, title: str, work: Work, ended: float) -> tuple[list[str
     if recorded is None:
         return [title, "", "never"], None
     wrong = early(ground, work)
-    row = [title, f"{lead(ground, work):.2f}", f"{recorded - ended:.2f}"]
+    row = [title, f"{lead(ground, work):.2f}", f"{max(0.0, recorded - ended):.2f}"]
     return row, f"{title}: {wrong}" if wrong else None
 
 
