@@ -30,7 +30,7 @@ def ways(stage: Stage, options: argparse.Namespace) -> Section:
 
 
 def slow_writers(stage: Stage, options: argparse.Namespace) -> Section:
-    return writers.run(stage, ("quiet", "closed"), 1.0, options.seed)
+    return writers.run(stage, ("quiet", "closed", "marker"), 1.0, options.seed)
 
 
 def bursts(stage: Stage, options: argparse.Namespace) -> Section:

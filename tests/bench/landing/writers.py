@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from tests.bench.landing import oplock
@@ -193,9 +194,39 @@ def written(write: Callable[[Work], None], work: Work) -> tuple[float, float]:
     return ended - begun, ended
 
 
+def marked(write: Callable[[Work], None], work: Work) -> None:
+    """Leaves the file alone for three times the settle time, closed, and then says that it is whole."""
+    write(work)
+    time.sleep(3 * work.settle)
+    work.ending()
+    _marker(work.path).touch()
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{path.name}.done")
+
+
+def chosen(ready: str) -> Sequence[Writer]:
+    """Those that promise what `ready` asks for."""
+    if ready == "marker":
+        return [replace(writer, write=partial(marked, writer.write)) for writer in WRITERS]
+    return [writer for writer in WRITERS if writer.keeps_open or ready == "quiet"]
+
+
+def markers_left(box: Box, names: Sequence[str]) -> list[str]:
+    """The markers that did not go along with their files; takes away those that did, as no content."""
+    left = []
+    for name in names:
+        try:
+            _marker(box.completed / name).unlink()
+        except FileNotFoundError:
+            left.append(f"the marker of {name} is not beside it in completed/")
+    return left
+
+
 def all_at_once(box: Box, ready: str, settle: float, seed: int) -> Section:
     """Every writer at the same time, into the inbox of one daemon."""
-    writers = [writer for writer in WRITERS if writer.keeps_open or ready == "quiet"]
+    writers = chosen(ready)
     section = Section(COLUMNS)
     with landing(box, seed) as ground, ThreadPoolExecutor(len(writers)) as several:
         box.start()
@@ -208,6 +239,8 @@ def all_at_once(box: Box, ready: str, settle: float, seed: int) -> Section:
             row, wrong = told(ground, f"{writer.name}; `{ready}`", work, ended)
             row.insert(1, f"{lasted:.1f}")
             section.add(row, wrong)
+        if ready == "marker":
+            section.wrong += markers_left(box, names)
         section.wrong += ground.judge()
     return section
 
