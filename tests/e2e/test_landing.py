@@ -126,8 +126,8 @@ def test_bursts_that_the_kernel_does_not_tell_of_are_delivered(
     """The queue runs over; and most directories cannot be watched. A daemon each, at the same time."""
     stage = Stage(tmp_path, seaweed)
     bursts = (
-        burst.Burst("overflow", files=400, directories=4, stopping=True),
-        burst.Burst("limit", files=400, directories=80, limit=20),
+        burst.Burst("overflow", files=200, directories=4, stopping=True),
+        burst.Burst("limit", files=200, directories=80, limit=20),
     )
     forbidden = {each.title: each.forbidden() for each in bursts}
     with ThreadPoolExecutor(len(bursts)) as several:

@@ -24,6 +24,7 @@ COLUMNS = (
     *("burst on tmpfs", "files", "directories", "dropped in (s)", "all recorded after (s)"),
     *("files/s", "directories watched", "overflows seen"),
 )
+_ONE_LEDGER = '[ledger]\nrotate = "1GiB"'  # what follows and judges it reads one file
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 LOWERED = 'echo {limit} > /proc/sys/user/max_inotify_watches && exec "$@"'
 
@@ -138,7 +139,7 @@ def one(box: Box, burst: Burst, patience: float, seed: int) -> Section:
         section = Section(COLUMNS)
         section.skip(burst.title, reason)
         return section
-    box.configure('settle = "1s"')
+    box.configure('settle = "1s"', _ONE_LEDGER)
     box.wrapper = burst.wrapper()
     with landing(box, seed) as ground:
         return land(ground, burst, patience)

@@ -47,6 +47,8 @@ def mounted(below: Path, above: Path) -> Iterator[None]:
     finally:
         unmount = ["umount", "--lazy"] if os.geteuid() == 0 else ["fusermount", "-u", "-z"]
         subprocess.run([*unmount, str(above)], check=False, capture_output=True)
+        # It does not end by itself while a copy of the mount is left in somebody else's namespace.
+        server.terminate()
         server.wait(20)
         if server.stderr is not None:
             server.stderr.close()

@@ -11,6 +11,7 @@ class Section:
     wrong: list[str] = field(default_factory=list)
 
     def add(self, row: list[str], wrong: str | None = None) -> None:
+        assert len(row) == len(self.columns), row
         self.rows.append(row)
         if wrong is not None:
             self.wrong.append(wrong)

@@ -6,25 +6,23 @@ before that moment.
 
 import mmap
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from tests.bench.landing import oplock
 from tests.bench.landing.ground import MIB, Ground, landing
 from tests.bench.landing.sections import Section
 from tests.support.box import Box
 from tests.torture.stage import Stage
 
-COLUMNS = (
-    "writer",
-    "writes for (s)",
-    "delivered",
-    "begun after the last write (s)",
-    "recorded after (s)",
-)
+COLUMNS = ("writer", "writes for (s)", "begun after the last write (s)", "recorded after (s)")
 PATIENCE = 60.0
 _SIZE = 2 * MIB
 _GRAIN = 0.001  # the ledger tells of milliseconds
@@ -151,6 +149,19 @@ def truncating(work: Work) -> None:
     work.path.write_bytes(work.content)
 
 
+def holding_an_oplock(work: Work) -> None:
+    """Another process holds a write lease, which our own opening of the file has it give up."""
+    command = [sys.executable, "-m", oplock.__name__, str(work.path), str(3 * work.settle)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(work.content)
+        process.stdin.close()
+        process.stdout.readline()
+        work.ending()
+    assert process.returncode == 0, f"nobody asked for the lease: {process.returncode}"
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """`keeps_open`: the file is open from its first byte to its last."""
@@ -168,6 +179,7 @@ WRITERS: Sequence[Writer] = (
     Writer("sets an old mtime as it goes", backdating),
     Writer("writes through a mapping", mapping),
     Writer("overwrites its beginning", rewriting),
+    Writer("holds an oplock (a write lease)", holding_an_oplock),
     Writer("closes, reopens within settle", reopening, keeps_open=False),
     Writer("saves twice within settle", truncating, keeps_open=False),
     Writer("appends every settle / 4", appending, keeps_open=False),
@@ -182,9 +194,39 @@ def written(write: Callable[[Work], None], work: Work) -> tuple[float, float]:
     return ended - begun, ended
 
 
+def marked(write: Callable[[Work], None], work: Work) -> None:
+    """Leaves the file alone for three times the settle time, closed, and then says that it is whole."""
+    write(work)
+    time.sleep(3 * work.settle)
+    work.ending()
+    _marker(work.path).touch()
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{path.name}.done")
+
+
+def chosen(ready: str) -> Sequence[Writer]:
+    """Those that promise what `ready` asks for."""
+    if ready == "marker":
+        return [replace(writer, write=partial(marked, writer.write)) for writer in WRITERS]
+    return [writer for writer in WRITERS if writer.keeps_open or ready == "quiet"]
+
+
+def markers_left(box: Box, names: Sequence[str]) -> list[str]:
+    """The markers that did not go along with their files; takes away those that did, as no content."""
+    left = []
+    for name in names:
+        try:
+            _marker(box.completed / name).unlink()
+        except FileNotFoundError:
+            left.append(f"the marker of {name} is not beside it in completed/")
+    return left
+
+
 def all_at_once(box: Box, ready: str, settle: float, seed: int) -> Section:
     """Every writer at the same time, into the inbox of one daemon."""
-    writers = [writer for writer in WRITERS if writer.keeps_open or ready == "quiet"]
+    writers = chosen(ready)
     section = Section(COLUMNS)
     with landing(box, seed) as ground, ThreadPoolExecutor(len(writers)) as several:
         box.start()
@@ -197,6 +239,8 @@ def all_at_once(box: Box, ready: str, settle: float, seed: int) -> Section:
             row, wrong = told(ground, f"{writer.name}; `{ready}`", work, ended)
             row.insert(1, f"{lasted:.1f}")
             section.add(row, wrong)
+        if ready == "marker":
+            section.wrong += markers_left(box, names)
         section.wrong += ground.judge()
     return section
 
@@ -219,7 +263,7 @@ def told(ground: Ground, title: str, work: Work, ended: float) -> tuple[list[str
     if recorded is None:
         return [title, "", "never"], None
     wrong = early(ground, work)
-    row = [title, f"{lead(ground, work):.2f}", f"{recorded - ended:.2f}"]
+    row = [title, f"{lead(ground, work):.2f}", f"{max(0.0, recorded - ended):.2f}"]
     return row, f"{title}: {wrong}" if wrong else None
 
 
