@@ -24,7 +24,7 @@ from tests.support.box import Box
 from tests.torture.stage import Stage
 
 _SETTLE = 1.5  # some tools touch a file by its name once more after they closed it
-_PATIENCE = 60.0
+_PATIENCE = 90.0
 _SEED = random.SystemRandom().randrange(1 << 32)
 
 
