@@ -104,7 +104,7 @@ def upward(path: str) -> Iterator[str]:
 
 def lies_in(path: str, folder: str) -> bool:
     """Whether `path` is the folder or is below it, whatever links and mounts lead there."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # nothing lies in a folder that is not there
         there = os.stat(folder)
         for place in upward(path):
             with contextlib.suppress(OSError):  # it is not there yet

@@ -79,7 +79,7 @@ def is_mount(place: str) -> bool:
     try:
         there, above = os.lstat(place), os.lstat(os.path.dirname(place))
     except OSError:
-        return False
+        return False  # it is not there
     return there.st_dev != above.st_dev or there.st_ino == above.st_ino
 
 
