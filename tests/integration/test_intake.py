@@ -344,3 +344,39 @@ async def test_a_run_that_is_to_end_leaves_what_stays_open_and_a_daemon_never_do
     assert daemon.why_waiting("open") == Waits(OPEN)
     assert once.why_waiting("open") == Waits(OPEN, for_good=True)
     assert daemon.why_waiting("other") is None
+
+
+class Slow:
+    """A courier with which large files are on their way for ever."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.delivered: list[str] = []
+
+    async def carry(self, job: Job, **_: object) -> Ended:
+        self.begun.append(job.relpath)
+        if job.fingerprint.size >= 64 * 1024 * 1024:
+            await asyncio.Event().wait()
+        self.delivered.append(job.relpath)
+        return Ended({"status": "success"})
+
+
+async def test_small_files_pass_any_number_of_large_ones_on_their_way(
+    tmp_path: Path, threads: Threads
+) -> None:
+    courier = Slow()
+    world = World(tmp_path, courier, threads)
+    for number in range(MOST_FLIGHTS):
+        world.drop(f"large{number}")
+        os.truncate(tmp_path / f"large{number}", 10**9)
+    async with asyncio.timeout(30):
+        while len(courier.begun) < MOST_FLIGHTS // 2:
+            await world.turn()
+        for number in range(5):
+            world.drop(f"small{number}")
+            world.intake.hint(f"small{number}")
+        while len(courier.delivered) < 5:
+            await world.turn()
+    assert sorted(courier.delivered) == [f"small{number}" for number in range(5)]
+    assert len(courier.begun) == 5 + MOST_FLIGHTS // 2, "half of the places are the most for them"
+    await world.intake.drain(0.0, asyncio.Event())
