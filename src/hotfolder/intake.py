@@ -280,8 +280,11 @@ class Intake:
 
     def waiting_groups(self) -> Counter[str]:
         """How many files of each group were found and are not in flight."""
-        settling = self.finder.tracker.paths()
-        return self._backlog.groups + Counter(map(self.plan.grouping.group_of, settling))
+        settling = self.finder.tracker.looks()
+        return self._backlog.groups + Counter(self._group_of(path, seen) for path, seen in settling)
+
+    def _group_of(self, relpath: str, seen: Fingerprint) -> str:
+        return self.plan.grouping.group_of(f"{relpath}/" if seen.tree else relpath)
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
@@ -324,7 +327,7 @@ class Intake:
             folder=self.plan.name,
             root=self.inbox,
             relpath=relpath,
-            group=self.plan.grouping.group_of(f"{relpath}/" if fingerprint.tree else relpath),
+            group=self._group_of(relpath, fingerprint),
             fingerprint=fingerprint,
             made_at=begun.made_at if begun else self._wall(),
             marker=None if self.finder.marks is None else self.finder.marks.take(relpath),

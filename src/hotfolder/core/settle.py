@@ -187,6 +187,10 @@ class SettleTracker:
         """What waits, oldest first."""
         return self._waiting.keys()
 
+    def looks(self) -> Iterable[tuple[str, Fingerprint]]:
+        """What waits, oldest first, with what it looked like."""
+        return ((path, waiting.seen) for path, waiting in self._waiting.items())
+
     def oldest(self) -> tuple[str, float] | None:
         """The path that waits longest and since when, for status; None when nothing waits."""
         path = next(iter(self._waiting), None)
