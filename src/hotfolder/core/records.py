@@ -1,7 +1,7 @@
 """The values that travel through hotfolder. All frozen: a change makes a new value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -23,11 +23,14 @@ class Fingerprint:
 
     def is_still(self, seen: "Fingerprint") -> bool:
         """Whether `seen` is this file whatever number its device has now; rename may touch ctime."""
-        return self.survived_move(replace(seen, device=self.device))
+        return self._version() == seen._version()
 
     def survived_move(self, moved: "Fingerprint") -> bool:
         """Whether `moved` is this file after a rename: rename may touch ctime, and nothing else."""
-        return self == replace(moved, ctime_ns=self.ctime_ns)
+        return self.device == moved.device and self._version() == moved._version()
+
+    def _version(self) -> tuple[int, int, int, str]:
+        return self.inode, self.size, self.mtime_ns, self.tree
 
 
 def decimal_seconds(ns: int) -> str:
