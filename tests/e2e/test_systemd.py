@@ -246,7 +246,12 @@ def test_a_volume_that_is_mounted_later_is_seen_and_written(running: Machine) ->
     running.wait(lambda: len(ledger(running)) == before + 1)
     running.wait(lambda: (running.root / "srv/hotfolder/completed/late").exists())
     running.run("umount", "-l", "/srv/hotfolder")  # the daemon's lock on the inbox keeps it busy
-    running.wait(lambda: heartbeat(running)["phase"] == "idle")
+    running.wait(lambda: heartbeat(running)["phase"] == "inbox-missing")
+    running.run("systemctl", "stop", "hotfolder")
+    for inbox in ("inbox", "inbox-zst"):  # files in it say that it is a plain folder from now on
+        running.run("sh", "-c", f"echo x > /srv/hotfolder/{inbox}/plain", user="alice")
+    start(running)
+    running.wait(lambda: len(ledger(running)) == before + 3)
 
 
 def test_it_is_started_until_the_writable_folder_is_there(running: Machine) -> None:
