@@ -22,6 +22,7 @@ from hotfolder.app import prepare_folder
 from hotfolder.beneath import device_of, look_for_writers, why_stuck
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
+from hotfolder.core.candidates import Candidates
 from hotfolder.core.errors import LocalError
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.room import Disk
@@ -162,12 +163,11 @@ def _intake(
         clock=time.monotonic,
         wall=time.time,
         ready=Ready(folder.ready),
-        marker=marker,
+        candidates=Candidates(whole=whole, marker=marker),
         dice=random.random,
         look=partial(trees.look_for_writers, moves=folder.on_complete != "leave")
         if whole
         else look_for_writers,
-        whole_directories=whole,
     )
     plan = FolderPlan(
         name=name,

@@ -227,7 +227,7 @@ class Intake:
     def left_behind(self) -> dict[str, str]:
         """Path below the inbox -> why it stays there for good."""
         marks = self.finder.marks
-        waits = {} if marks is None else marks.left() if self._is_to_end else marks.orphans
+        waits = marks.left() if self._is_to_end else marks.orphans
         return {
             **self.finder.walks.passed_over,
             **self.finder.unfit.reasons,
@@ -330,7 +330,7 @@ class Intake:
             group=self._group_of(relpath, fingerprint),
             fingerprint=fingerprint,
             made_at=begun.made_at if begun else self._wall(),
-            marker=None if self.finder.marks is None else self.finder.marks.take(relpath),
+            marker=self.finder.marks.take(relpath),
         )
 
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:

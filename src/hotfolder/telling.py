@@ -17,7 +17,7 @@ def waiting(
     *,
     why_ready: Callable[[], str],
     now: float,
-    marks: Marks | None,
+    marks: Marks,
     epoch_of: Callable[[float], float],
 ) -> Waiting:
     """What is not in flight: settling, queued, or put off, with the oldest and its reason.
@@ -26,9 +26,8 @@ def waiting(
     into the epoch's.
     """
     summary = Waiting(count=len(tracker) + len(backlog), bytes=tracker.bytes + backlog.bytes)
-    if marks is not None:
-        summary.count += len(marks.unmarked)
-        summary.bytes += marks.bytes
+    summary.count += len(marks.unmarked)
+    summary.bytes += marks.bytes
     settling, put_off, ready = tracker.oldest(), backlog.oldest_put_off(), backlog.ready
     if ready is not None:
         return replace(summary, oldest=ready.path, since=ready.made_at, why=why_ready())
@@ -39,7 +38,7 @@ def waiting(
     if put_off is not None:
         job, why = put_off
         return replace(summary, oldest=job.path, since=job.made_at, why=why)
-    if marks is not None and marks.unmarked:
+    if marks.unmarked:
         relpath, unmarked = next(iter(marks.unmarked.items()))
         since = epoch_of(unmarked.since)
         return replace(summary, oldest=f"{inbox}/{relpath}", since=since, why=unmarked.why)
@@ -52,7 +51,7 @@ def why_waiting(
     backlog: Backlog,
     *,
     now: float,
-    marks: Marks | None,
+    marks: Marks,
     epoch_of: Callable[[float], float],
 ) -> Waits | None:
     """Why this very file waits, if that is its own matter; else as in `waiting`."""
@@ -62,5 +61,5 @@ def why_waiting(
     settling, quiet_at = tracker.why(relpath, now), tracker.quiet_at(relpath, now)
     if settling is not None:
         return Waits(settling, None if quiet_at is None else epoch_of(quiet_at))
-    why = marks.left().get(relpath) if marks is not None else None
+    why = marks.left().get(relpath)
     return Waits(why) if why is not None else None
