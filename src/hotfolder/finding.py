@@ -145,8 +145,7 @@ class Finder:
         await self._look(_unheard(self.tracker.pop_due(self._search.clock(), BATCH)))
         self.walks.go_on()
         stuck = await self._stuck(self.tracker.quiet())
-        settled = self.tracker.pop_settled()
-        return [(path, seen) for path, seen in settled if path not in stuck] if stuck else settled
+        return [(path, seen) for path, seen in self.tracker.pop_settled() if path not in stuck]
 
     async def _stuck(self, paths: list[str]) -> set[str]:
         """Those that could not leave the inbox in the end: they are left until that has changed."""
@@ -155,10 +154,7 @@ class Finder:
             return set()
         inbox = self._search.inbox
         whys = await self._threads.run(lambda: [(path, why_stuck(inbox, path)) for path in paths])
-        stuck = {path: why for path, why in whys if why is not None}
-        for path, why in stuck.items():
-            self.unfit.note(path, why)
-        return set(stuck)
+        return {path for path, why in whys if not self.unfit.settled(path, why)}
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""

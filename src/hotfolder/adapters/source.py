@@ -10,15 +10,13 @@ from hotfolder.beneath import (
     BUSY,
     EXHAUSTED,
     NOT_THERE,
+    OPEN_FILE,
     fingerprint_of,
     is_open_for_writing,
     parent_of,
 )
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Job
-
-#: O_NONBLOCK: a FIFO put in the place of a file must not block the open.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class OpenOriginal:
@@ -82,7 +80,7 @@ def open_original(job: Job) -> OpenOriginal:
     """
     try:
         with parent_of(job.root, job.relpath) as (directory, name):
-            descriptor = os.open(name, _FILE, dir_fd=directory)
+            descriptor = os.open(name, OPEN_FILE, dir_fd=directory)
     except PermissionError as error:
         raise FileRejected(
             f"{job.path} may not be read by this user",

@@ -13,6 +13,8 @@ from hotfolder.beneath import (
     BUSY,
     EXHAUSTED,
     NOT_THERE,
+    OPEN_DIRECTORY,
+    OPEN_FILE,
     fingerprint_of,
     is_open_for_writing,
     parent_of,
@@ -22,8 +24,6 @@ from hotfolder.core.ports import Members
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.core.tree import Kind, TreeDigest, TreeEntry
 from hotfolder.trees import (
-    OPEN_DIRECTORY,
-    OPEN_FILE,
     NotWhole,
     entries,
     fingerprint_of_tree,
