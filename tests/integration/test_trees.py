@@ -18,7 +18,7 @@ from hotfolder.adapters.archive import TreeTar
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.scan import walk_top
-from hotfolder.adapters.trees import OpenTree, open_tree
+from hotfolder.adapters.source import OpenTree, open_tree
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.candidates import Candidates
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
