@@ -19,9 +19,10 @@ from hotfolder.adapters.volumes import Volumes
 from hotfolder.adapters.watching import Watcher
 from hotfolder.alarm import Alarm
 from hotfolder.app import prepare_folder
-from hotfolder.beneath import device_of, look_for_writers, why_stuck
+from hotfolder.beneath import device_of, look_for_writers
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Settings
+from hotfolder.core.candidates import Candidates
 from hotfolder.core.errors import LocalError
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.room import Disk
@@ -36,6 +37,7 @@ from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Place, Reserve
+from hotfolder.stuck import why_stuck
 from hotfolder.waking import Waker
 from hotfolder.walking import Search
 from hotfolder.watching import Watching
@@ -162,12 +164,9 @@ def _intake(
         clock=time.monotonic,
         wall=time.time,
         ready=Ready(folder.ready),
-        marker=marker,
+        candidates=Candidates(whole=whole, marker=marker),
         dice=random.random,
-        look=partial(trees.look_for_writers, moves=folder.on_complete != "leave")
-        if whole
-        else look_for_writers,
-        whole_directories=whole,
+        look=trees.look_for_writers if whole else look_for_writers,
     )
     plan = FolderPlan(
         name=name,

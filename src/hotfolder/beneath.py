@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,9 +13,11 @@ from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Writer
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_CHANGE = os.W_OK | os.X_OK
-_GET_FLAGS, _APPEND_ONLY, _IMMUTABLE = 0x8008_6601, 0x20, 0x10  # linux/fs.h: FS_IOC_GETFLAGS
+_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: Opens a regular file, and nothing else that may stand in its place: a FIFO must not block the open.
+OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+#: Opens a directory that was reached by descriptor.
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: What an OSError means where a path leads to nothing, or to something that is not followed.
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 #: Another program holds a lease (a Samba oplock, an NFS delegation) or runs it: it will let go.
@@ -47,7 +48,7 @@ def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int
     `make` creates what is missing, each directory made durable in the one above it. The root is the
     operator's word and may be a symlink; nothing below it may. Raises OSError.
     """
-    descriptor = os.open(root, _DIRECTORY)
+    descriptor = os.open(root, _ROOT)
     try:
         for name in relpath.split("/") if relpath else ():
             below = _enter(descriptor, name, make=make)
@@ -76,14 +77,14 @@ def _refuse_steps(name: str) -> None:
 def _enter(parent: int, name: str, *, make: bool) -> int:
     _refuse_steps(name)
     try:
-        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        return os.open(name, OPEN_DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
         if not make:
             raise
     with contextlib.suppress(FileExistsError):  # another mover was faster
         os.mkdir(name, dir_fd=parent)  # who else may write there is the umask's affair
         os.fsync(parent)
-    return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    return os.open(name, OPEN_DIRECTORY, dir_fd=parent)
 
 
 def device_of(root: str) -> int | None:
@@ -124,7 +125,7 @@ def look(root: str, relpath: str) -> Fingerprint | None:
     except OSError as error:
         if error.errno in NOT_THERE:
             return None
-        raise _cannot_look(f"{root}/{relpath}", error) from error
+        raise cannot_look(f"{root}/{relpath}", error) from error
 
 
 def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerprint | LocalError | None]]:
@@ -145,8 +146,8 @@ def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerpri
             if error.errno in NOT_THERE:
                 looks += [(relpath, None) for relpath in inside]
                 continue
-            _require_root(root)
-            looks += [(relpath, _cannot_look(f"{root}/{relpath}", error)) for relpath in inside]
+            require_root(root)
+            looks += [(relpath, cannot_look(f"{root}/{relpath}", error)) for relpath in inside]
     return looks
 
 
@@ -162,17 +163,19 @@ def _look_near(root: str, relpath: str, directory: int) -> Fingerprint | LocalEr
         _refuse_steps(name)
         return _look_in(directory, name)
     except OSError as error:
-        return None if error.errno in NOT_THERE else _cannot_look(f"{root}/{relpath}", error)
+        return None if error.errno in NOT_THERE else cannot_look(f"{root}/{relpath}", error)
 
 
-def _require_root(root: str) -> None:
+def require_root(root: str) -> None:
+    """Raise `LocalError` where `root` itself cannot be looked into."""
     try:
         os.stat(f"{root}/.")
     except OSError as error:
-        raise _cannot_look(root, error) from error
+        raise cannot_look(root, error) from error
 
 
-def _cannot_look(path: str, error: OSError) -> LocalError:
+def cannot_look(path: str, error: OSError) -> LocalError:
+    """What to raise, or to keep in the place of a look."""
     return LocalError(
         f"cannot look at {path}: {error.strerror}",
         hint="let the user that runs hotfolder enter and read the folder",
@@ -206,10 +209,9 @@ def look_for_writers(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]
 
 def _with_writer(root: str, relpath: str, there: Fingerprint) -> Look:
     """Only a file that was just seen to be a regular one is opened: a device does what it likes then."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     try:
         with parent_of(root, relpath) as (directory, name):
-            descriptor = os.open(name, flags, dir_fd=directory)
+            descriptor = os.open(name, OPEN_FILE, dir_fd=directory)
     except OSError as error:
         if error.errno in NOT_THERE | {errno.ENXIO}:
             return Look(relpath, None)
@@ -249,66 +251,11 @@ def is_open_for_writing(descriptor: int) -> bool:
     return writer_of(descriptor) is Writer.OPEN
 
 
-def why_stuck(root: str, relpath: str) -> str | None:
-    """Why the file could not be renamed out of its folder; None if it could, as far as can be seen.
-
-    None as well where no file of the whole inbox could: that is the inbox's trouble.
-    """
-    above = os.path.dirname(relpath)
-    try:
-        with parent_of(root, relpath) as (directory, name):
-            if above and not _may_change(directory) and os.access(root, _CHANGE, effective_ids=True):
-                return f"this user may not move files out of {above}/: let the daemon's user write to it"
-            return _why_kept(directory, name)
-    except PermissionError:
-        if above and os.access(root, _CHANGE, effective_ids=True):
-            return f"this user may not enter {above}/: let the daemon's user do so"
-    except OSError:
-        pass  # whatever it is, its delivery will say
-    return None
-
-
-def _why_kept(directory: int, name: str) -> str | None:
-    """Why an open directory that may be changed keeps the file `name`. Raises OSError."""
-    folder, file = os.fstat(directory), os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if folder.st_mode & stat.S_ISVTX and os.geteuid() not in {0, folder.st_uid, file.st_uid}:
-        return "only its owner may move it out of a folder with the sticky bit: chmod -t the folder"
-    if _flags(directory) & (_IMMUTABLE | _APPEND_ONLY):
-        return "its folder has the attribute i or a, and keeps what is in it: chattr -ia the folder"
-    try:
-        descriptor = os.open(
-            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
-        )
-    except PermissionError:
-        return None  # it cannot be read, which is another matter
-    try:
-        if _flags(descriptor) & (_IMMUTABLE | _APPEND_ONLY):
-            return "it has the attribute i or a, and cannot be moved: chattr -ia it"
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def _may_change(directory: int) -> bool:
-    return os.access(".", _CHANGE, dir_fd=directory, effective_ids=True)
-
-
-def _flags(descriptor: int) -> int:
-    """What chattr has set; 0 where the file system knows no such attributes."""
-    flags = bytearray(8)
-    try:
-        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
-    except OSError:
-        return 0  # a file system without them keeps nothing back
-    return int.from_bytes(flags[:4], sys.byteorder)
-
-
 def digest_of(root: str, relpath: str) -> str | None:
     """The SHA-256 of a regular file as the ledger words it, or None where it cannot be read."""
     try:
         with parent_of(root, relpath) as (directory, name):
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(name, flags, dir_fd=directory)
+            descriptor = os.open(name, OPEN_FILE, dir_fd=directory)
         with open(descriptor, "rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError:

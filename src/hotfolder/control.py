@@ -151,7 +151,7 @@ def _why(daemon: Daemon, wanted: str) -> dict[str, Any]:
         {"path": f"{folder.intake.inbox}/{relpath}", **asdict(waits)}
         for folder in daemon.parts.inboxes.folders
         for relpath in dict.fromkeys([*_known(folder, wanted), *_left(folder, wanted)])
-        if (waits := folder.intake.why_waiting(relpath)) is not None
+        if (waits := folder.intake.told.why_waiting(relpath)) is not None
     ]
     return {"files": files[:_MOST_TOLD]}
 
@@ -171,7 +171,7 @@ def _known(folder: Watched, wanted: str) -> list[str]:
 
 def _left(folder: Watched, wanted: str) -> list[str]:
     inbox = folder.intake.inbox
-    return [path for path in folder.intake.left_behind() if is_meant(f"{inbox}/{path}", wanted)]
+    return [path for path in folder.intake.told.left_behind() if is_meant(f"{inbox}/{path}", wanted)]
 
 
 def _asked_for(folder: Watched, request: Request) -> list[str]:

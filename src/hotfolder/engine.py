@@ -27,7 +27,6 @@ from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
-from hotfolder.adapters.trees import open_tree
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Folder, Settings
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
@@ -89,7 +88,7 @@ def new_activity() -> Activity:
 
 
 def _open(job: Job) -> Original:
-    return open_tree(job, TreeTar()) if job.fingerprint.tree else source.open_original(job)
+    return source.open_tree(job, TreeTar()) if job.fingerprint.tree else source.open_original(job)
 
 
 def _is_an_uploads(_: Path, row: JournalRow) -> bool:

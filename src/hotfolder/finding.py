@@ -4,13 +4,14 @@ The inbox itself is the backlog: at most `WINDOW` files are known at a time, and
 that mark. Whatever a hint or a crash loses, the next scan finds.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
 import structlog
 
 from hotfolder.beneath import Look, look_at_all
+from hotfolder.core.candidates import Candidate
 from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint
@@ -59,7 +60,7 @@ class Finder:
         stays: Stays | None = None,
     ) -> None:
         """`stays` knows the files that were delivered and stay in the inbox."""
-        self._search = search
+        self._search, self._candidates = search, search.candidates
         self._stays = stays
         self._threads = threads
         self._claimed, self._news, self._room = claimed, news, room
@@ -69,7 +70,7 @@ class Finder:
         self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
         self._told_unknown = False
-        self.marks = None if search.marker is None else Marks(search.marker, search.clock)
+        self.marks = Marks(search.candidates.marker, search.clock)
         self.walks = Walks(
             search,
             threads=threads,
@@ -82,41 +83,26 @@ class Finder:
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
-        if self._search.whole_directories:
-            self._hint_whole(relpath, heard)
+        candidate = self._candidates.heard(relpath, heard)
+        if candidate is None or self._search.ignored(candidate.entry):
             return
-        is_directory = heard is Heard.DIRECTORY
-        if self.marks is not None and not is_directory:
-            relpath = self.marks.name.file_of(relpath) or relpath
-        if self._search.ignored(f"{relpath}/" if is_directory else relpath):
-            return
-        if is_directory:
-            self._missed |= not self.walks.plan_tree(relpath)
+        if candidate.is_directory and not self._candidates.whole:
+            self._missed |= not self.walks.plan_tree(candidate.relpath)
+        elif candidate.is_directory and candidate.relpath in self.tracker:
+            return  # the look that is due compares all of it: each one takes its time
         elif len(self._hinted) >= WINDOW:
             self._missed = True
-        elif self.walks.takes(relpath):
-            self._note(relpath, heard)
+        elif self._is_taken(candidate):
+            self._note(candidate.relpath, candidate.heard)
 
     def candidate(self, relpath: str) -> str:
         """Of what a path is a part: of itself, or of the top directory that is delivered as one."""
-        return relpath.partition("/")[0] if self._search.whole_directories else relpath
+        return self._candidates.of(relpath)
 
-    def _hint_whole(self, relpath: str, heard: Heard) -> None:
-        """Something happened at `relpath`, or to the top directory that holds it."""
-        top = self.candidate(relpath)
-        is_directory = top != relpath or heard is Heard.DIRECTORY
-        if self.marks is not None:
-            if top != relpath:
-                return  # its marker is what counts, and a look takes its time
-            top = (not is_directory and self.marks.name.file_of(top)) or top
-        if self._search.ignored(f"{top}/" if is_directory else top):
-            return
-        if is_directory and top in self.tracker:
-            return  # the look that is due compares all of it: each one takes its time
-        if len(self._hinted) >= WINDOW:
-            self._missed = True
-        elif self._search.refusal(f"{top}/") is None or self.walks.takes(top):
-            self._note(top, Heard.APPEARED if is_directory else heard)
+    def _is_taken(self, candidate: Candidate) -> bool:
+        """Whether some group takes it. What is at the top may be a directory, whatever was heard."""
+        is_taken_whole = self._candidates.whole and self._search.refusal(f"{candidate.relpath}/") is None
+        return is_taken_whole or self.walks.takes(candidate.entry)
 
     def _note(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Look at it in the next turn. That it was closed is not forgotten for what is heard behind."""
@@ -131,8 +117,7 @@ class Finder:
         """Do not look at this file again before the next hint or walk."""
         self._hinted.pop(relpath, None)
         self._resting.pop(relpath, None)
-        if self.marks is not None:
-            self.marks.forget(relpath)
+        self.marks.forget(relpath)
         self.tracker.observe(relpath, None, self._search.clock())
 
     async def seen(self, relpath: str) -> Fingerprint | None:
@@ -157,11 +142,10 @@ class Finder:
         for path in hinted:
             del self._hinted[path]
         await self._look(hinted)
-        await self._look(self.tracker.pop_due(self._search.clock(), BATCH))
+        await self._look(_unheard(self.tracker.pop_due(self._search.clock(), BATCH)))
         self.walks.go_on()
         stuck = await self._stuck(self.tracker.quiet())
-        settled = self.tracker.pop_settled()
-        return [(path, seen) for path, seen in settled if path not in stuck] if stuck else settled
+        return [(path, seen) for path, seen in self.tracker.pop_settled() if path not in stuck]
 
     async def _stuck(self, paths: list[str]) -> set[str]:
         """Those that could not leave the inbox in the end: they are left until that has changed."""
@@ -170,10 +154,7 @@ class Finder:
             return set()
         inbox = self._search.inbox
         whys = await self._threads.run(lambda: [(path, why_stuck(inbox, path)) for path in paths])
-        stuck = {path: why for path, why in whys if why is not None}
-        for path, why in stuck.items():
-            self.unfit.note(path, why)
-        return set(stuck)
+        return {path for path, why in whys if not self.unfit.settled(path, why)}
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
@@ -185,7 +166,7 @@ class Finder:
 
     def unmarked(self) -> Collection[str]:
         """The files that wait for their markers."""
-        return self.marks.unmarked if self.marks is not None else ()
+        return self.marks.unmarked
 
     def kept(self) -> int:
         """How many delivered files stay, as of the last walk."""
@@ -199,12 +180,9 @@ class Finder:
     def _is_known(self, path: str) -> bool:
         return path in self.tracker or self._claimed(path)
 
-    async def _look_at_new(self, paths: list[str]) -> None:
-        if self._search.whole_directories:
-            paths = [path.removesuffix("/") for path in paths]
-        if self.marks is not None:
-            paths = self.marks.files_of(paths)
-        await self._look([path for path in paths if not self._is_known(path)])
+    async def _look_at_new(self, entries: list[str]) -> None:
+        paths = self._candidates.walked(entries)
+        await self._look(_unheard(path for path in paths if not self._is_known(path)))
 
     async def _tidy(self) -> None:
         """After a walk of the whole: what is gone without a word is forgotten."""
@@ -214,65 +192,75 @@ class Finder:
             self.unfit.forget(look.relpath for look in looks if look.there is None)
         if self._stays is not None:
             await self._stays.tidy()
-        for path in self.marks.stale() if self.marks is not None else ():
+        for path in self.marks.stale():
             self._note(path)
 
-    async def _look(self, paths: Collection[str] | Mapping[str, Heard]) -> None:
-        """See what stands at `paths` and tell the tracker."""
-        if not paths:
+    async def _look(self, heard: Mapping[str, Heard]) -> None:
+        """See what stands at these paths and tell the tracker. Raises `LocalError`."""
+        if not heard:
             return
         begun = self._search.clock()
-        words = self._words(paths) if isinstance(paths, Mapping) else {}
         # A file that ends its flight while we ask may be kept just behind our question.
-        busy = set(filter(self._claimed, paths)) if self._stays is not None else set()
+        busy = set(filter(self._claimed, heard)) if self._stays is not None else set()
         try:
-            marks = await self._look_at_markers(paths)
+            marks = await self._look_at_markers(heard)
+            words = {path: self._word(what, marks.get(path)) for path, what in heard.items()}
             questions = [
-                (path, path in words or bool(marks.get(path)) or self.tracker.asks(path, begun))
-                for path in paths
+                (path, word is not Word.NONE or self.tracker.asks(path, begun))
+                for path, word in words.items()
             ]
             looks = await self._threads.run(self._search.look, self._search.inbox, questions)
             stays = await self._delivered(looks)
         except LocalError:
-            for path in paths:  # what was due would never be due again
-                self._note(path)
+            for path, what in heard.items():  # what was due would never be due again
+                self._note(path, what)
             raise
         ended = self._search.clock()
         self._report(looks)
         for look in looks:
-            path, seen = look.relpath, look.there
-            word = words.get(path, Word.NONE)
-            is_claimed = path in busy or self._claimed(path)
-            if path in stays or isinstance(seen, LocalError):  # the next walk looks again
-                if isinstance(seen, LocalError):
-                    self.unfit.note(path, seen.sentence)
-                self.tracker.observe(path, None, begun)
-                if self.marks is not None:
-                    self.marks.forget(path)
-            elif is_claimed and not self._news(path, seen):
+            path, is_busy = look.relpath, look.relpath in busy
+            if path in stays:
+                self.marks.forget(path)
+                seen = None
+            elif self._is_left_alone(look, is_busy=is_busy):
                 continue
-            elif self.marks is not None and not self.marks.judge(path, seen, marks[path]):
-                self.tracker.observe(path, None, begun)
             else:
-                word = Word.GIVEN if self.marks is not None else word
-                fit = self.unfit.fit(path, seen)
-                self.tracker.observe(path, fit, begun, ended, writer=look.writer, word=word)
+                seen = self._fit(look, marks.get(path))
+            self.tracker.observe(path, seen, begun, ended, writer=look.writer, word=words[path])
+
+    def _is_left_alone(self, look: Look, *, is_busy: bool) -> bool:
+        """Whether the file is on its way, and what was seen of it changes nothing."""
+        if isinstance(look.there, LocalError):
+            return False
+        is_claimed = is_busy or self._claimed(look.relpath)
+        return is_claimed and not self._news(look.relpath, look.there)
+
+    def _fit(self, look: Look, mark: Fingerprint | LocalError | None) -> Fingerprint | None:
+        """What was seen, if it is to settle; else why not is noted, and the next walk looks again."""
+        if isinstance(look.there, LocalError):
+            self.marks.forget(look.relpath)
+            self.unfit.note(look.relpath, look.there.sentence)
+            return None
+        if not self.marks.judge(look.relpath, look.there, mark):
+            return None
+        return self.unfit.fit(look.relpath, look.there)
 
     async def _look_at_markers(
-        self, paths: Collection[str]
+        self, paths: Iterable[str]
     ) -> Mapping[str, Fingerprint | LocalError | None]:
         """What stands where the marker of each file belongs."""
-        if self.marks is None:
+        markers = self.marks.markers_of(paths)
+        if not markers:
             return {}
-        markers = {path: self.marks.name.of(path) for path in paths}
         looks = dict(await self._threads.run(look_at_all, self._search.inbox, markers.values()))
         return {path: looks[marker] for path, marker in markers.items()}
 
-    def _words(self, heard: Mapping[str, Heard]) -> dict[str, Word]:
-        """What of that which was heard makes the quiet time needless."""
-        if self._search.ready is not Ready.CLOSED:
-            return {}
-        return {path: Word.CLOSED for path, what in heard.items() if what is Heard.COMPLETED}
+    def _word(self, heard: Heard, mark: Fingerprint | LocalError | None) -> Word:
+        """What of that which was heard, or stands beside the file, makes the quiet time needless."""
+        if mark is not None:
+            return Word.GIVEN
+        is_closed = heard is Heard.COMPLETED and self._search.ready is Ready.CLOSED
+        return Word.CLOSED if is_closed else Word.NONE
 
     def _report(self, looks: Sequence[Look]) -> None:
         if not self._told_unknown and any(look.writer is Writer.UNKNOWN for look in looks):
@@ -284,3 +272,8 @@ class Finder:
         """Which of these were delivered as they are, and stay."""
         seen = [(look.relpath, look.there) for look in looks if isinstance(look.there, Fingerprint)]
         return await self._stays.delivered(seen) if self._stays is not None and seen else set()
+
+
+def _unheard(paths: Iterable[str]) -> dict[str, Heard]:
+    """Of which nothing was heard but that they are there."""
+    return dict.fromkeys(paths, Heard.APPEARED)

@@ -110,7 +110,7 @@ class Heart:
         return {
             f"{folder.intake.inbox}/{relpath}": why
             for folder in self._inboxes.folders
-            for relpath, why in folder.intake.left_behind().items()
+            for relpath, why in folder.intake.told.left_behind().items()
         }
 
     def _told(self) -> dict[str, Any]:
@@ -160,12 +160,12 @@ class Heart:
         )
 
     def _waiting_groups(self) -> Counter[str]:
-        each = (folder.intake.waiting_groups() for folder in self._inboxes.folders)
+        each = (folder.intake.told.groups() for folder in self._inboxes.folders)
         return sum(each, Counter[str]())
 
     def _waiting(self) -> Waiting:
         """The sum over all folders; the oldest of the first folder that has one."""
-        each = [folder.intake.waiting() for folder in self._inboxes.folders]
+        each = [folder.intake.told.waiting() for folder in self._inboxes.folders]
         first = next((waiting for waiting in each if waiting.oldest is not None), Waiting())
         return Waiting(
             sum(w.count for w in each), sum(w.bytes for w in each), first.oldest, first.since, first.why

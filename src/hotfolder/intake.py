@@ -2,15 +2,14 @@
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
-from hotfolder.activity import Waiting
 from hotfolder.asking import Asked
 from hotfolder.backlog import Backlog
+from hotfolder.beforehand import Beforehand
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.blame import blame
 from hotfolder.core.errors import DestinationError, LocalError
@@ -20,13 +19,12 @@ from hotfolder.core.order import Order, full_lanes
 from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
 from hotfolder.core.retry import Deferred, Hold, Resettle
 from hotfolder.core.settle import OPEN
-from hotfolder.core.timeline import Waits
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.finding import WINDOW, Finder, Stays
 from hotfolder.flights import Flights
 from hotfolder.folder_hold import FolderHold
 from hotfolder.gate import Gate, Passage
-from hotfolder.telling import waiting, why_waiting
+from hotfolder.telling import Told
 from hotfolder.threads import Threads
 from hotfolder.tidying import Tidier
 from hotfolder.walking import Search
@@ -92,8 +90,7 @@ class Intake:
             stays=stays,
         )
         self._tidier = tidier
-        self._catch_up = catch_up
-        self._catching_up: asyncio.Task[None] | None = None
+        self._beforehand = Beforehand(catch_up, wake)
         self._backlog = Backlog(gate, self._clock, order=plan.order)
         self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
@@ -118,6 +115,18 @@ class Intake:
             new_operation_id=plan.new_operation_id,
             wake=wake,
         )
+        self.told = Told(
+            self.inbox,
+            finder=self.finder,
+            backlog=self._backlog,
+            called_off=self.called_off,
+            left=self.left,
+            group_of=self._group_of,
+            why_ready=self._why_ready,
+            is_to_end=self._is_to_end,
+            clock=self._clock,
+            wall=self._wall,
+        )
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`."""
@@ -134,7 +143,7 @@ class Intake:
         `paused`: nothing is started, and what is in flight goes on.
         """
         self._paused = paused
-        if self._looking.rests() or not self._is_caught_up():
+        if self._looking.rests() or not self._may_begin():
             return
         try:
             settled = await self.finder.turn()
@@ -185,27 +194,17 @@ class Intake:
             return most_flights
         return 0 if self._delivering.rests() else 1
 
-    def _is_caught_up(self) -> bool:
+    def _may_begin(self) -> bool:
         """Whether what comes before the first turn is done; begins it."""
-        if self._catch_up is None:
-            return True
-        if self._catching_up is None:
-            self._catching_up = asyncio.ensure_future(self._catch_up())
-            self._catching_up.add_done_callback(lambda _: self._wake())
-        if not self._catching_up.done():
-            return False
-        task, self._catching_up = self._catching_up, None
         try:
-            task.result()
+            return self._beforehand.is_over()
         except LocalError as error:
             self._looking.begin(error)
             return False
-        self._catch_up = None
-        return True
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
-        if self._catching_up is not None and not self._catching_up.done():
+        if self._beforehand.is_under_way:
             return math.inf
         soonest = min(self._backlog.next_wake(), self.finder.next_turn())
         if self._tidier is not None:
@@ -224,50 +223,10 @@ class Intake:
         """Whether every file that was found has come to its end or is left."""
         return not (self._backlog or self._flights) and self.finder.is_empty()
 
-    def left_behind(self) -> dict[str, str]:
-        """Path below the inbox -> why it stays there for good."""
-        marks = self.finder.marks
-        waits = {} if marks is None else marks.left() if self._is_to_end else marks.orphans
-        return {
-            **self.finder.walks.passed_over,
-            **self.finder.unfit.reasons,
-            **waits,
-            **self.left,
-            **self.called_off.reasons(),
-        }
-
     def is_at_its_end(self) -> bool:
         """Whether nothing more can be done now: all is done, or held with nothing in flight."""
         held = self.hold is not None or self.gate.held is not None
         return self.is_empty() or (held and not self._flights)
-
-    def waiting(self) -> Waiting:
-        """What is not in flight: settling, queued, or put off, with the oldest and its reason."""
-        return waiting(
-            self.inbox,
-            self.finder.tracker,
-            self._backlog,
-            why_ready=self._why_ready,
-            now=self._clock(),
-            marks=self.finder.marks,
-            epoch_of=self._epoch_of,
-        )
-
-    def why_waiting(self, relpath: str) -> Waits | None:
-        """Why this very file waits, if that is its own matter: not the folder's, nor its store's."""
-        told = why_waiting(
-            relpath,
-            self.finder.tracker,
-            self._backlog,
-            now=self._clock(),
-            marks=self.finder.marks,
-            epoch_of=self._epoch_of,
-        )
-        why = self.left_behind().get(relpath) if told is None else None
-        return Waits(why, for_good=True) if why is not None else told
-
-    def _epoch_of(self, moment: float) -> float:
-        return self._wall() - (self._clock() - moment)
 
     def _why_ready(self) -> str:
         """Why what may start does not."""
@@ -278,20 +237,13 @@ class Intake:
             return hold.sentence
         return f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
 
-    def waiting_groups(self) -> Counter[str]:
-        """How many files of each group were found and are not in flight."""
-        settling = self.finder.tracker.looks()
-        return self._backlog.groups + Counter(self._group_of(path, seen) for path, seen in settling)
-
     def _group_of(self, relpath: str, seen: Fingerprint) -> str:
         return self.plan.grouping.group_of(f"{relpath}/" if seen.tree else relpath)
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
         await self.finder.walks.stop()
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            await asyncio.gather(self._catching_up, return_exceptions=True)
+        await self._beforehand.stop()
         await self._flights.land(grace, hurry)
 
     def _is_claimed(self, relpath: str) -> bool:
@@ -330,7 +282,7 @@ class Intake:
             group=self._group_of(relpath, fingerprint),
             fingerprint=fingerprint,
             made_at=begun.made_at if begun else self._wall(),
-            marker=None if self.finder.marks is None else self.finder.marks.take(relpath),
+            marker=self.finder.marks.take(relpath),
         )
 
     async def _carry(self, job: Job, passage: Passage) -> Ended | NotNow:

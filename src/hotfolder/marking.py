@@ -20,13 +20,13 @@ class Unmarked:
 
 
 class Marks:
-    """Of one folder. Owned by the event loop.
+    """Of one folder; without a `name` no file of it needs one. Owned by the event loop.
 
     Only files that are marked are tracked: a million that are not must not stand in their way.
     """
 
-    def __init__(self, name: MarkerName, clock: Callable[[], float]) -> None:
-        self.name = name
+    def __init__(self, name: MarkerName | None, clock: Callable[[], float]) -> None:
+        self._name = name
         self._clock = clock
         self._found: dict[str, Marker] = {}  # of files that settle
         self.unmarked: dict[str, Unmarked] = {}
@@ -34,19 +34,21 @@ class Marks:
         self._fresh: set[str] = set()  # files of which something was noted since the last walk
         self.bytes = 0  # of all that is unmarked
 
-    def files_of(self, relpaths: Iterable[str]) -> list[str]:
-        """Each once; of a marker the file."""
-        return list(dict.fromkeys(self.name.file_of(relpath) or relpath for relpath in relpaths))
+    def markers_of(self, relpaths: Iterable[str]) -> dict[str, str]:
+        """Where the marker of each file belongs, if files of this folder have any."""
+        return {} if self._name is None else {relpath: self._name.of(relpath) for relpath in relpaths}
 
     def judge(
-        self, relpath: str, seen: Fingerprint | LocalError | None, mark: Fingerprint | LocalError | None
+        self, relpath: str, seen: Fingerprint | None, mark: Fingerprint | LocalError | None
     ) -> bool:
         """Whether a file that was `seen` is whole by its marker; notes why not, or that it is gone."""
+        if self._name is None:
+            return True
         known = self.unmarked.get(relpath)
         self.forget(relpath)
-        marker = self.name.of(relpath)
-        if isinstance(seen, LocalError) or isinstance(mark, LocalError):
-            return False  # told as such; the next walk looks again
+        marker = self._name.of(relpath)
+        if isinstance(mark, LocalError):
+            return False  # the next walk looks again
         if seen is None:
             if mark is not None and len(self.orphans) < _MOST_NOTED:
                 self.orphans[marker] = f"the marker of {relpath}, which is not there"
@@ -66,10 +68,12 @@ class Marks:
 
     def forget(self, relpath: str) -> None:
         """Whatever was noted of a file does not hold any more."""
+        if self._name is None:
+            return
         unmarked = self.unmarked.pop(relpath, None)
         if unmarked is not None:
             self.bytes -= unmarked.size
-        self.orphans.pop(self.name.of(relpath), None)
+        self.orphans.pop(self._name.of(relpath), None)
         self._found.pop(relpath, None)
         self._fresh.discard(relpath)
 
@@ -79,7 +83,9 @@ class Marks:
 
     def stale(self) -> list[str]:
         """After a walk: files of which something is noted that it did not see; they may be gone."""
-        noted = [*self.unmarked, *filter(None, map(self.name.file_of, self.orphans))]
+        if self._name is None:
+            return []
+        noted = [*self.unmarked, *filter(None, map(self._name.file_of, self.orphans))]
         stale = [relpath for relpath in noted if relpath not in self._fresh]
         self._fresh.clear()
         return stale

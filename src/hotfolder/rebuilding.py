@@ -95,9 +95,7 @@ class Memory:
                 ignore_filter(folder.ignore, folder.include),
                 partial(_walk_outputs, folder),
                 [n for n, f in made.settings.folders.items() if f.completed == folder.completed],
-                partial(trees.look_for_writers, moves=False)
-                if folder.directories == "archive"
-                else look_for_writers,
+                trees.look_for_writers if folder.directories == "archive" else look_for_writers,
             ),
             ledger=made.ledger,
             names=NameSet,

@@ -12,7 +12,18 @@ from functools import partial
 from typing import TypeVar
 
 from hotfolder import beneath
-from hotfolder.beneath import BUSY, NOT_THERE, Look, fingerprint_of, parent_of, writer_of
+from hotfolder.beneath import (
+    BUSY,
+    NOT_THERE,
+    OPEN_DIRECTORY,
+    OPEN_FILE,
+    Look,
+    cannot_look,
+    fingerprint_of,
+    parent_of,
+    require_root,
+    writer_of,
+)
 from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Writer
@@ -20,8 +31,6 @@ from hotfolder.core.tree import Kind, TreeDigest, TreeEntry
 
 T = TypeVar("T")
 
-OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 100  # levels: each costs a descriptor while it is walked through
 _KINDS = {stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.LINK}
 
@@ -119,7 +128,7 @@ def look_as(root: str, relpath: str, then: Fingerprint) -> Fingerprint | None:
     except OSError as error:
         if error.errno in NOT_THERE:
             return None
-        raise _cannot_look(root, relpath, error) from error
+        raise cannot_look(f"{root}/{relpath}", error) from error
     return seen if seen is not None and seen.tree else None
 
 
@@ -130,13 +139,13 @@ def look_again(
     return list(_each(root, ((path, partial(look_as, root, path, seen)) for path, seen in then)))
 
 
-def look_for_writers(root: str, paths: Iterable[tuple[str, bool]], *, moves: bool = True) -> list[Look]:
+def look_for_writers(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]:
     """As `beneath.look_for_writers`, but a directory is looked at as a whole.
 
-    A directory that holds no file yet is nothing. One that cannot be archived whole, or, where it
-    `moves` in the end, could not be moved, is an error of its own.
+    A directory that holds no file yet is nothing. One that cannot be archived whole is an error of its
+    own.
     """
-    calls = ((path, partial(_look, root, path, ask=ask, moves=moves)) for path, ask in paths)
+    calls = ((path, partial(_look, root, path, ask=ask)) for path, ask in paths)
     return [
         there if isinstance(there, Look) else Look(path, there) for path, there in _each(root, calls)
     ]
@@ -153,28 +162,22 @@ def _each(
         try:
             yield relpath, call()
         except LocalError as error:
-            try:
-                os.stat(f"{root}/.")
-            except OSError:
-                raise error from error.__cause__
+            require_root(root)
             yield relpath, error
 
 
-def _look(root: str, relpath: str, *, ask: bool, moves: bool) -> Look:
+def _look(root: str, relpath: str, *, ask: bool) -> Look:
     try:
         with parent_of(root, relpath) as (directory, name):
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
-                look = _look_into(directory, name, relpath, ask=ask)
-                if look.there is not None and moves:
-                    _require_movable(directory, name)
-                return look
+                return _look_into(directory, name, relpath, ask=ask)
     except NotWhole as error:
         raise LocalError(f"{root}/{relpath} cannot be delivered as one: {error}") from error
     except OSError as error:
         if error.errno in NOT_THERE:
             return Look(relpath, None)
-        raise _cannot_look(root, relpath, error) from error
+        raise cannot_look(f"{root}/{relpath}", error) from error
     return beneath.look_for_writers(root, [(relpath, ask)])[0]
 
 
@@ -215,24 +218,11 @@ def _worse(one: Writer, other: Writer) -> Writer:
     return min(one, other, key=order.index)
 
 
-def _require_movable(directory: int, name: str) -> None:
-    """A directory that moves gets another parent, which changes the directory itself."""
-    if not os.access(name, os.W_OK, dir_fd=directory, effective_ids=True):
-        raise NotWhole("it could not be moved: let the user that runs hotfolder write into it")
-
-
 def _open_top(directory: int, name: str) -> int:
     try:
         return os.open(name, OPEN_DIRECTORY, dir_fd=directory)
     except PermissionError as error:
         raise NotWhole("let the user that runs hotfolder read it") from error
-
-
-def _cannot_look(root: str, relpath: str, error: OSError) -> LocalError:
-    return LocalError(
-        f"cannot look at {root}/{relpath}: {error.strerror}",
-        hint="let the user that runs hotfolder enter and read the folder",
-    )
 
 
 def _like_no_other(status: os.stat_result) -> Fingerprint:

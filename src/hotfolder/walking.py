@@ -6,15 +6,15 @@ Whatever a hint or a crash loses, the next walk finds. A walk waits where there 
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
 import structlog
 
 from hotfolder.beneath import Look, look_for_writers
+from hotfolder.core.candidates import Candidates
 from hotfolder.core.errors import LocalError
-from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import PassedOver
 from hotfolder.core.settle import Ready
 from hotfolder.threads import Threads
@@ -50,13 +50,11 @@ class Search:
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # since the epoch
     ready: Ready = Ready.QUIET
-    marker: MarkerName | None = None  # with Ready.MARKER
+    candidates: Candidates = field(default_factory=Candidates)
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
     size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
     why_stuck: Callable[[str, str], str | None] | None = None  # why it could not leave, in the end
     look: Callable[[str, Iterable[tuple[str, bool]]], list[Look]] = look_for_writers
-    #: Top directories are delivered as one: the walk gives them with a "/" at the end, and no more.
-    whole_directories: bool = False
 
 
 class Walks:

@@ -159,7 +159,7 @@ async def test_a_flight_that_is_called_off_ends_and_is_not_begun_again(
     assert folder.carrier.begun == ["a"]
     assert folder.carrier.lines == [("a", "by alice")]
     assert [called.relpath for called in notes.all()] == ["a"]
-    assert folder.intake.left_behind() == {"a": "by alice"}
+    assert folder.intake.told.left_behind() == {"a": "by alice"}
     assert await folder.intake.asked.call_off("a", "by bob") is None
 
 
@@ -252,7 +252,7 @@ async def test_a_changed_file_is_delivered(
     await folder.until(lambda: ("a", "success") in folder.carrier.lines)
     await folder.rescan()
     assert notes.all() == []
-    assert folder.intake.left_behind() == {}
+    assert folder.intake.told.left_behind() == {}
 
 
 async def test_a_file_that_is_gone_is_forgotten(folder: Folder, notes: MemoryCallOffs) -> None:
@@ -261,7 +261,7 @@ async def test_a_file_that_is_gone_is_forgotten(folder: Folder, notes: MemoryCal
     (folder.root / "a").unlink()
     await folder.rescan()
     await folder.rescan()
-    assert folder.intake.left_behind() == {}
+    assert folder.intake.told.left_behind() == {}
     assert notes.all() == []
 
 
@@ -307,7 +307,7 @@ async def test_a_pause_starts_nothing_and_says_so(folder: Folder) -> None:
     until = folder.now + 0.1
     await folder.until(lambda: folder.now > until, paused=True)
     assert folder.carrier.begun == []
-    assert "paused" in (folder.intake.waiting().why or "")
+    assert "paused" in (folder.intake.told.waiting().why or "")
     await folder.until(lambda: folder.carrier.lines)
 
 

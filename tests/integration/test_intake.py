@@ -248,8 +248,8 @@ async def test_what_refuses_new_files_holds_the_start_and_nothing_else(
         await world.turn()
     assert courier.attempts == []
     assert world.intake.hold is world.refusal
-    assert world.intake.waiting().count == 1
-    assert world.intake.waiting().why == "the disk has no room; make some"
+    assert world.intake.told.waiting().count == 1
+    assert world.intake.told.waiting().why == "the disk has no room; make some"
     assert world.intake.is_at_its_end(), "`once` ends and says why"
     world.refusal = None
     async with asyncio.timeout(30):
@@ -263,13 +263,13 @@ async def test_a_file_given_up_that_cannot_be_moved_is_left_until_it_changes(
     world = World(tmp_path, Immovable(), threads)
     world.drop("shut")
     async with asyncio.timeout(30):
-        while not world.intake.left_behind():
+        while not world.intake.told.left_behind():
             await world.turn()
-        assert world.intake.left_behind() == {"shut": "it may not be read"}
+        assert world.intake.told.left_behind() == {"shut": "it may not be read"}
         world.intake.hint("shut")
         for _ in range(10):
             await world.turn()
-        assert world.intake.left_behind(), "a hint alone is no change"
+        assert world.intake.told.left_behind(), "a hint alone is no change"
         (tmp_path / "shut").write_bytes(b"changed")
         world.intake.hint("shut")
         while (tmp_path / "shut").exists():
@@ -336,14 +336,14 @@ async def test_a_run_that_is_to_end_leaves_what_stays_open_and_a_daemon_never_do
     os.close(descriptor)
     once, daemon = worlds[3].intake, worlds[None].intake
     assert once.is_empty()
-    assert once.left_behind() == {"open": OPEN}
+    assert once.told.left_behind() == {"open": OPEN}
     assert not daemon.is_empty()
-    assert daemon.left_behind() == {}
-    told = daemon.waiting()
+    assert daemon.told.left_behind() == {}
+    told = daemon.told.waiting()
     assert (told.count, told.oldest, told.why) == (1, f"{tmp_path}/open", OPEN)
-    assert daemon.why_waiting("open") == Waits(OPEN)
-    assert once.why_waiting("open") == Waits(OPEN, for_good=True)
-    assert daemon.why_waiting("other") is None
+    assert daemon.told.why_waiting("open") == Waits(OPEN)
+    assert once.told.why_waiting("open") == Waits(OPEN, for_good=True)
+    assert daemon.told.why_waiting("other") is None
 
 
 class Slow:

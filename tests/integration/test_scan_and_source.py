@@ -19,12 +19,13 @@ from structlog.testing import capture_logs
 from hotfolder.adapters.filters import OWN_NAMES, builtin_patterns, ignore_filter
 from hotfolder.adapters.scan import folders_below, walk
 from hotfolder.adapters.source import open_original, user_name
-from hotfolder.beneath import look_for_writers, why_stuck
+from hotfolder.beneath import look_for_writers
 from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint, Job, PassedOver
 from hotfolder.core.size_limits import SizeLimits
 from hotfolder.finding import WINDOW, Finder
+from hotfolder.stuck import why_stuck
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
 from tests.support.folders import make_steps
@@ -784,13 +785,29 @@ async def test_a_file_that_could_not_leave_the_inbox_is_left_before_it_is_sent(i
     assert [path for path, _ in await watch.turns()] == ["a", "sticky/c", "sticky/mine"]
     assert list(watch.finder.unfit.reasons) == ["shut/b"]
     assert "may not move files out of shut/" in watch.finder.unfit.reasons["shut/b"]
-    (inbox / "shut").chmod(0o755)  # which no hint of the file tells
     watch.claims.update({"a", "sticky/c", "sticky/mine"})
+    with capture_logs() as logs:
+        watch.now += 300.0
+        await watch.turns()
+        assert "may not move files" in watch.finder.unfit.reasons["shut/b"], "it still says so"
+        watch.now += 5.0
+        assert await watch.turns() == []
+    assert logs == [], "it was told before"
+    (inbox / "shut").chmod(0o755)  # which no hint of the file tells
     watch.now += 300.0
     await watch.turns()
-    assert watch.finder.unfit.reasons == {}
     watch.now += 5.0
     assert [path for path, _ in await watch.turns()] == ["shut/b"]
+    assert watch.finder.unfit.reasons == {}
+
+
+def test_a_directory_that_moves_must_be_one_that_may_be_written_to(inbox: Path) -> None:
+    drop(inbox, "reels/a", "shut/b")
+    (inbox / "shut").chmod(0o555)
+    with permissions_hold():
+        assert why_stuck(str(inbox), "reels") is None
+        assert "write into it" in (why_stuck(str(inbox), "shut") or "")
+    (inbox / "shut").chmod(0o755)
 
 
 def test_why_a_file_is_stuck(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from hotfolder import beneath
 from hotfolder.adapters.scan import walk
+from hotfolder.core.candidates import Candidates
 from hotfolder.core.hints import Heard
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.settle import OPEN, Ready, Writer
@@ -39,7 +40,9 @@ class Watch:
                 clock=lambda: self.now,
                 wall=lambda: 0.0,
                 ready=ready,
-                marker=MarkerName("{name}.done") if ready is Ready.MARKER else None,
+                candidates=Candidates(
+                    marker=MarkerName("{name}.done") if ready is Ready.MARKER else None
+                ),
             ),
             threads=self.threads,
             claimed=lambda path: False,  # noqa: ARG005 - the finder's shape
@@ -233,7 +236,6 @@ async def test_a_marked_file_is_taken_at_once_and_an_unmarked_one_never(
     assert await watch.turns() == []
     assert await watch.turns(after=1000.0) == []
     marks = watch.finder.marks
-    assert marks is not None
     assert marks.left() == {"clip": "waiting for clip.done", "other": "waiting for other.done"}
     assert len(watch.finder.tracker) == 0, "what is not marked takes up no place"
     (tmp_path / "clip.done").touch()
@@ -250,7 +252,6 @@ async def test_a_walk_finds_what_nobody_heard_of(make: Callable[[Ready], Watch],
     for name in ("a", "a.done", "sub/b", "sub/b.done", "alone.done", ".hidden", ".hidden.done"):
         (tmp_path / name).touch()
     assert sorted(await watch.turns()) == ["a", "sub/b"]
-    assert watch.finder.marks is not None
     assert watch.finder.marks.left() == {"alone.done": "the marker of alone, which is not there"}
     (tmp_path / "alone.done").unlink()
     assert "alone" not in await watch.turns(after=60.0)
@@ -279,7 +280,6 @@ async def test_a_marker_left_by_a_crash_does_not_release_the_next_file_of_that_n
     write_behind(tmp_path / "clip", tmp_path / "clip.done")
     assert await watch.heard("clip") == []
     assert await watch.turns(after=1000.0) == []
-    assert watch.finder.marks is not None
     assert "older than clip" in watch.finder.marks.left()["clip"]
     (tmp_path / "clip.done").touch()
     assert await watch.heard("clip.done") == ["clip"]
@@ -300,7 +300,6 @@ async def test_a_marked_file_that_changes_before_it_is_taken_needs_a_new_marker(
     (tmp_path / "clip").unlink()
     (tmp_path / "clip.done").unlink()
     assert await watch.turns(after=60.0) == []
-    assert watch.finder.marks is not None
     assert watch.finder.marks.left() == {}
     assert watch.finder.marks.bytes == 0
 

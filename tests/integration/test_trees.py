@@ -18,8 +18,9 @@ from hotfolder.adapters.archive import TreeTar
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.scan import walk_top
-from hotfolder.adapters.trees import OpenTree, open_tree
+from hotfolder.adapters.source import OpenTree, open_tree
 from hotfolder.calling_off import CallOffs
+from hotfolder.core.candidates import Candidates
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.hints import Heard
@@ -272,9 +273,8 @@ class Inbox:
                 clock=self.clock,
                 wall=self.clock,
                 look=look_for_writers,
-                whole_directories=True,
                 ready=Ready.QUIET if marker is None else Ready.MARKER,
-                marker=marker,
+                candidates=Candidates(whole=True, marker=marker),
             ),
             threads=threads,
             claimed=self.claimed.__contains__,
@@ -381,7 +381,6 @@ async def test_a_directory_that_waits_for_its_marker_says_so(tmp_path: Path, thr
     plant(tmp_path / "reels")
     inbox.finder.hint("reels", Heard.DIRECTORY)
     assert await inbox.after(60) == set()
-    assert inbox.finder.marks is not None
     assert "waiting for reels.done" in inbox.finder.marks.unmarked["reels"].why
     (tmp_path / "reels" / "raw" / "late").write_bytes(b"1")
     inbox.finder.hint("reels/raw/late")

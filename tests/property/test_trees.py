@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hotfolder.adapters.archive import TreeTar
-from hotfolder.adapters.trees import open_tree
+from hotfolder.adapters.source import open_tree
 from hotfolder.core.segments import read_seal
 from tests.support.packing_line import form, packing_line
 from tests.support.samples import job_at

@@ -32,6 +32,7 @@ NOT_PIPELINE = {
     "rebuilding.py": "the composition root of what outlives a lost state.db",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
+    "stuck.py": "below the adapters",
     "trees.py": "below the adapters",
     "surveying.py": "the composition root of a look at a store",
     "state_folder.py": "what stands in the state folder, opened as the settings say",
@@ -62,7 +63,9 @@ HOMES = {
 }
 
 #: What outside core every adapter may use: durable writes, and paths that cannot escape their root.
-BELOW_ADAPTERS = {"hotfolder.core", "hotfolder.durable", "hotfolder.beneath", "hotfolder.trees"}
+BELOW_ADAPTERS = {
+    *("hotfolder.core", "hotfolder.durable", "hotfolder.beneath", "hotfolder.stuck", "hotfolder.trees")
+}
 
 #: Who takes names away or gives new ones, and why.
 NAMES = {
@@ -167,9 +170,9 @@ def test_the_pipeline_knows_neither_adapters_nor_settings(module: str) -> None:
     assert not {name for name in own(module) if any(leads_into(name, place) for place in forbidden)}
 
 
-@pytest.mark.parametrize("module", ["durable.py", "beneath.py", "trees.py"])
+@pytest.mark.parametrize("module", ["durable.py", "beneath.py", "stuck.py", "trees.py"])
 def test_what_lies_below_the_adapters_knows_only_core(module: str) -> None:
-    known = ("hotfolder.core", *(["hotfolder.beneath"] if module == "trees.py" else []))
+    known = ("hotfolder.core", *(["hotfolder.beneath"] if module in {"stuck.py", "trees.py"} else []))
     assert all(any(leads_into(name, place) for place in known) for name in own(module))
     assert packages(module) <= sys.stdlib_module_names | {"hotfolder"}
 

@@ -90,11 +90,17 @@ def test_a_marker_alone_is_told_until_it_goes_or_its_file_comes(marks: Marks) ->
     assert marks.left() == {}
 
 
-@pytest.mark.parametrize("sick", ["file", "marker"])
-def test_what_cannot_be_looked_at_is_not_whole(marks: Marks, sick: str) -> None:
-    error = LocalError("no")
-    assert not marks.judge("a", error if sick == "file" else FILE, error if sick == "marker" else MARK)
+def test_a_file_whose_marker_cannot_be_looked_at_is_not_whole(marks: Marks) -> None:
+    assert not marks.judge("a", FILE, LocalError("no"))
     assert marks.left() == {}
+
+
+def test_where_no_file_has_a_marker_none_waits_for_one(clock: Clock) -> None:
+    marks = Marks(None, clock)
+    assert marks.markers_of(["a", "a.done"]) == {}
+    assert marks.judge("a", FILE, None)
+    marks.forget("a")
+    assert (marks.take("a"), marks.stale(), marks.left()) == (None, [], {})
 
 
 def test_what_a_walk_did_not_see_is_looked_at_again(marks: Marks) -> None:
@@ -104,7 +110,3 @@ def test_what_a_walk_did_not_see_is_looked_at_again(marks: Marks) -> None:
     assert marks.stale() == []
     marks.judge("a", FILE, None)
     assert marks.stale() == ["b", "c"]
-
-
-def test_of_files_and_markers_each_file_is_looked_at_once(marks: Marks) -> None:
-    assert marks.files_of(["a", "a.done", "sub/b.done", "c"]) == ["a", "sub/b", "c"]

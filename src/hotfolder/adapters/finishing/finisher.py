@@ -35,13 +35,13 @@ from hotfolder.beneath import (
     NOT_THERE,
     directory_at,
     parent_of,
-    why_stuck,
 )
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
 from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
+from hotfolder.stuck import why_stuck
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _MOST_SURE = 10_000  # directories that are kept in mind

@@ -9,21 +9,20 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from hotfolder.adapters.source.refusing import refuse_open_writer, unreadable
 from hotfolder.beneath import (
     BUSY,
-    EXHAUSTED,
     NOT_THERE,
+    OPEN_DIRECTORY,
+    OPEN_FILE,
     fingerprint_of,
-    is_open_for_writing,
     parent_of,
 )
-from hotfolder.core.errors import FileRejected, LocalError, SourceChanged, SourceUnreadable
+from hotfolder.core.errors import FileRejected, SourceChanged
 from hotfolder.core.ports import Members
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.core.tree import Kind, TreeDigest, TreeEntry
 from hotfolder.trees import (
-    OPEN_DIRECTORY,
-    OPEN_FILE,
     NotWhole,
     entries,
     fingerprint_of_tree,
@@ -139,15 +138,11 @@ class OpenTree:
             ) from error
         try:
             self._compare(entry, descriptor)
-            self._refuse_writer(entry, descriptor)
+            refuse_open_writer(descriptor, f"{self._job.path}/{entry.relpath}")
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
-
-    def _refuse_writer(self, entry: TreeEntry, descriptor: int) -> None:
-        if is_open_for_writing(descriptor):
-            raise SourceChanged(f"a program has {self._job.path}/{entry.relpath} open for writing")
 
     def _compare(self, entry: TreeEntry, descriptor: int) -> None:
         seen = fingerprint_of(os.fstat(descriptor))
@@ -193,17 +188,6 @@ def _told(job: Job) -> Iterator[None]:
     except OSError as error:
         if error.errno in NOT_THERE:
             raise SourceChanged(f"{job.path} is gone, or something in it was replaced") from error
-        what = f"cannot read {job.path}: {error.strerror}"
         if error.errno in BUSY:
             raise SourceChanged(f"another program keeps something in {job.path} to itself") from error
-        if error.errno in EXHAUSTED:
-            hint = "raise the limit of open files (LimitNOFILE), or free memory"
-            raise LocalError(what, hint=hint) from error
-        try:
-            with os.scandir(job.root):
-                pass
-        except OSError:  # what was raised for the directory itself is what is told
-            raise LocalError(what, hint=f"{job.root} cannot be read: mount its volume") from error
-        raise SourceUnreadable(
-            what, hint="check the disk; first copy elsewhere what can be read"
-        ) from error
+        raise unreadable(job, "read", error) from error

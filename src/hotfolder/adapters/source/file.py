@@ -1,24 +1,19 @@
-"""Originals on the local file system: found by descriptor, opened without following anything."""
+"""Files as originals: found by descriptor, opened without following anything."""
 
 import errno
-import functools
 import os
-import pwd
 import stat
 
+from hotfolder.adapters.source.refusing import refuse_open_writer, unreadable
 from hotfolder.beneath import (
     BUSY,
-    EXHAUSTED,
     NOT_THERE,
+    OPEN_FILE,
     fingerprint_of,
-    is_open_for_writing,
     parent_of,
 )
-from hotfolder.core.errors import FileRejected, LocalError, SourceChanged, SourceUnreadable
+from hotfolder.core.errors import FileRejected, SourceChanged
 from hotfolder.core.records import Job
-
-#: O_NONBLOCK: a FIFO put in the place of a file must not block the open.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class OpenOriginal:
@@ -56,7 +51,7 @@ class OpenOriginal:
             try:
                 piece = os.pread(self._descriptor, missing, offset)
             except OSError as error:
-                raise _unreadable(self._job, f"read (at byte {offset})", error) from error
+                raise unreadable(self._job, f"read (at byte {offset})", error) from error
             if not piece:
                 raise SourceChanged(f"{self._job.path} became shorter while it was read")
             pieces.append(piece)
@@ -82,7 +77,7 @@ def open_original(job: Job) -> OpenOriginal:
     """
     try:
         with parent_of(job.root, job.relpath) as (directory, name):
-            descriptor = os.open(name, _FILE, dir_fd=directory)
+            descriptor = os.open(name, OPEN_FILE, dir_fd=directory)
     except PermissionError as error:
         raise FileRejected(
             f"{job.path} may not be read by this user",
@@ -93,7 +88,7 @@ def open_original(job: Job) -> OpenOriginal:
             raise SourceChanged(f"{job.path} is gone, or no longer a regular file") from error
         if error.errno in BUSY:
             raise SourceChanged(f"another program keeps {job.path} to itself") from error
-        raise _unreadable(job, "open", error) from error
+        raise unreadable(job, "open", error) from error
     original = OpenOriginal(descriptor, job)
     try:
         original.unchanged()
@@ -102,38 +97,3 @@ def open_original(job: Job) -> OpenOriginal:
         original.close()
         raise
     return original
-
-
-def _unreadable(job: Job, doing: str, error: OSError) -> LocalError | SourceUnreadable:
-    """Whose trouble it is: the machine's and the volume's hold the folder, the file's do not."""
-    what = f"cannot {doing} {job.path}: {error.strerror}"
-    if error.errno in EXHAUSTED:
-        return LocalError(what, hint="raise the limit of open files (LimitNOFILE), or free memory")
-    try:
-        with os.scandir(job.root):
-            pass
-    except OSError:  # what was raised for the file itself is what is told
-        return LocalError(what, hint=f"{job.root} cannot be read: mount its volume")
-    return SourceUnreadable(what, hint="check the disk; first copy elsewhere what can be read")
-
-
-def refuse_open_writer(descriptor: int, path: str) -> None:
-    """Raise `SourceChanged` while any program has the file open for writing.
-
-    Where leases do not work the quiet time alone decides.
-    """
-    try:
-        is_written = is_open_for_writing(descriptor)
-    except OSError as error:
-        raise LocalError(f"cannot ask for a lease on {path}: {error.strerror}") from error
-    if is_written:
-        raise SourceChanged(f"a program has {path} open for writing")
-
-
-@functools.lru_cache(maxsize=256)
-def user_name(uid: int) -> str:
-    """The account that owns a file, or its number where the account is unknown."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
