@@ -5,9 +5,8 @@ Whatever a hint or a crash loses, the next walk finds. A walk waits where there 
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -22,6 +21,7 @@ from hotfolder.threads import Threads
 log = structlog.get_logger()
 
 BATCH = 2_000  # files looked at in one hop to a thread
+_HOP = 0.5  # seconds after which a hop gives what it found, in a tree of many directories and few files
 _MOST_WALKS = 200  # walks of new directories waiting; beyond that one walk of the whole is cheaper
 _NEW_TREE_AGAIN = 2.0  # seconds after which a new directory is scanned a second time
 _MOST_NOTED = 1_000  # entries that are passed over, kept to be shown
@@ -31,9 +31,12 @@ _JITTER = 0.1  # of the time between two scans: many daemons do not walk one fil
 
 
 class Entries(Protocol):
-    """The entries of one walk. `rest` lets go of what is open; some may come again afterwards."""
+    """The entries of one walk, in batches; None at its end.
 
-    def __iter__(self) -> Iterator[str | PassedOver]: ...
+    `rest` lets go of what is open; some may come again afterwards.
+    """
+
+    def some(self, most: int, is_late: Callable[[], bool]) -> list[str | PassedOver] | None: ...
     def rest(self) -> None: ...
 
 
@@ -140,8 +143,7 @@ class Walks:
         took, begun = 0.0, search.clock()
         try:
             entries = search.walk(search.inbox, start, search.ignored)
-            steps = iter(entries)
-            while batch := await self._threads.run(lambda: list(islice(steps, BATCH))):
+            while (batch := await self._threads.run(self._hop, entries)) is not None:
                 paths, refused = self._sort(batch)
                 passed_over |= self._note(refused)
                 await self._found(paths)
@@ -163,6 +165,11 @@ class Walks:
                     self._plan_rescan(search.rescan)
             self._walking = None
             self._wake()
+
+    def _hop(self, entries: Entries) -> list[str | PassedOver] | None:
+        """The next entries; in a thread."""
+        late = self._search.clock() + _HOP
+        return entries.some(BATCH, lambda: self._search.clock() >= late)
 
     async def _until_room(self, entries: Entries) -> None:
         """Wait for room; where that takes long, with nothing held open.

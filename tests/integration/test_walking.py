@@ -85,6 +85,20 @@ def test_a_walk_that_rests_has_nothing_open_and_goes_on_where_it_was(tmp_path: P
     assert list(entries) == []
 
 
+def test_a_file_among_many_folders_does_not_wait_for_the_next_one(tmp_path: Path) -> None:
+    drop(tmp_path, "a/file", *(f"b{number}/deep/file" for number in range(5)))
+    steps = walk(str(tmp_path), "", keep_all)
+    hops = []
+    while (hop := steps.some(4, lambda: True)) is not None:
+        hops.append(hop)
+    assert hops[:2] == [[], ["a/file"]], "the inbox itself holds no file"
+    assert sum(map(len, hops)) == 6
+    steps = walk(str(tmp_path), "", keep_all)
+    assert len(steps.some(4, lambda: False) or []) == 4
+    assert len(steps.some(4, lambda: False) or []) == 2
+    assert steps.some(4, lambda: False) is None
+
+
 def test_looks_are_the_same_one_by_one_and_together(tmp_path: Path) -> None:
     drop(tmp_path, "a", "sub/b", "sub/deep/c")
     (tmp_path / "link").symlink_to("a")

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.watching import Watcher
+from hotfolder.adapters.watching.hints import Hints
+from hotfolder.adapters.watching.listener import Listener
 from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
 from hotfolder.core.watching import Hearing
@@ -277,6 +279,19 @@ def test_a_folder_removed_and_remade_is_heard(ear: Ear, inbox: Path) -> None:
     ear.told.clear()
     drop(inbox / "again/late", inbox / "again/deep/late")
     ear.hears("again/late", "again/deep/late")
+
+
+def test_files_that_came_while_watches_were_set_are_told_of(inbox: Path) -> None:
+    """The first walk may have been there before them, and the next one comes when all are set."""
+    drop(inbox / "old" / "long there", inbox / "new" / "deep" / "just now")
+    for folder in ("old", "new"):
+        os.utime(inbox / folder, (1e9, 1e9))
+    hints = Hints(lambda: None)
+    listener = Listener(str(inbox), hints, deaf=frozenset())
+    listener.start()
+    assert listener.surveyed.wait(_PATIENCE)
+    listener.stop()
+    assert hints.take() == [("new/deep/just now", Heard.APPEARED)]
 
 
 def test_a_link_to_a_folder_is_not_entered(ear: Ear, inbox: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ _MOST_PENDING = 20_000  # names of directories that one walk keeps, to be entere
 _LEAST_PENDING = 200  # of these below each directory, however deep it lies
 _TOO_DEEP = f"it lies below {MOST_STEPS} other folders, and is not entered: move it up"
 
-Entries = Generator[str | PassedOver, None, None]
+#: None: a directory was read to its end.
+Entries = Generator[str | PassedOver | None, None, None]
 
 
 def walk(root: str, start: str, ignored: Callable[[str], bool]) -> "Walk":
@@ -46,7 +47,20 @@ class Walk:
         self._entries = self._walk(start)
 
     def __iter__(self) -> Iterator[str | PassedOver]:
-        return self._entries
+        return (entry for entry in self._entries if entry is not None)
+
+    def some(self, most: int, is_late: Callable[[], bool]) -> list[str | PassedOver] | None:
+        """Up to `most` entries, or what was found until it `is_late`, maybe nothing; None at the end.
+
+        There may be a file in a thousand directories, and it is not to wait for the next one.
+        """
+        found: list[str | PassedOver] = []
+        for entry in self._entries:
+            if entry is not None:
+                found.append(entry)
+            if len(found) >= most or (entry is None and is_late()):
+                return found
+        return found or None
 
     def rest(self) -> None:
         """Let go of the directory that is open; going on gives the files of that directory again.
@@ -73,7 +87,7 @@ class Walk:
 
     def _enter(
         self, directory: str, after: str | None = None
-    ) -> Generator[str | PassedOver, None, "_Level"]:
+    ) -> Generator[str | PassedOver | None, None, "_Level"]:
         """Give the files of a directory, unless `after` a name; returns the directories in it."""
         while True:
             names = _Smallest(max(self._least, self._most - self._pending), after)
@@ -82,6 +96,7 @@ class Walk:
             if self._listing is listing:  # it has come to its end, and nobody closed it
                 self._listing = None
                 break
+        yield None
         kept = names.taken()
         self._pending += len(kept)
         return _Level(directory, kept[::-1], kept[-1] if names.dropped_some else None)

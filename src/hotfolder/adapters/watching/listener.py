@@ -7,6 +7,7 @@ is watched first and looked into then: what was put there before is seen, what c
 import errno
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, ParamSpec
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 _SLICE = 50  # directories planted between two looks at the events
 _MOST_HEARD = 10_000  # paths that are kept until they are handed on
 _MOST_UNWATCHED = 50  # parts that are named; beyond that the whole inbox is one
+_CLOCKS_APART = 2.0  # seconds: a directory's time is that of the last tick, or that of a coarse clock
 _NOT_OURS = NOT_THERE | {errno.EACCES, errno.EPERM}  # the scan says what cannot be read
 _ENDS = {
     int(In.IN_DELETE_SELF): "the inbox was removed",
@@ -46,11 +48,17 @@ class Listener(threading.Thread):
     """Make it (sets the watch on the inbox itself, raises OSError), `start` it, `stop` it."""
 
     def __init__(
-        self, root: str, hints: Hints, *, deaf: frozenset[str], inotify: Inotify | None = None
+        self,
+        root: str,
+        hints: Hints,
+        *,
+        deaf: frozenset[str],
+        inotify: Inotify | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        """`deaf`: directories, relative to the root, that are left out."""
+        """`deaf`: directories, relative to the root, that are left out; `wall`: epoch seconds."""
         super().__init__(name="watch", daemon=True)
-        self._root, self._hints, self._deaf = root, hints, deaf
+        self._root, self._hints, self._deaf, self._wall = root, hints, deaf, wall
         self._inotify = inotify or Inotify()
         try:
             self._tree = Tree(self._watch("", ROOT))
@@ -240,7 +248,13 @@ class Listener(threading.Thread):
         self._unwatched.clear()
         self._planting.clear()
         self._tree.root.seen = self._survey
-        self._look_into("", self._tree.root, None)
+        self._began = self._wall()
+        try:
+            with directory_at(self._root, "") as directory:
+                self._look_into(self._tree.root, None, directory)
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                self._leave_unwatched("", error)
 
     def _end_survey(self) -> None:
         if "" not in self._unwatched:  # else it was broken off
@@ -257,14 +271,19 @@ class Listener(threading.Thread):
         if not self._tree.holds(parent) or relpath in self._deaf or is_too_deep(relpath):
             return
         try:
-            number = self._watch(relpath, DIRECTORY)
+            with directory_at(self._root, relpath) as directory:
+                self._plant(parent, name, heard, directory)
         except OSError as error:
             if error.errno in _NOT_OURS:
                 gone = self._tree.find(relpath)
                 self._unwatch(self._tree.cut(gone) if gone is not None else [])
             else:
                 self._leave_unwatched(relpath, error)
-            return
+
+    def _plant(self, parent: Node, name: str, heard: Heard | None, directory: int) -> None:
+        """Watch the directory that is open, and look into it."""
+        relpath = self._tree.path(parent, name)
+        number = self._inotify.watch(directory, DIRECTORY)
         node, is_new, dropped = self._tree.put(parent, name, number)
         self._unwatch(dropped)
         if not self._tree.holds(node):
@@ -273,19 +292,23 @@ class Listener(threading.Thread):
         self._unwatched.discard(relpath)
         if is_new or node.seen < self._survey:
             node.seen = self._survey
-            self._look_into(relpath, node, heard)
+            self._look_into(node, heard, directory)
 
-    def _look_into(self, relpath: str, node: Node, heard: Heard | None) -> None:
-        try:
-            with directory_at(self._root, relpath) as directory, os.scandir(directory) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        self._planting.appendleft(_Planting(node, entry.name, heard))
-                    elif heard is not None:
-                        self._tell(f"{relpath}/{entry.name}", heard)
-        except OSError as error:
-            if error.errno not in _NOT_OURS:
-                self._leave_unwatched(relpath, error)
+    def _look_into(self, node: Node, heard: Heard | None, directory: int) -> None:
+        """Plant what is in the directory that is open, and tell of its files, if at all."""
+        told = heard
+        if heard is None and node is not self._tree.root and self._changed_lately(directory):
+            told = Heard.APPEARED  # the walk may have been here before them
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    self._planting.appendleft(_Planting(node, entry.name, heard))
+                elif told is not None:
+                    self._tell(self._tree.path(node, entry.name), told)
+
+    def _changed_lately(self, directory: int) -> bool:
+        """Whether names came or went there since the survey began."""
+        return os.fstat(directory).st_mtime >= self._began - _CLOCKS_APART
 
     def _leave_unwatched(self, relpath: str, error: OSError) -> None:
         self._obstacle = error.strerror
