@@ -92,7 +92,7 @@ class Tidier:
 
     async def turn(self) -> None:
         """Look at folders that are new or due, and remove those that may go. Raises `LocalError`."""
-        if self._clock() < self.next_turn():
+        if not self._new and self._clock() < self._soonest:
             return
         await self._take_up()
         now = self._clock()
@@ -102,9 +102,10 @@ class Tidier:
         looks = [(path, self._watched[path].seen) for path in due[:_AT_ONCE]]
         ends = await self._threads.run(self._tidy, self._tidiness.inbox, looks)
         over = []
+        again = self._clock() + self._tidiness.after  # one for all: those above come due with theirs
         for path, end in ends.items():
             if isinstance(end, Fingerprint):
-                self._watched[path] = _Watched(end, self._clock() + self._tidiness.after)
+                self._watched[path] = _Watched(end, again)
                 continue
             del self._watched[path]
             over.append(path)
@@ -126,8 +127,9 @@ class Tidier:
             standing = await self._notes_threads.run(ask, self._tidiness.inbox, new)
         self._new.difference_update(new)
         arrived = [path for path in new if path not in standing]
+        now = self._clock()
         # Not looked at yet: what it looks like after the files are gone is what must last.
-        self._watched.update({path: _Watched(None, self._clock()) for path in arrived})
+        self._watched.update({path: _Watched(None, now) for path in arrived})
         if arrived:
             await self._note(arrived, ())
 
