@@ -1,7 +1,6 @@
 """What tests of every kind share: one real S3 store for the whole run, a fresh bucket for each test."""
 
 import ctypes
-import itertools
 import os
 import secrets
 import shutil
@@ -15,11 +14,10 @@ import pytest
 
 from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store
 from hotfolder.seaweed import SeaweedFS
+from tests.support.buckets import Buckets
 from tests.support.certificates import Authority, make_authority
 from tests.support.juicefs import JuiceFS
 from tests.support.s3_stores import SecureSeaweedFS, opened, write_credentials
-
-_numbers = itertools.count(1)
 
 _CLONE_NEWNS, _MS_PRIVATE, _MS_REC = 0x00020000, 1 << 18, 1 << 14
 
@@ -112,12 +110,15 @@ def admin(seaweed: SeaweedFS, credentials_file: Path) -> Iterator[S3Connection]:
     connection.close()
 
 
+@pytest.fixture(scope="session")
+def buckets(admin: S3Connection) -> Buckets:
+    return Buckets(admin.client())
+
+
 @pytest.fixture
-def bucket(admin: S3Connection) -> str:
+def bucket(buckets: Buckets) -> str:
     """The name of a bucket that nobody else uses."""
-    name = f"bucket-{next(_numbers)}"
-    admin.client().create_bucket(Bucket=name)
-    return name
+    return buckets.take()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import itertools
 import socket
 import time
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import ObjectStore
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt
+from tests.support.buckets import Buckets
 from tests.support.juicefs import JuiceFS
 from tests.support.memory_store import MemoryStore
 from tests.support.s3_stores import (
@@ -106,10 +107,25 @@ def server(request: pytest.FixtureRequest) -> Server:
     return made
 
 
+Fresh = Callable[[Server], S3Settings]
+
+
 @pytest.fixture
-def s3_settings(server: Server) -> S3Settings:
+def fresh(buckets: Buckets) -> Fresh:
+    """Settings of a store in a fresh bucket of a server."""
+
+    def settings(server: Server) -> S3Settings:
+        if server.can is SEAWEEDFS:
+            return server.settings(buckets.take())
+        return server.make_bucket(f"contract-{next(_numbers)}")
+
+    return settings
+
+
+@pytest.fixture
+def s3_settings(server: Server, fresh: Fresh) -> S3Settings:
     """Settings of a store in a fresh bucket of each server."""
-    return server.make_bucket(f"contract-{next(_numbers)}")
+    return fresh(server)
 
 
 @pytest.fixture(params=["memory", *(f"{name}+{way}" for name in SERVERS for way in ("boto3", "crt"))])
@@ -121,8 +137,8 @@ async def place(
         yield MemoryStore(), Abilities()
         return
     server: Server = request.getfixturevalue(name)
-    settings = server.make_bucket(f"contract-{next(_numbers)}")
-    async with opened(settings, crt=way == "crt") as store:
+    fresh: Fresh = request.getfixturevalue("fresh")
+    async with opened(fresh(server), crt=way == "crt") as store:
         yield store, server.can
 
 

@@ -12,24 +12,26 @@ from tests.support.juicefs import JuiceFS
 
 
 @pytest.fixture
-def box(tmp_path: Path, seaweed: SeaweedFS) -> Iterator[Box]:
-    yield from _box(tmp_path, seaweed)
+def box(tmp_path: Path, seaweed: SeaweedFS, bucket: str) -> Iterator[Box]:
+    made = _box(tmp_path, seaweed, bucket)
+    yield made
+    made.close()
 
 
 @pytest.fixture
 def box_of_juicefs(tmp_path: Path, juicefs: JuiceFS) -> Iterator[Box]:
     """The same on a server of other descent."""
-    yield from _box(tmp_path, juicefs)
+    made = _box(tmp_path, juicefs, f"box-{secrets.token_hex(6)}")
+    made.s3().create_bucket(Bucket=made.bucket)
+    yield made
+    made.close()
 
 
-def _box(root: Path, store: SeaweedFS | JuiceFS) -> Iterator[Box]:
-    made = Box(
+def _box(root: Path, store: SeaweedFS | JuiceFS, bucket: str) -> Box:
+    return Box(
         root,
         endpoint_url=store.endpoint_url,
         access_key=store.access_key,
         secret_key=store.secret_key,
-        bucket=f"box-{secrets.token_hex(6)}",
+        bucket=bucket,
     )
-    made.s3().create_bucket(Bucket=made.bucket)
-    yield made
-    made.close()
