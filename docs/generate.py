@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from types import UnionType
@@ -146,6 +147,8 @@ def _type_in_words(annotation: Any) -> str:
         return f"table of {_type_in_words(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(f"`{each.value}`" for each in annotation)
     return _NAMES.get(annotation) or str(annotation)
 
 

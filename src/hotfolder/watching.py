@@ -272,7 +272,9 @@ class Watching:
         if polled == self._polled:
             return
         for part in set(self._plan.polled) & set(polled) - set(self._polled):  # troubles tell of others
-            log.info("watcher.polling", path=f"{self._inbox}/{part.relpath}", reason=part.why)
+            log.info(
+                "watcher.polling", path=f"{self._inbox}/{part.relpath}".rstrip("/"), reason=part.why
+            )
         self._polled = polled
         self._polled_at = {
             part.relpath: self._polled_at.get(part.relpath, float("-inf")) for part in polled

@@ -67,6 +67,9 @@ def test_a_dropped_directory_is_one_object_and_moves_as_one(box: Box) -> None:
     box.wait(lambda: box.status()["left"]["count"] == 1)
     assert "pipe is a device, pipe or socket" in str(box.status()["left"])
     assert sorted(path.name for path in box.inbox.iterdir()) == ["nothing in it yet", "odd"]
+    assert "no file is in it yet" in box.command("show", "nothing in it yet").stdout
+    part = box.command("show", "odd/pipe")
+    assert (part.returncode, "odd, which is delivered as one" in part.stderr) == (1, True)
 
     # The same once more: what the store has is not sent again.
     (restored / "shoot").rename(box.inbox / "shoot")

@@ -171,7 +171,7 @@ ODD = [
     Odd(b"times/before", stamped(-(2**40))),
     Odd(b"hard", hard_linked),
     Odd(b"hard-twin", lambda _: None),
-    Odd(b"large", sparse(100_000_001), left="max_size is 100000000"),
+    Odd(b"large", sparse(100_000_001), left="max_size (100,000,000 bytes)"),
     Odd(b"modes/setuid", moded(0o6755)),
     Odd(b"modes/none", moded(0o200)),
     Odd(b".hotfolder-copy-x", content, ignored="hotfolder's own"),

@@ -223,6 +223,7 @@ def test_show_says_why_a_file_waits_and_where_it_looked(box: Box) -> None:
     (box.inbox / "sub" / "junk.tmp").write_bytes(b"x")
     assert "no daemon is running" in told(box, "show", "later.txt")
     assert "it is left alone" in told(box, "show", "sub/junk.tmp")
+    assert "sub is a folder: its files go their way one by one" in told(box, "show", "sub", code=1)
     box.configure('settle = "60s"')
     box.start(wait=False)
     box.wait(lambda: box.status()["waiting"]["count"])

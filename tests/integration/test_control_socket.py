@@ -51,6 +51,13 @@ async def test_a_request_is_answered_and_the_asker_known(tmp_path: Path) -> None
     assert not (tmp_path / NAME).exists()
 
 
+async def test_who_merely_looks_is_not_worth_a_line(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with ControlServer(tmp_path, answer):
+            await asked(tmp_path, Request(Command.WHY, "a"))
+    assert [line["log_level"] for line in logs if line["event"] == "control.asked"] == ["debug"]
+
+
 async def test_a_refusal_is_raised_and_a_defect_harms_nobody_else(tmp_path: Path) -> None:
     async with ControlServer(tmp_path, answer):
         with pytest.raises(HotfolderError, match="too late") as refused:

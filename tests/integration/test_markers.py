@@ -95,9 +95,21 @@ async def test_a_marker_stays_beside_its_file_under_the_name_that_the_file_got(d
     assert (desk.folders.completed / "clip.mp4.done").read_bytes() == b"of yesterday"
 
 
-async def test_a_marker_made_anew_meanwhile_stays_for_the_file_to_come(desk: Desk) -> None:
+async def test_a_marker_that_was_still_being_made_goes_along(desk: Desk) -> None:
     row = desk.marked("clip.mp4")
-    desk.folders.drop("clip.mp4.done", b"of the next one")
+    (desk.folders.inbox / "clip.mp4.done").write_bytes(b"written after it was seen")
+    async with desk.at_work() as recorder:
+        await recorder.finish(row, lambda _: None)
+    assert desk.folders.files() == {
+        "completed/clip.mp4": b"data",
+        "completed/clip.mp4.done": b"written after it was seen",
+    }
+
+
+async def test_another_marker_stays_for_the_file_to_come(desk: Desk) -> None:
+    row = desk.marked("clip.mp4")
+    other = desk.folders.drop("other", b"of the next one")
+    other.rename(desk.folders.inbox / "clip.mp4.done")
     async with desk.at_work() as recorder:
         await recorder.finish(row, lambda _: None)
     assert desk.folders.files() == {

@@ -119,6 +119,6 @@ async def test_what_is_outside_the_size_limits_or_cannot_be_looked_at_is_left(tm
         threads.close()
     assert uploading.courier.delivered == ["b"]
     whys = {path.removeprefix(f"{tmp_path}/"): why for path, why in uploading.oneshot.left.items()}
-    assert whys["large"].startswith("it has 1001 bytes, and max_size is 1000")
+    assert whys["large"].startswith("its size, 1,001 bytes, is above max_size (1,000 bytes)")
     assert "Permission denied" in whys["shut/a"]
     assert whys["none"].startswith("there is no such file")

@@ -746,8 +746,8 @@ async def test_a_file_outside_the_size_limits_is_left_with_the_reason_until_it_f
     with capture_logs() as logs:
         await watch.turns()
         assert watch.finder.unfit.reasons == {
-            "small": "it has 3 bytes, and min_size is 4: it is looked at again as it grows",
-            "large": "it has 101 bytes, and max_size is 100: split it, or raise the limit",
+            "small": "its size, 3 bytes, is below min_size (4 bytes): it is looked at again as it grows",
+            "large": "its size, 101 bytes, is above max_size (100 bytes): split it, or raise the limit",
         }
         (inbox / "small").write_bytes(b"1234")
         watch.finder.hint("small")

@@ -193,7 +193,7 @@ def test_whether_writers_can_be_asked_for() -> None:
     assert (
         "of 1 file in /srv/in: whole is what is quiet for 5s" in said(Writer.UNKNOWN, Writer.NONE).what
     )
-    assert "on nfs4, where /srv/in is," in said(network="nfs4").what
+    assert "on nfs4 (the inbox /srv/in): whole is" in said(network="nfs4").what
     assert said(network="nfs4").state is State.OK
     closed = said(Writer.UNKNOWN, ready=Ready.CLOSED)
     assert closed.state is State.WARNING

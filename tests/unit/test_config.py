@@ -241,8 +241,8 @@ def test_the_effective_destination_can_be_loaded_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ('compression = "gz"', "needs an archive"),
-        ('compression = "none"', "needs an archive"),
+        ('compression = "gz"', "packs into tar files"),
+        ('compression = "none"', "packs into tar files"),
         ('on_complete = "delete"', "removes none"),
         ('[folders.media.groups.reels]\ncompression = "zst"', "group 'reels'"),
     ],
@@ -358,4 +358,11 @@ def test_a_folder_may_have_limits_of_size(tmp_path: Path) -> None:
     assert loaded(tmp_path, sized).folders["media"].sizes == SizeLimits(1024, 2_000_000)
     assert loaded(tmp_path, MINIMAL).folders["media"].sizes == SizeLimits(0, None)
     told = complaint(tmp_path, sized.replace("2MB", "1000B"))
-    assert "max_size (1000) is less than min_size (1024)" in told
+    assert "max_size (1,000 bytes) is less than min_size (1,024 bytes)" in told
+    assert "without max_size there is no limit" in complaint(tmp_path, MINIMAL + "max_size = 0\n")
+
+
+def test_faults_are_told_in_the_words_of_the_file(tmp_path: Path) -> None:
+    assert "(it is true)" in complaint(tmp_path, MINIMAL + "tidy = true\n")
+    assert "0s is too short; write 1s or more" in complaint(tmp_path, MINIMAL + 'rescan = "0s"\n')
+    assert "something beside it" in complaint(tmp_path, MINIMAL + 'marker = "{name}"\n')

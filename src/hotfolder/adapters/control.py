@@ -18,7 +18,7 @@ from typing import Any, Self
 import structlog
 
 from hotfolder.core import control
-from hotfolder.core.control import Request
+from hotfolder.core.control import Command, Request
 from hotfolder.core.errors import HotfolderError, LocalError
 
 log = structlog.get_logger()
@@ -27,6 +27,7 @@ NAME = "control.sock"
 _MODE = 0o660  # owner and group may command
 _READ_TIMEOUT = 5.0  # seconds that a client gets for its request, and for taking the answer
 _MOST_CLIENTS = 32
+_LOOKS = frozenset({Command.STATE, Command.WHY})  # what changes nothing
 
 #: Carries out a request of the user with this uid; what it returns is the answer.
 Answer = Callable[[Request, int], Awaitable[Mapping[str, Any]]]
@@ -125,13 +126,7 @@ class ControlServer:
             request = await self._request(reader)
             if request is None:
                 return b""
-            log.info(
-                "control.asked",
-                command=request.command.value,
-                wanted=request.wanted or request.group or None,
-                uid=uid,
-                pid=pid,
-            )
+            self._tell(request, pid, uid)
             return control.answer_line(await self._answer(request, uid))
         except HotfolderError as error:
             log.info("control.refused", reason=error.sentence, uid=uid, pid=pid)
@@ -144,6 +139,14 @@ class ControlServer:
                     hint="its log says more; it goes on",
                 )
             )
+
+    @staticmethod
+    def _tell(request: Request, pid: int, uid: int) -> None:
+        facts = {"command": request.command.value, "wanted": request.wanted or request.group or None}
+        if request.command in _LOOKS:  # they change nothing, and may come often
+            log.debug("control.asked", **facts, uid=uid, pid=pid)
+        else:
+            log.info("control.asked", **facts, uid=uid, pid=pid)
 
     async def _request(self, reader: asyncio.StreamReader) -> Request | None:
         if len(self._clients) > _MOST_CLIENTS:

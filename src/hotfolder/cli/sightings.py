@@ -111,14 +111,17 @@ def waiting(
                 continue  # moved on meanwhile
             file = InInbox(
                 path=path,
-                size=seen.st_size,
+                size=None if entry.endswith("/") else seen.st_size,
                 changed_at=seen.st_ctime,
                 left=_why_left(folder, entry, seen.st_size, odd),
                 settle=folder.settle,
                 rescan=folder.rescan,
                 bucket=folder.destination.bucket,
             )
-            waits = why_waiting(file, state, time.time(), living=living, told=told.get(path))
+            of_its_own = told.get(path) or (
+                _without_files(folder, relpath) if entry != relpath else None
+            )
+            waits = why_waiting(file, state, time.time(), living=living, told=of_its_own)
             if folder.on_complete == "leave" and path in delivered:
                 waits = Waits(_STAYS, for_good=True)
             if waits is not None:
@@ -150,12 +153,23 @@ def _why_left(folder: Folder, relpath: str, size: int, odd: str) -> str | None:
     if folder.ready == "marker":
         file = MarkerName(folder.marker).file_of(relpath)
         if file is not None:
-            return f"the marker of {file}: it goes where that file goes"
+            there = os.path.lexists(f"{folder.inbox}/{file}")
+            what = ": it goes where that file goes" if there else ", which is not there"
+            return f"the marker of {file}{what}"
     ignored = ignore_filter(folder.ignore, folder.include).why(relpath)
     if ignored is not None:
         return f"it is left alone: {ignored}"
     # The size of a directory as one is known to those alone who look through all of it.
     return odd or (None if relpath.endswith("/") else folder.sizes.refusal(size))
+
+
+def _without_files(folder: Folder, relpath: str) -> Waits | None:
+    """What a directory that is delivered as one waits for as long as it is nothing but directories."""
+    try:
+        is_empty = next(iter(walk(str(folder.inbox), relpath, lambda _: False)), None) is None
+    except OSError:
+        return None
+    return Waits("no file is in it yet") if is_empty else None
 
 
 def _waiting_sighting(file: InInbox, waits: Waits) -> Sighting:
@@ -165,7 +179,9 @@ def _waiting_sighting(file: InInbox, waits: Waits) -> Sighting:
     ]
     if waits.until is not None:
         facts.append(("until", f"{local_time(waits.until)} ({ahead(waits.until)})"))
-    facts += [("size", size(file.size)), ("changed", local_time(file.changed_at))]
+    if file.size is not None:
+        facts.append(("size", size(file.size)))
+    facts.append(("changed", local_time(file.changed_at)))
     as_json = {
         "path": file.path,
         "size": file.size,

@@ -1,6 +1,7 @@
 """Where is my file: show, from the heartbeat, the inboxes and the ledger."""
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,6 +131,9 @@ def _print(sighting: Sighting, number: str) -> None:
 
 def _not_found(settings: Settings, wanted: str, state: Mapping[str, Any] | None) -> HotfolderError:
     """Says where it was looked for, and which of these places were not there."""
+    near = _near_miss(settings, wanted)
+    if near is not None:
+        return HotfolderError(shown(near[0]), hint=shown(near[1]))
     inboxes = [
         str(folder.inbox) + ("" if Path(folder.inbox).is_dir() else " (not there)")
         for folder in settings.folders.values()
@@ -141,3 +145,22 @@ def _not_found(settings: Settings, wanted: str, state: Mapping[str, Any] | None)
         hint="give the whole name with its suffix, the path in the inbox, an operation id, or a key; "
         "`history` lists what was recorded",
     )
+
+
+def _near_miss(settings: Settings, wanted: str) -> tuple[str, str] | None:
+    """Of a path that is in an inbox and no delivery of its own: what it is, and what to ask for."""
+    for folder in settings.folders.values():
+        inbox = str(folder.inbox)
+        for path in dict.fromkeys((os.path.abspath(wanted), os.path.join(inbox, wanted.rstrip("/")))):
+            relpath = os.path.relpath(path, inbox)
+            if relpath.split("/")[0] in {".", ".."} or not os.path.lexists(path):
+                continue
+            top = relpath.split("/")[0]
+            if folder.directories == "archive" and top != relpath:
+                return (
+                    f"{path} goes with {inbox}/{top}, which is delivered as one",
+                    f"`hotfolder show {top}`",
+                )
+            if os.path.isdir(path):
+                return f"{path} is a folder: its files go their way one by one", "name one of them"
+    return None

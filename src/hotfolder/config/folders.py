@@ -89,7 +89,7 @@ class FolderKeys(RouteKeys):
     """How files are noticed between two rescans: inotify (events), polling (the tree is walked every 10
     seconds, less often if that takes long), or auto: each file system in the inbox by its type, polling
     where others write behind this kernel's back (NFS, SMB, FUSE, 9p ...; overlay gets both)."""
-    rescan: Annotated[Duration, Field(ge=1)] = 300.0
+    rescan: Annotated[Duration, values.lasting(1.0)] = 300.0
     """How often the whole inbox is walked; events are only hints."""
     ignore: Patterns = ()
     """Patterns as in .gitignore, below the inbox. System and temporary files are left alone anyway
@@ -153,8 +153,13 @@ class Folder(FolderKeys):
 
     @model_validator(mode="after")
     def _takes_some_size(self) -> Self:
+        if self.max_size == 0:
+            raise ValueError("max_size = 0 would leave every file; without max_size there is no limit")
         if self.max_size is not None and self.max_size < self.min_size:
-            raise ValueError(f"max_size ({self.max_size}) is less than min_size ({self.min_size})")
+            raise ValueError(
+                f"max_size ({self.max_size:,} bytes) is less than min_size ({self.min_size:,} bytes), "
+                "so that no file would be taken"
+            )
         return self
 
     @model_validator(mode="after")
@@ -185,8 +190,8 @@ class Folder(FolderKeys):
             if not compression.startswith("tar."):
                 where = f"group {group!r}: " if group else ""
                 raise ValueError(
-                    f'{where}directories = "archive" needs an archive, and {compression} is none; write '
-                    'compression = "tar.gz" or "tar.zst"'
+                    f'{where}directories = "archive" packs into tar files, and compression is '
+                    f'"{compression}"; write compression = "tar.gz" or "tar.zst"'
                 )
         if self.on_complete == "delete":
             raise ValueError(

@@ -40,9 +40,13 @@ def sentences(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
                 yield f"{where}: {fault['ctx']['error']}" if where else str(fault["ctx"]["error"])
             case kind:
                 given = fault["input"]
-                shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
+                shown = f" (it is {_as_written(given)})" if isinstance(given, str | int | float) else ""
                 said = _IN_WORDS.get(kind) or f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
                 yield f"{where}: {said}{shown}"
+
+
+def _as_written(given: str | int | float) -> str:
+    return str(given).lower() if isinstance(given, bool) else repr(given)
 
 
 def _own(faults: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

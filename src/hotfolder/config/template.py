@@ -48,7 +48,7 @@ bucket = "my-bucket"                   # must exist
 # level = "fast"                       # fast | balanced | small | a number
 # storage_class = "STANDARD"           # else as in [destination]
 # tags = { keep = "10y" }              # else as in [destination]
-# on_complete = "move"                # move | delete | leave the original in the inbox
+# on_complete = "move"                 # move | delete | leave the original in the inbox
 # directories = "recurse"              # recurse | archive (a dropped directory is one object)
 # tidy = "emptied"                     # emptied | all | never: folders that deliveries have emptied
 # tidy_after = "5m"                    # a time without a change, before such a folder goes

@@ -36,6 +36,17 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def lasting(least: float) -> AfterValidator:
+    def check(value: float) -> float:
+        if not value >= least:
+            raise ValueError(
+                f"{duration_text(value)} is too short; write {duration_text(least)} or more"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
 def template(text: str | None) -> str | None:
     if text is not None:
         parse_template(text)

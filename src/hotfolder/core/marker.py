@@ -13,7 +13,8 @@ class MarkerName:
         rest = self._before + self._after
         if not found or not rest or "/" in rest or "{" in rest or "}" in rest:
             raise ValueError(
-                f'{pattern!r} is no name of a marker; write one with {_NAME} in it: "{_NAME}.done"'
+                f"{pattern!r} is no name of a marker: it has {_NAME} (the file's name with its suffix) "
+                f'once, and something beside it; write "{_NAME}.done"'
             )
 
     def of(self, relpath: str) -> str:

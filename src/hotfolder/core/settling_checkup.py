@@ -22,7 +22,7 @@ def settling_finding(
     unknown = sum(writer is Writer.UNKNOWN for writer in asked)
     if not unknown and network is None:
         return Finding(name, State.OK, f"what a program writes to {path} is left until it is closed")
-    where = f"of {counted(unknown, 'file')} in {path}" if unknown else f"on {network}, where {path} is,"
+    where = f"of {counted(unknown, 'file')} in {path}" if unknown else f"on {network} (the inbox {path})"
     what = f"whether a program writes cannot be asked {where}: "
     what += f"whole is what is quiet for {as_span(settle)}"
     fix = "let `settle` be longer than any pause of a writer"

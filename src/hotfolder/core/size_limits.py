@@ -13,9 +13,13 @@ class SizeLimits:
     def refusal(self, size: int) -> str | None:
         """Why a file of `size` bytes is not taken, as a sentence for its owner; None if it is."""
         if size < self.least:
-            return (
-                f"it has {size} bytes, and min_size is {self.least}: it is looked at again as it grows"
-            )
+            what = f"its size, {_bytes(size)}, is below min_size ({_bytes(self.least)})"
+            return f"{what}: it is looked at again as it grows"
         if self.most is not None and size > self.most:
-            return f"it has {size} bytes, and max_size is {self.most}: split it, or raise the limit"
+            what = f"its size, {_bytes(size)}, is above max_size ({_bytes(self.most)})"
+            return f"{what}: split it, or raise the limit"
         return None
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count:,} bytes"

@@ -129,7 +129,7 @@ class InInbox:
     """A file that stands in an inbox, and what its folder is like. Times in seconds."""
 
     path: str
-    size: int
+    size: int | None  # of a directory that is delivered as one nobody knows it yet
     changed_at: float  # since the epoch
     left: str | None  # why its folder does not take it
     settle: float

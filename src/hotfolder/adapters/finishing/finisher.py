@@ -147,7 +147,7 @@ class Finisher:
         target = ""
         if moved_to is not None:
             target = markers.target_of(row, row.marker, moved_to, self._roots(row)[1])
-        markers.take_marker(self, row, row.marker, target)
+        markers.take_marker(self, row, row.marker, target, inbox=self._roots(row)[0])
 
     def sync(self) -> None:
         """Make every move and removal since the last call durable. Raises `LocalError`."""

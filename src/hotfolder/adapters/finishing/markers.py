@@ -3,26 +3,41 @@
 The journal has the file's row until the ledger has its line: after a crash the marker is taken then.
 """
 
+import contextlib
 import os
 from dataclasses import replace
 
+from hotfolder.beneath import look
 from hotfolder.core.errors import AnotherFileSystem, SourceChanged
 from hotfolder.core.ports import Mover
 from hotfolder.core.records import Disposition, JournalRow, Marker
 
 
-def take_marker(mover: Mover, row: JournalRow, marker: Marker, target: str) -> None:
-    """Act out the row's disposition on its marker. `target` as in `JournalRow`. Raises `LocalError`."""
+def take_marker(mover: Mover, row: JournalRow, marker: Marker, target: str, *, inbox: str) -> None:
+    """Act out the row's disposition on its marker. `target` as in `JournalRow`. Raises `LocalError`.
+
+    A marker is seen as soon as it has its name, before `touch` has set its times or a client has written
+    into it: changed since, it goes along all the same. For a file that comes later it could not speak.
+    """
     own = replace(
         row, relpath=marker.relpath, fingerprint=marker.fingerprint, target=target, copy=None, entry={}
     )
-    try:
-        if row.disposition is Disposition.DELETE:
-            mover.remove(own)
-        else:
-            _move(mover, own)
-    except SourceChanged:
-        return  # gone already; or made anew, for a file that is still to come
+    with contextlib.suppress(SourceChanged):  # gone, or not the one that was seen
+        try:
+            _act(mover, own)
+        except SourceChanged:
+            now = look(inbox, marker.relpath)
+            # In this order: what was seen of it is older than any file that comes after this look.
+            if now is None or now.inode != marker.fingerprint.inode or look(inbox, row.relpath):
+                return
+            _act(mover, replace(own, fingerprint=now))
+
+
+def _act(mover: Mover, own: JournalRow) -> None:
+    if own.disposition is Disposition.DELETE:
+        mover.remove(own)
+    else:
+        _move(mover, own)
 
 
 def _move(mover: Mover, own: JournalRow) -> None:
