@@ -138,7 +138,7 @@ class Intake:
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`."""
-        candidate = self.finder.candidate(relpath)
+        candidate = self.plan.search.candidates.of(relpath)
         if candidate in self._flights:
             if self._stirred.get(candidate) is not Heard.COMPLETED:
                 self._stirred[candidate] = heard if candidate == relpath else Heard.DIRECTORY
