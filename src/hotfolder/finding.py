@@ -95,10 +95,6 @@ class Finder:
         elif self._is_taken(candidate):
             self._note(candidate.relpath, candidate.heard)
 
-    def candidate(self, relpath: str) -> str:
-        """Of what a path is a part: of itself, or of the top directory that is delivered as one."""
-        return self._candidates.of(relpath)
-
     def _is_taken(self, candidate: Candidate) -> bool:
         """Whether some group takes it. What is at the top may be a directory, whatever was heard."""
         is_taken_whole = self._candidates.whole and self._search.refusal(f"{candidate.relpath}/") is None

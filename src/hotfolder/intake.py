@@ -12,14 +12,14 @@ from hotfolder.backlog import Backlog
 from hotfolder.beforehand import Beforehand
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.blame import blame
-from hotfolder.core.errors import DestinationError, LocalError
+from hotfolder.core.errors import LocalError
 from hotfolder.core.grouping import Grouping
 from hotfolder.core.hints import Heard
 from hotfolder.core.order import Order, full_lanes
-from hotfolder.core.records import CalledOff, Fingerprint, Job, Staged, UploadNote
-from hotfolder.core.retry import Deferred, Hold, Resettle
-from hotfolder.core.settle import OPEN
+from hotfolder.core.records import Fingerprint, Job, Staged, UploadNote
+from hotfolder.core.retry import Resettle
 from hotfolder.courier import Courier, Ended, NotNow
+from hotfolder.endings import Endings
 from hotfolder.finding import WINDOW, Finder, Stays
 from hotfolder.flights import Flights
 from hotfolder.folder_hold import FolderHold
@@ -94,14 +94,22 @@ class Intake:
         self._backlog = Backlog(gate, self._clock, order=plan.order)
         self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
-        self._is_to_end = plan.patience is not None
         self._paused = False
         self._stirred: dict[str, Heard] = {}  # hinted at while in flight
-        self._restless: dict[str, int] = {}  # how often a file changed or was busy at the last moment
         self._looking = FolderHold(plan.name, self._clock)
         self._delivering = FolderHold(plan.name, self._clock)
         self._refusal = refusal
-        self.left: dict[str, str] = {}  # path -> why it was left for good
+        self._endings = Endings(
+            plan.name,
+            patience=plan.patience,
+            finder=self.finder,
+            backlog=self._backlog,
+            gate=gate,
+            called_off=self.called_off,
+            looking=self._looking,
+            delivering=self._delivering,
+            tidier=tidier,
+        )
         self.asked = Asked(
             plan.name,
             self.inbox,
@@ -120,17 +128,17 @@ class Intake:
             finder=self.finder,
             backlog=self._backlog,
             called_off=self.called_off,
-            left=self.left,
+            left=self._endings.left,
             group_of=self._group_of,
             why_ready=self._why_ready,
-            is_to_end=self._is_to_end,
+            is_to_end=plan.patience is not None,
             clock=self._clock,
             wall=self._wall,
         )
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`."""
-        candidate = self.finder.candidate(relpath)
+        candidate = self.plan.search.candidates.of(relpath)
         if candidate in self._flights:
             if self._stirred.get(candidate) is not Heard.COMPLETED:
                 self._stirred[candidate] = heard if candidate == relpath else Heard.DIRECTORY
@@ -154,7 +162,7 @@ class Intake:
             self._looking.begin(error)
             return
         self._looking.worked()
-        self._lose_patience()
+        self._endings.lose_patience()
         for relpath, fingerprint in settled:
             self._backlog.add(self._job(relpath, fingerprint))
         self._backlog.wake()
@@ -169,14 +177,6 @@ class Intake:
             if first is None:
                 break
             self._start(first)
-
-    def _lose_patience(self) -> None:
-        """Leave what is open for writing for too long, if this run is to end (`once`)."""
-        if not self._is_to_end:
-            return
-        for relpath in self.finder.tracker.stubborn(self.plan.patience or 0):
-            self.left[relpath] = OPEN
-            self.finder.forget(relpath)
 
     def _start(self, job: Job) -> None:
         self._backlog.take(job.relpath)
@@ -250,7 +250,7 @@ class Intake:
         return (
             relpath in self._flights
             or relpath in self._backlog
-            or relpath in self.left
+            or relpath in self._endings.left
             or relpath in self.called_off
             or self._is_finishing(f"{self.inbox}/{relpath}")
         )
@@ -298,7 +298,7 @@ class Intake:
             # A defect of ours. The file is nowhere but here: without this only a scan would find it.
             reason = f"{type(error).__name__}: {error}"
             log.error("delivery.broken", file=job.path, reason=reason, exc_info=error)
-            self._resettle(job, reason)
+            self._endings.resettle(job, reason)
             return NotNow(error, Resettle(reason))
         finally:
             passage.leave()
@@ -318,51 +318,8 @@ class Intake:
         )
         if isinstance(ending, Ended) and ending.entry["status"] == "success":
             self.gate.took(passage.began)
-        if isinstance(ending, Ended) and ending.stays is not None:
-            await self._leave(job, ending.stays)
-        self._after(job, ending)
+        await self._endings.take(job, ending)
         return ending
-
-    async def _leave(self, job: Job, why: str) -> None:
-        """A file that was given up and cannot be moved is not tried again before it changes."""
-        try:
-            await self.called_off.add(CalledOff(self.plan.name, job.relpath, job.fingerprint, why))
-        except LocalError as error:
-            self._looking.begin(error)
-            self.left[job.relpath] = why  # for this run at least
-
-    def _after(self, job: Job, ending: Ended | NotNow) -> None:
-        if isinstance(ending, Ended):
-            self._restless.pop(job.relpath, None)
-            self._backlog.absolve(job.relpath)
-            self._delivering.worked()
-            if self._tidier is not None:
-                self._tidier.taken(job.relpath)
-            return
-        if isinstance(ending.error, DestinationError):
-            self._backlog.refused(job.relpath)
-        match ending.decision:
-            case Resettle(reason):
-                self._backlog.absolve(job.relpath)
-                self._resettle(job, reason)
-            case Deferred(_, _, reason) if self.plan.patience is not None:
-                self.left[job.relpath] = reason
-            case Deferred() as put_off:
-                self._backlog.put_off(job, put_off)
-            case Hold():
-                # Whatever is special about this file, the others come first.
-                self._backlog.put_back(job)
-                if isinstance(ending.error, DestinationError):
-                    self.gate.refuse(ending.error)
-                elif isinstance(ending.error, LocalError):
-                    self._delivering.begin(ending.error)
-
-    def _resettle(self, job: Job, reason: str) -> None:
-        turns = self._restless[job.relpath] = self._restless.get(job.relpath, 0) + 1
-        if self.plan.patience is not None and turns >= self.plan.patience:
-            self.left[job.relpath] = reason
-        else:
-            self.finder.rest(job.relpath)
 
 
 def _is_cancelled() -> bool:
