@@ -20,7 +20,7 @@ from hotfolder.config import Folder
 from hotfolder.core.records import PassedOver
 from hotfolder.core.routing import is_aside
 from hotfolder.engine import Engine, Originals, new_operation_id
-from hotfolder.folder_rules import grouping_of
+from hotfolder.folder_rules import grouping_of, marker_of
 from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.tidying import Tidier, Tidiness
@@ -92,7 +92,7 @@ class Memory:
                 str(folder.completed),
                 folder.completed_layout,
                 grouping_of(name, folder),
-                ignore_filter(folder.ignore, folder.include),
+                never_an_original(folder),
                 partial(_walk_outputs, folder),
                 [n for n, f in made.settings.folders.items() if f.completed == folder.completed],
                 trees.look_for_writers if folder.directories == "archive" else look_for_writers,
@@ -128,6 +128,14 @@ def _folders(inbox: Path) -> Iterator[str]:
         yield from folders_below(str(inbox))
     except OSError as error:
         raise durable.local_error("read the folder", inbox, error) from error
+
+
+def never_an_original(folder: Folder) -> Callable[[str], bool]:
+    """What hotfolder does not take by itself, though it may stand in completed/: markers, too."""
+    ignored, marker = ignore_filter(folder.ignore, folder.include), marker_of(folder)
+    if marker is None:
+        return ignored
+    return lambda path: ignored(path) or marker.file_of(path) is not None
 
 
 def _is_not_aside(relpath: str) -> bool:

@@ -14,6 +14,7 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk, walk_top
 from hotfolder.adapters.state.names import NameSet
 from hotfolder.beneath import Look, look_for_writers
+from hotfolder.config import load
 from hotfolder.core.entries import timestamp
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping
@@ -22,6 +23,7 @@ from hotfolder.core.retry import Hold, Resettle
 from hotfolder.core.routing import Layout
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.gate import Gate
+from hotfolder.rebuilding import never_an_original
 from hotfolder.threads import Threads
 from hotfolder.unrecorded import Outputs, Unrecorded
 from tests.support.memory_ledger import MemoryLedger
@@ -239,3 +241,15 @@ async def test_an_outage_is_waited_for_and_a_busy_file_is_given_up_for_this_run(
     assert [job.attempt for job in world.courier.jobs] == [1] * 6 + [2, 3]
     world.courier.endings = [busy] * 3
     assert not await world.search().settle(), "the next start tries again"
+
+
+@pytest.mark.parametrize(
+    ("ready", "left_alone"), [("marker", {"clip.mp4.done", "x.bak"}), ("quiet", {"x.bak"})]
+)
+def test_markers_in_completed_are_no_originals(tmp_path: Path, ready: str, left_alone: set[str]) -> None:
+    (tmp_path / "hotfolder.toml").write_text(
+        '[destination]\nbucket = "media"\n[folders.one]\ninbox = "one"\nignore = ["*.bak"]\n'
+        f'ready = "{ready}"\n'
+    )
+    never = never_an_original(load(tmp_path / "hotfolder.toml").folders["one"])
+    assert {name for name in ("clip.mp4", "clip.mp4.done", "x.bak") if never(name)} == left_alone
