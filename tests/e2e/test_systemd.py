@@ -24,7 +24,7 @@ _STRICTER = ("SystemCallErrorNumber=kill", "SystemCallFilter=set_mempolicy")
 _HOLD_OPEN = "import sys,time; f = open(sys.argv[1], 'xb'); f.write(b'half'); f.flush(); time.sleep(600)"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3(seaweed: SeaweedFS) -> Any:
     client = boto3.client(
         "s3",
@@ -38,7 +38,7 @@ def s3(seaweed: SeaweedFS) -> Any:
     return client
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machine(seaweed: SeaweedFS, s3: Any) -> Iterator[Machine]:
     """A machine where the service is installed as docs/operations.md says, but not started."""
     with contextlib.ExitStack() as stack:
@@ -101,7 +101,7 @@ def start(machine: Machine) -> None:
     machine.wait(lambda: heartbeat(machine).get("phase") == "idle")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(machine: Machine) -> Machine:
     machine.run(
         "install", "-d", "-m", "2770", "-o", "hotfolder", "-g", "hotfolder", "/srv/hotfolder/inbox-zst"

@@ -304,6 +304,7 @@ async def test_what_the_engine_had_no_time_for_goes_to_boto3_for_a_while(tmp_pat
             login=login,
             connect_timeout=0.5,
             read_timeout=1.5,
+            min_speed=200_000,
         )
         async with opened(settings, crt=True) as store:
             assert (await put(store, body=100 * BODY)).attempts == 2

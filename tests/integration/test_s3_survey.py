@@ -12,7 +12,7 @@ from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
 from hotfolder.adapters.s3.logins import FileLogin
 from hotfolder.adapters.s3.survey import StoreClock, credential_origin
 from hotfolder.core.errors import DestinationError
-from tests.support.s3_stores import write_credentials
+from tests.support.s3_stores import Naps, write_credentials
 from tests.support.scripted_http import Reply, scripted
 
 NOW = 1_800_000_000.0
@@ -26,7 +26,8 @@ async def skew_of(reply: Reply, credentials_file: Path) -> float | None:
         connection = S3Connection(settings)
         clock = await asyncio.to_thread(StoreClock, connection, clock=lambda: NOW)
         with ThreadPoolExecutor(1) as threads:
-            await asyncio.gather(S3Store(connection, threads).check(), return_exceptions=True)
+            store = S3Store(connection, threads, sleep=Naps())
+            await asyncio.gather(store.check(), return_exceptions=True)
         connection.close()
         return clock.skew
 

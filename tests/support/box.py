@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,10 @@ from hotfolder.probing import FOLDER
 #: Seconds for what takes one: a machine may be busy with much else. What is timed says how long itself.
 PATIENCE = 150.0
 HOTFOLDER = [sys.executable, "-m", "hotfolder"]
+#: What a killed test run leaves behind ends with it. A program of a millisecond, which becomes what it
+#: starts; where it is missing nothing else changes.
+_SETPRIV = shutil.which("setpriv")
+_LEASH = (_SETPRIV, "--pdeathsig", "KILL") if _SETPRIV else ()
 
 
 class Box:
@@ -94,10 +99,13 @@ class Box:
     def spawn(
         self, *command: str, stdin: int = subprocess.DEVNULL, **environment: str
     ) -> "subprocess.Popen[bytes]":
-        """Start any process in this box, its output in the log; ending it is the caller's."""
+        """Start any process in this box, its output in the log; ending it is the caller's.
+
+        It also ends with the thread that started it, which is to be the main one.
+        """
         with (self.root / "log").open("ab") as log:
             return subprocess.Popen(
-                (*self.wrapper, *command),
+                (*_LEASH, *self.wrapper, *command),
                 stdin=stdin,
                 stderr=log,
                 stdout=log,

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+_TLS_HELLO = b"\x16"  # the type of a TLS record that begins a handshake
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -87,7 +89,10 @@ class ScriptedServer:
         await asyncio.gather(*self._tasks)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        first = await reader.readexactly(1)
+        if first == _TLS_HELLO:
+            return False  # as servers of plain HTTP do; who asked would wait for two seconds else
+        head = (first + await reader.readuntil(b"\r\n\r\n")).decode().lower()
         self.seen.append(head.partition(" http/")[0])
         self.heads.append(head)
         self.asked.set()
