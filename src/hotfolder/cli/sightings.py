@@ -168,7 +168,7 @@ def _without_files(folder: Folder, relpath: str) -> Waits | None:
     try:
         is_empty = next(iter(walk(str(folder.inbox), relpath, lambda _: False)), None) is None
     except OSError:
-        return None
+        return None  # it is gone meanwhile, or not readable here: who waits for it says why
     return Waits("no file is in it yet") if is_empty else None
 
 
