@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store
@@ -18,6 +19,12 @@ from tests.support.buckets import Buckets
 from tests.support.certificates import Authority, make_authority
 from tests.support.juicefs import JuiceFS
 from tests.support.s3_stores import SecureSeaweedFS, opened, write_credentials
+
+# However busy the machine is: an example that takes long is no fault.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 _CLONE_NEWNS, _MS_PRIVATE, _MS_REC = 0x00020000, 1 << 18, 1 << 14
 

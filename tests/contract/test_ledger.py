@@ -127,7 +127,7 @@ numbers = itertools.count()
 paths = st.text(st.characters() | st.integers(0xDC80, 0xDCFF).map(chr), max_size=40)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=paths)
 def test_any_path_comes_back_equal(ledger: ReadLedger, path: str) -> None:
     ledger.append([entry(str(next(numbers)), target_path=path)])

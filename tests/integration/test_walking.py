@@ -44,7 +44,7 @@ def open_below(root: Path) -> set[str]:
 # -- the walk itself -----------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sets(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4).map("/".join), max_size=40))
 def test_however_few_names_are_kept_every_file_is_found_once(
     tmp_path_factory: pytest.TempPathFactory, folders: set[str]

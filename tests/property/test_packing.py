@@ -31,7 +31,6 @@ SEGMENT = 64 * 1024
 PART = 100_000  # no multiple of anything
 BLOCK = 512  # of tar
 NO_DEADLINE = settings(
-    deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

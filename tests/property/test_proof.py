@@ -95,21 +95,21 @@ def cases(test: Test) -> Test:
     return test
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(habits=HABITS, damage=DAMAGE, is_known=st.booleans())
 @cases
 def test_a_small_file_that_is_delivered_is_there(habits: Habits, damage: Damage, is_known: bool) -> None:
     prove(habits, damage, SMALL, Verify.AUTO, is_known=is_known or habits.alters == "at rest")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(habits=HABITS, damage=DAMAGE, is_known=st.booleans())
 @cases
 def test_a_large_file_that_is_delivered_is_there(habits: Habits, damage: Damage, is_known: bool) -> None:
     prove(habits, damage, LARGE, Verify.AUTO, is_known=is_known or habits.alters == "at rest")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     habits=HABITS.filter(lambda habits: habits.alters != "at rest"),
     damage=DAMAGE,

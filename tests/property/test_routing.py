@@ -18,7 +18,7 @@ from hotfolder.core.routing import (
 )
 from tests.support.samples import job, operation_id
 
-settings.register_profile("routing", deadline=None, max_examples=400)
+settings.register_profile("routing", max_examples=400)
 THOROUGH = settings.get_profile("routing")
 
 #: What file systems allow in a name: any byte but "/" and NUL, 1 to 255 of them, not "." nor "..".

@@ -144,5 +144,5 @@ class Settling(RuleBasedStateMachine):
             assert there.handed_out == there.now
 
 
-Settling.TestCase.settings = settings(deadline=None, max_examples=300, stateful_step_count=40)
+Settling.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
 TestSettling = Settling.TestCase

@@ -50,7 +50,7 @@ def plant(root: Path, tree: dict[str, object]) -> None:
             os.utime(path, ns=(moment, moment))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(tree=TREES, name=NAMES, segment=st.sampled_from([300, 512, 4096]))
 async def test_a_tree_comes_back_equal(tree: dict[str, object], name: str, segment: int) -> None:
     with tempfile.TemporaryDirectory() as place, packing_line(segment=segment) as line:
