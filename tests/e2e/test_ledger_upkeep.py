@@ -20,7 +20,8 @@ def test_full_files_are_packed_and_every_command_reads_through_them(box: Box) ->
     box.start()
     for number in range(FILES):
         (box.inbox / f"clip-{number:03}.txt").write_bytes(b"content %d" % number)
-    box.wait(lambda: len(box.ledger()) == FILES)
+        if number % 40 == 39:  # all in one append would rotate with the next one
+            box.wait(lambda: len(box.ledger()) == number + 1)  # noqa: B023 - it is waited for here
     box.wait(lambda: (box.state / "ledger-000001.jsonl.gz").exists() and indexed(box) == FILES)
     box.wait(lambda: not (box.state / "ledger-000001.jsonl").exists())
     oldest = box.ledger()[0]

@@ -79,7 +79,8 @@ def test_what_was_packed_before_a_kill_is_sent_after_it(
     box = spooled
     box.configure(f"{SPOOLED}keep_compressed = true", PATIENCE)
     box.start()
-    own_store.stop()
+    box.wait(lambda: box.phase() == "idle" and box.status()["destination"]["state"] == "ok")
+    own_store.stop()  # once it is known to be there: nothing is packed for a store that is held
     path = box.inbox / "reels" / "large.txt"
     path.parent.mkdir()
     path.write_bytes(LARGE)
