@@ -107,7 +107,7 @@ def test_a_file_and_all_files_have_one_rate(box: Box) -> None:
     box.configure('settle = "100ms"', SLOW)
     box.start()
     with (box.root / "one.mov").open("wb") as file:
-        for _ in range(60):
+        for _ in range(30):
             file.write(os.urandom(1 << 23))
     box.wait(lambda: time.time() - box.status()["started_at"] > 2)  # then the pause counts for neither
     (box.root / "one.mov").rename(box.inbox / "one.mov")  # at once: no try of it is thrown away
@@ -115,7 +115,8 @@ def test_a_file_and_all_files_have_one_rate(box: Box) -> None:
     state = box.status()
     while state["active"] and state["active"][0]["bytes"] < state["active"][0]["size"]:
         assert state["bytes_per_second"] == pytest.approx(
-            state["active"][0]["bytes_per_second"], rel=0.1
+            state["active"][0]["bytes_per_second"],
+            rel=0.3,  # each has a window of its own; tests/unit/test_activity.py is exact
         )
         time.sleep(0.1)
         state = box.status()
