@@ -209,7 +209,9 @@ def _marker(path: Path) -> Path:
 def chosen(ready: str) -> Sequence[Writer]:
     """Those that promise what `ready` asks for."""
     if ready == "marker":
-        return [replace(writer, write=partial(marked, writer.write)) for writer in WRITERS]
+        # Nobody opens a file before its marker is there, and so nobody asks for a lease on it.
+        unasked = [writer for writer in WRITERS if writer.write is not holding_an_oplock]
+        return [replace(writer, write=partial(marked, writer.write)) for writer in unasked]
     return [writer for writer in WRITERS if writer.keeps_open or ready == "quiet"]
 
 
