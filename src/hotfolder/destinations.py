@@ -1,7 +1,10 @@
 """What a [destination] of the settings becomes: the settings of the S3 adapter, and its engine."""
 
+from collections.abc import Callable
+
 from hotfolder.adapters import safe
 from hotfolder.adapters.crt import CrtPutEngine
+from hotfolder.adapters.direct import DirectPutEngine
 from hotfolder.adapters.s3 import (
     DefaultLogin,
     FileLogin,
@@ -10,9 +13,12 @@ from hotfolder.adapters.s3 import (
     ProfileLogin,
     S3Settings,
     SecretLogin,
+    usual_bundle,
 )
 from hotfolder.config import Destination, Transfer, proxy_of_environment
+from hotfolder.core.ports import PutEngine
 from hotfolder.core.s3_words import ObjectOptions, is_loopback
+from hotfolder.core.stalls import Bounds
 
 
 def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
@@ -40,18 +46,35 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
     )
 
 
-def put_engine(destination: Destination, transfer: Transfer) -> CrtPutEngine | None:
-    """What sends small objects; None where boto3 has to.
+def put_engine(
+    destination: Destination, transfer: Transfer, on_move: Callable[[], None] = lambda: None
+) -> PutEngine | None:
+    """What sends small objects; None where boto3 has to. `on_move`: see `DirectPutEngine`.
 
-    awscrt's client takes no proxy, and cannot be kept from one that the environment names.
+    Proxies are boto3's. What the environment names is not meant for a store on this very machine, and
+    awscrt's client cannot be kept from it.
     """
-    if destination.proxy or (is_loopback(destination.endpoint_url) and proxy_of_environment()):
+    is_near, is_named = is_loopback(destination.endpoint_url), proxy_of_environment()
+    bundle = destination.trusted_bundle()
+    if destination.proxy or transfer.engine == "boto3":
         return None
-    return CrtPutEngine(
+    if transfer.engine == "crt":
+        if is_near and is_named:
+            return None
+        return CrtPutEngine(
+            region=destination.region,
+            connect_timeout=transfer.connect_timeout,
+            connections=transfer.requests,
+            ca_bundle=bundle,
+        )
+    if is_named and not is_near:
+        return None
+    return DirectPutEngine(
         region=destination.region,
-        connect_timeout=transfer.connect_timeout,
+        bounds=Bounds(transfer.connect_timeout, transfer.read_timeout, float(transfer.min_speed)),
         connections=transfer.requests,
-        ca_bundle=destination.trusted_bundle(),
+        ca_bundle=bundle or usual_bundle(),
+        on_move=on_move,
     )
 
 

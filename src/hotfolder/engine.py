@@ -302,4 +302,5 @@ async def engine(
             await made.load(is_new=is_new)
             yield made
         finally:
+            await made.lines.hang_up()
             await asyncio.to_thread(made.close)

@@ -99,7 +99,7 @@ class Lines:
         store = S3Store(
             connection,
             requests,
-            single_put=put_engine(destination, transfer),
+            single_put=put_engine(destination, transfer, self._activity.progressed),
             on_move=self._activity.progressed,
         )
         wire = Wire(store, requests=transfer.requests, threads=self._hashers)
@@ -184,6 +184,12 @@ class Lines:
     def steps(self) -> list[Step]:
         """The requests under way."""
         return [step for line in self.all() for store in line.stores for step in store.steps()]
+
+    async def hang_up(self) -> None:
+        """End the connections of the event loop."""
+        for line in self.all():
+            for store in line.stores:
+                await store.close()
 
     def close(self, *, wait: bool) -> None:
         """Blocking. `wait` for the threads of requests that are still under way."""

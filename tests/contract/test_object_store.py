@@ -1,4 +1,4 @@
-"""What every object store keeps: the one in memory, and real servers over boto3 with and without crt.
+"""What every object store keeps: the one in memory, and real servers over each engine.
 
 The servers are SeaweedFS, the same over https, and a JuiceFS gateway, which is of MinIO's descent. What
 one of them cannot do is declared in its `Abilities`; then the test says what it does instead.
@@ -33,10 +33,12 @@ from tests.support.buckets import Buckets
 from tests.support.juicefs import JuiceFS
 from tests.support.memory_store import MemoryStore
 from tests.support.s3_stores import (
+    WAYS,
     Abilities,
     Naps,
     SecureSeaweedFS,
     Server,
+    Way,
     opened,
     write_credentials,
 )
@@ -128,7 +130,7 @@ def s3_settings(server: Server, fresh: Fresh) -> S3Settings:
     return fresh(server)
 
 
-@pytest.fixture(params=["memory", *(f"{name}+{way}" for name in SERVERS for way in ("boto3", "crt"))])
+@pytest.fixture(params=["memory", *(f"{name}+{way}" for name in SERVERS for way in WAYS)])
 async def place(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[tuple[ObjectStore, Abilities]]:
@@ -138,7 +140,7 @@ async def place(
         return
     server: Server = request.getfixturevalue(name)
     fresh: Fresh = request.getfixturevalue("fresh")
-    async with opened(fresh(server), crt=way == "crt") as store:
+    async with opened(fresh(server), way=way) as store:
         yield store, server.can
 
 
@@ -161,9 +163,9 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
-def crt(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param  # type: ignore[no-any-return]
 
 
 async def put(store: ObjectStore, key: str, body: bytes = b"x", *, unless_exists: bool = False) -> str:
@@ -386,43 +388,43 @@ class TestMultipart:
 class TestTrouble:
     """What belongs to the whole destination; only real stores can be unreachable."""
 
-    async def test_missing_bucket(self, s3_settings: S3Settings, crt: bool) -> None:
-        async with opened(replace(s3_settings, bucket="no-such-bucket"), crt=crt) as store:
+    async def test_missing_bucket(self, s3_settings: S3Settings, way: Way) -> None:
+        async with opened(replace(s3_settings, bucket="no-such-bucket"), way=way) as store:
             await expect_trouble(store, DestinationTrouble.NO_BUCKET)
 
-    async def test_unknown_access_key(self, s3_settings: S3Settings, tmp_path: Path, crt: bool) -> None:
+    async def test_unknown_access_key(self, s3_settings: S3Settings, tmp_path: Path, way: Way) -> None:
         file = write_credentials(tmp_path / "credentials", "UNKNOWNKEY", "SecretThatMustNotShow")
-        async with opened(replace(s3_settings, login=FileLogin(file)), crt=crt) as store:
+        async with opened(replace(s3_settings, login=FileLogin(file)), way=way) as store:
             errors = await expect_trouble(store, DestinationTrouble.DENIED)
         assert all("access key" in error.hint for error in errors)
 
     async def test_wrong_secret_key(
-        self, s3_settings: S3Settings, tmp_path: Path, crt: bool, server: Server
+        self, s3_settings: S3Settings, tmp_path: Path, way: Way, server: Server
     ) -> None:
         file = write_credentials(tmp_path / "credentials", server.access_key, "SecretThatMustNotShow")
-        async with opened(replace(s3_settings, login=FileLogin(file)), crt=crt) as store:
+        async with opened(replace(s3_settings, login=FileLogin(file)), way=way) as store:
             errors = await expect_trouble(store, DestinationTrouble.DENIED)
         assert all("secret key" in error.hint for error in errors)
 
-    async def test_no_credentials(self, s3_settings: S3Settings, tmp_path: Path, crt: bool) -> None:
+    async def test_no_credentials(self, s3_settings: S3Settings, tmp_path: Path, way: Way) -> None:
         absent = replace(s3_settings, login=FileLogin(tmp_path / "absent"))
-        async with opened(absent, crt=crt) as store:
+        async with opened(absent, way=way) as store:
             await expect_trouble(store, DestinationTrouble.DENIED)
 
-    async def test_nothing_listens(self, s3_settings: S3Settings, closed_port: int, crt: bool) -> None:
+    async def test_nothing_listens(self, s3_settings: S3Settings, closed_port: int, way: Way) -> None:
         naps = Naps()
         nowhere = replace(s3_settings, endpoint_url=f"http://127.0.0.1:{closed_port}")
         begun = time.monotonic()
-        async with opened(nowhere, crt=crt, sleep=naps) as store:
+        async with opened(nowhere, way=way, sleep=naps) as store:
             errors = await expect_trouble(store, DestinationTrouble.UNREACHABLE)
         assert time.monotonic() - begun < 10
         assert len(naps.asked) == 3 * len(errors)  # four tries each, and then the caller holds
 
     async def test_credentials_that_come_later_are_picked_up(
-        self, s3_settings: S3Settings, tmp_path: Path, crt: bool, server: Server
+        self, s3_settings: S3Settings, tmp_path: Path, way: Way, server: Server
     ) -> None:
         late = replace(s3_settings, login=FileLogin(tmp_path / "credentials"))
-        async with opened(late, crt=crt) as store:
+        async with opened(late, way=way) as store:
             with pytest.raises(DestinationError):
                 await store.check()
             write_credentials(tmp_path / "credentials", server.access_key, server.secret_key)

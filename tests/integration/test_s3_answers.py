@@ -27,7 +27,7 @@ from hotfolder.core.errors import (
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
 from hotfolder.core.refusals import Fault
-from tests.support.s3_stores import Naps, opened, write_credentials
+from tests.support.s3_stores import WAYS, Naps, Way, opened, write_credentials
 from tests.support.scripted_http import Page, Reply, ScriptedServer, scripted
 
 BODY = b"0123456789" * 400
@@ -37,8 +37,8 @@ OK = Reply(200)
 class Bench:
     """Opens a store in front of a scripted server; closes both at the end of the test."""
 
-    def __init__(self, stack: AsyncExitStack, credentials: Path, crt: bool) -> None:
-        self._stack, self._credentials, self._crt = stack, credentials, crt
+    def __init__(self, stack: AsyncExitStack, credentials: Path, way: Way) -> None:
+        self._stack, self._credentials, self._way = stack, credentials, way
         self.naps = Naps()
 
     async def open(
@@ -57,11 +57,11 @@ class Bench:
             read_timeout=read_timeout,
             attempts=attempts,
         )
-        store = opened(settings, crt=self._crt, sleep=self.naps)
+        store = opened(settings, way=self._way, sleep=self.naps)
         return await self._stack.enter_async_context(store), server
 
 
-@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
+@pytest.fixture(params=WAYS)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     credentials = write_credentials(tmp_path / "credentials", "KEY", "SECRET")
     async with AsyncExitStack() as stack:
@@ -306,7 +306,7 @@ async def test_what_the_engine_had_no_time_for_goes_to_boto3_for_a_while(tmp_pat
             read_timeout=1.5,
             min_speed=200_000,
         )
-        async with opened(settings, crt=True) as store:
+        async with opened(settings, way="crt") as store:
             assert (await put(store, body=100 * BODY)).attempts == 2
             await put(store, body=100 * BODY)
             await put(store)

@@ -17,16 +17,16 @@ from hotfolder.core.s3_words import ObjectOptions
 from hotfolder.destinations import put_engine, s3_settings
 from tests.support.certificates import Authority, make_authority
 from tests.support.forward_proxy import forward_proxy
-from tests.support.s3_stores import opened, write_credentials
+from tests.support.s3_stores import WAYS, Way, opened, sender, write_credentials
 from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
 BODY = b"0123456789" * 400
 OK = Reply(200)
 
 
-@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
-def crt(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -44,24 +44,24 @@ async def put(store: S3Store, body: bytes = BODY) -> Receipt:
     return await store.put(ObjectDraft("a b"), body, sha256=sha256, unless_exists=True)
 
 
-def came_over(server: ScriptedServer, *, crt: bool) -> bool:
-    return all(("crts3nativeclient" in head) is crt for head in server.heads)
+def came_over(server: ScriptedServer, *, way: Way) -> bool:
+    return all(sender(head) == way for head in server.heads)
 
 
 @pytest.mark.parametrize("style", ["auto", "path"])
-async def test_a_store_by_number_is_addressed_by_path(crt: bool, login: FileLogin, style: str) -> None:
+async def test_a_store_by_number_is_addressed_by_path(way: Way, login: FileLogin, style: str) -> None:
     async with scripted(OK) as server:
         settings = S3Settings(
             "127", endpoint_url=server.endpoint_url, addressing_style=style, login=login, attempts=1
         )
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             await put(store)
     assert server.seen == ["put /127/a%20b"]
     assert f"host: 127.0.0.1:{server.port}\r\n" in server.heads[0]
-    assert came_over(server, crt=crt)
+    assert came_over(server, way=way)
 
 
-async def test_a_bucket_can_stand_in_the_host(crt: bool, login: FileLogin) -> None:
+async def test_a_bucket_can_stand_in_the_host(way: Way, login: FileLogin) -> None:
     # A bucket and an endpoint that together are an address which every machine knows.
     async with scripted(OK) as server:
         settings = S3Settings(
@@ -71,14 +71,14 @@ async def test_a_bucket_can_stand_in_the_host(crt: bool, login: FileLogin) -> No
             login=login,
             attempts=1,
         )
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             await put(store)
     assert server.seen == ["put /a%20b"]
     assert f"host: 127.0.0.1:{server.port}\r\n" in server.heads[0]
-    assert came_over(server, crt=crt)
+    assert came_over(server, way=way)
 
 
-async def test_a_ca_of_ones_own_is_trusted(crt: bool, login: FileLogin, authority: Authority) -> None:
+async def test_a_ca_of_ones_own_is_trusted(way: Way, login: FileLogin, authority: Authority) -> None:
     async with scripted(OK, tls=authority.tls()) as server:
         settings = S3Settings(
             "bucket",
@@ -88,15 +88,15 @@ async def test_a_ca_of_ones_own_is_trusted(crt: bool, login: FileLogin, authorit
             ca_bundle=authority.bundle,
             attempts=1,
         )
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             assert (await put(store)).attempts == 1
     assert server.seen == ["put /bucket/a%20b"]
-    assert came_over(server, crt=crt)
+    assert came_over(server, way=way)
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["system's CAs", "another CA"])
 async def test_a_store_that_nobody_trusted_vouches_for_is_refused(
-    crt: bool, login: FileLogin, authority: Authority, stranger: Authority, named: bool
+    way: Way, login: FileLogin, authority: Authority, stranger: Authority, named: bool
 ) -> None:
     async with scripted(OK, tls=authority.tls()) as server:
         settings = S3Settings(
@@ -108,7 +108,7 @@ async def test_a_store_that_nobody_trusted_vouches_for_is_refused(
             read_timeout=1.0,
             attempts=2,
         )
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             with pytest.raises(DestinationError) as caught:
                 await put(store)
     assert caught.value.trouble is DestinationTrouble.UNREACHABLE
@@ -136,7 +136,7 @@ async def test_the_put_engine_sends_nothing_where_its_bundle_is_of_no_use(
     ("content", "why"), [(None, "No such file"), ("no certificate", "PEM"), ("", "PEM")]
 )
 async def test_a_bundle_that_cannot_be_read_is_named_and_may_come_yet(
-    crt: bool,
+    way: Way,
     login: FileLogin,
     authority: Authority,
     tmp_path: Path,
@@ -148,7 +148,7 @@ async def test_a_bundle_that_cannot_be_read_is_named_and_may_come_yet(
         bundle.write_text(content)
     async with scripted(OK, tls=authority.tls()) as server:
         settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login, ca_bundle=bundle)
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             for call in (put(store), store.check()):
                 with pytest.raises(DestinationError) as caught:
                     await call

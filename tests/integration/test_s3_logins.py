@@ -17,7 +17,7 @@ from hotfolder.config import Destination, Transfer
 from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble
 from hotfolder.core.records import ObjectDraft
 from hotfolder.destinations import s3_settings
-from tests.support.s3_stores import opened, write_credentials
+from tests.support.s3_stores import WAYS, Way, opened, sender, write_credentials
 from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
 BODY = b"0123456789"
@@ -52,24 +52,24 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
-def crt(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param  # type: ignore[no-any-return]
 
 
-async def signer(*, crt: bool, **keys: str | Path) -> str:
+async def signer(*, way: Way, **keys: str | Path) -> str:
     """The access key (in lower case) that a PUT of a destination with these `keys` is signed with."""
     async with scripted(OK) as server:
-        await deliver(server, crt=crt, **keys)
-        assert ("crts3nativeclient" in server.heads[0]) is crt
+        await deliver(server, way=way, **keys)
+        assert sender(server.heads[0]) == way
         return who(server)
 
 
-async def deliver(server: ScriptedServer, *, crt: bool, **keys: str | Path) -> None:
+async def deliver(server: ScriptedServer, *, way: Way, **keys: str | Path) -> None:
     given = {"bucket": "bucket", "endpoint_url": server.endpoint_url, **keys}
     destination = Destination.model_validate(given)
     sha256 = hashlib.sha256(BODY).digest()
-    async with opened(s3_settings(destination, Transfer()), crt=crt) as store:
+    async with opened(s3_settings(destination, Transfer()), way=way) as store:
         await store.put(ObjectDraft("k"), BODY, sha256=sha256, unless_exists=True)
 
 
@@ -83,7 +83,7 @@ async def refused(**keys: str | Path) -> DestinationError:
     """What a destination says that finds no credentials; its secrets it does not say."""
     async with scripted(OK) as server:
         with pytest.raises(DestinationError) as caught:
-            await deliver(server, crt=True, **keys)
+            await deliver(server, way="crt", **keys)
         assert server.seen == []
     assert caught.value.trouble is DestinationTrouble.DENIED
     assert SECRET not in caught.value.sentence
@@ -91,19 +91,19 @@ async def refused(**keys: str | Path) -> DestinationError:
     return caught.value
 
 
-async def test_default_is_what_boto3_finds(crt: bool) -> None:
-    assert await signer(crt=crt) == "envkey"
+async def test_default_is_what_boto3_finds(way: Way) -> None:
+    assert await signer(way=way) == "envkey"
 
 
-async def test_config_is_its_file_alone(crt: bool, tmp_path: Path) -> None:
+async def test_config_is_its_file_alone(way: Way, tmp_path: Path) -> None:
     file = write_credentials(tmp_path / "own", "OWNKEY", SECRET)
-    assert await signer(crt=crt, auth="config", credentials_file=file) == "ownkey"
+    assert await signer(way=way, auth="config", credentials_file=file) == "ownkey"
     assert "absent" in str(await refused(auth="config", credentials_file=tmp_path / "absent"))
 
 
 @pytest.mark.parametrize(("profile", "key"), [("nas", "naskey"), ("vended", "processkey")])
-async def test_profile_is_that_of_the_aws_files(crt: bool, profile: str, key: str) -> None:
-    assert await signer(crt=crt, auth="profile", profile=profile) == key
+async def test_profile_is_that_of_the_aws_files(way: Way, profile: str, key: str) -> None:
+    assert await signer(way=way, auth="profile", profile=profile) == key
 
 
 @pytest.mark.parametrize("profile", ["absent", "empty"])
@@ -111,10 +111,10 @@ async def test_a_profile_without_credentials_is_named_and_nothing_takes_its_plac
     assert profile in str(await refused(auth="profile", profile=profile))
 
 
-async def test_a_profile_of_sso_without_a_login_waits_for_one(crt: bool) -> None:
+async def test_a_profile_of_sso_without_a_login_waits_for_one(way: Way) -> None:
     async with scripted(OK) as server:
         with pytest.raises(DestinationError) as caught:
-            await deliver(server, crt=crt, auth="profile", profile="sso")
+            await deliver(server, way=way, auth="profile", profile="sso")
         assert server.seen == []
     assert caught.value.trouble is DestinationTrouble.EXPIRED
     assert "SSO: log in" in caught.value.hint
@@ -148,9 +148,9 @@ async def instance(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedSer
         yield imds
 
 
-async def test_instance_is_the_role_of_the_metadata(crt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_instance_is_the_role_of_the_metadata(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     async with instance(monkeypatch) as imds, scripted(OK) as server:
-        await deliver(server, crt=crt, auth="instance")
+        await deliver(server, way=way, auth="instance")
         assert who(server) == "imdskey"
         assert "x-amz-security-token: sessiontoken" in server.heads[0]
         assert imds.seen[:3] == ["put /latest/api/token", f"get {ROLE}", f"get {ROLE}role"]
@@ -159,11 +159,11 @@ async def test_instance_is_the_role_of_the_metadata(crt: bool, monkeypatch: pyte
 
 
 async def test_instance_is_also_the_role_of_a_container(
-    crt: bool, monkeypatch: pytest.MonkeyPatch
+    way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with scripted(Reply(body=document("TASKKEY"))) as agent:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{agent.endpoint_url}/role")
-        assert await signer(crt=crt, auth="instance") == "taskkey"
+        assert await signer(way=way, auth="instance") == "taskkey"
         assert set(agent.seen) == {"get /role"}
 
 
@@ -211,10 +211,10 @@ def ring() -> Iterator[Ring]:
     keyring.set_keyring(before)
 
 
-async def test_keyring_gives_both_keys_of_its_entry(crt: bool, ring: Ring) -> None:
+async def test_keyring_gives_both_keys_of_its_entry(way: Way, ring: Ring) -> None:
     ring.set_password("https://s3.example.com", "nas", f"RINGKEY:{SECRET}\n")
     entry = "https://s3.example.com/nas"
-    assert await signer(crt=crt, auth="keyring", keyring_entry=entry) == "ringkey"
+    assert await signer(way=way, auth="keyring", keyring_entry=entry) == "ringkey"
 
 
 @pytest.mark.parametrize("secret", [SECRET, f":{SECRET}", f"{SECRET}:", ""])
@@ -265,12 +265,12 @@ def test_an_entry_shows_no_secret() -> None:
 
 @pytest.mark.parametrize("name", [None, "archive"])
 async def test_systemd_is_the_loaded_credential(
-    crt: bool, name: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    way: Way, name: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_credentials(tmp_path / (name or "s3"), "UNITKEY", SECRET)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     keys = {"credential_name": name} if name else {}
-    assert await signer(crt=crt, auth="systemd", **keys) == "unitkey"
+    assert await signer(way=way, auth="systemd", **keys) == "unitkey"
 
 
 async def test_a_credential_that_was_not_loaded_is_named(

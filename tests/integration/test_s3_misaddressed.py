@@ -15,7 +15,7 @@ from hotfolder.core.errors import DestinationError, DestinationTrouble
 from hotfolder.core.records import ObjectDraft, Receipt
 from tests.support.certificates import Authority
 from tests.support.juicefs import JuiceFS
-from tests.support.s3_stores import Naps, SecureSeaweedFS, opened, write_credentials
+from tests.support.s3_stores import WAYS, Naps, SecureSeaweedFS, Way, opened, write_credentials
 from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
 BODY = b"0123456789" * 400
@@ -23,8 +23,8 @@ ELSEWHERE = "eu-central-1"
 
 
 class Bench:
-    def __init__(self, stack: AsyncExitStack, credentials: Path, crt: bool) -> None:
-        self._stack, self._crt = stack, crt
+    def __init__(self, stack: AsyncExitStack, credentials: Path, way: Way) -> None:
+        self._stack, self._way = stack, way
         self.settings = S3Settings(
             "bucket-1", login=FileLogin(credentials), connect_timeout=1.0, read_timeout=5.0, attempts=4
         )
@@ -35,10 +35,10 @@ class Bench:
 
     async def open(self, endpoint_url: str, ca_bundle: Path | None = None) -> S3Store:
         settings = replace(self.settings, endpoint_url=endpoint_url, ca_bundle=ca_bundle)
-        return await self._stack.enter_async_context(opened(settings, crt=self._crt, sleep=Naps()))
+        return await self._stack.enter_async_context(opened(settings, way=self._way, sleep=Naps()))
 
 
-@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
+@pytest.fixture(params=WAYS)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     credentials = write_credentials(tmp_path / "credentials", "KEYKEYKEY", "SECRETSECRET")
     async with AsyncExitStack() as stack:

@@ -10,7 +10,7 @@ import pytest
 from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store
 from hotfolder.core.records import ObjectDraft, Receipt
 from hotfolder.core.s3_words import ObjectOptions
-from tests.support.s3_stores import opened, write_credentials
+from tests.support.s3_stores import WAYS, Way, opened, sender, write_credentials
 from tests.support.scripted_http import Reply, scripted
 
 BODY = b"0123456789" * 400
@@ -35,9 +35,9 @@ HEADERS = {
 }
 
 
-@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
-def crt(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -56,54 +56,54 @@ def options_in(head: str) -> dict[str, str]:
 
 
 async def asked(
-    options: ObjectOptions, draft: ObjectDraft, login: FileLogin, *, crt: bool
+    options: ObjectOptions, draft: ObjectDraft, login: FileLogin, *, way: Way
 ) -> list[Mapping[str, str]]:
     """What the single PUT and the creation of a multipart upload ask of the object."""
     async with scripted(OK, OPENED) as server:
         settings = S3Settings(
             "bucket", endpoint_url=server.endpoint_url, login=login, options=options, attempts=1
         )
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             await put(store, draft)
             assert await store.create_multipart(draft) == "u1"
     signed = [head.partition("signedheaders=")[2].partition(",")[0].split(";") for head in server.heads]
     asking = [options_in(head) for head in server.heads]
     assert all(set(options) <= set(names) for options, names in zip(asking, signed, strict=True))
-    assert ("crts3nativeclient" in server.heads[0]) is crt
+    assert sender(server.heads[0]) == way
     return list(asking)
 
 
 async def test_every_option_is_sent_by_both_engines_and_for_multipart(
-    crt: bool, login: FileLogin
+    way: Way, login: FileLogin
 ) -> None:
-    assert await asked(ALL, ObjectDraft("k"), login, crt=crt) == [HEADERS, HEADERS]
+    assert await asked(ALL, ObjectDraft("k"), login, way=way) == [HEADERS, HEADERS]
 
 
-async def test_the_defaults_are_not_sent_as_some_stores_refuse_them(crt: bool, login: FileLogin) -> None:
-    assert await asked(ObjectOptions(), ObjectDraft("k"), login, crt=crt) == [{}, {}]
+async def test_the_defaults_are_not_sent_as_some_stores_refuse_them(way: Way, login: FileLogin) -> None:
+    assert await asked(ObjectOptions(), ObjectDraft("k"), login, way=way) == [{}, {}]
 
 
 async def test_an_objects_own_class_and_tags_go_before_the_destinations(
-    crt: bool, login: FileLogin
+    way: Way, login: FileLogin
 ) -> None:
     own = HEADERS | {"x-amz-storage-class": "glacier_ir", "x-amz-tagging": "a=b"}
     draft = ObjectDraft("k", storage_class="GLACIER_IR", tags={"a": "b"})
-    assert await asked(ALL, draft, login, crt=crt) == [own, own]
+    assert await asked(ALL, draft, login, way=way) == [own, own]
 
 
-async def test_an_object_may_be_plain_where_the_destination_is_not(crt: bool, login: FileLogin) -> None:
+async def test_an_object_may_be_plain_where_the_destination_is_not(way: Way, login: FileLogin) -> None:
     draft = ObjectDraft("k", storage_class="STANDARD", tags={})
     less = {
         name: value for name, value in HEADERS.items() if name[6:] not in {"storage-class", "tagging"}
     }
-    assert await asked(ALL, draft, login, crt=crt) == [less, less]
+    assert await asked(ALL, draft, login, way=way) == [less, less]
 
 
 async def test_a_real_store_keeps_class_tags_and_encryption(
-    s3_settings: S3Settings, admin: S3Connection, crt: bool
+    s3_settings: S3Settings, admin: S3Connection, way: Way
 ) -> None:
     wanted = replace(ALL, sse="AES256", kms_key_id="")
-    async with opened(replace(s3_settings, options=wanted), crt=crt) as store:
+    async with opened(replace(s3_settings, options=wanted), way=way) as store:
         receipt = await put(store, ObjectDraft("one"))
         assert receipt.checksum_sha256
         assert receipt.etag_is_digest
@@ -123,7 +123,7 @@ async def test_a_real_store_keeps_class_tags_and_encryption(
 
 @pytest.mark.parametrize("says", [KMS, {}], ids=["store says so", "only we asked"])
 async def test_under_a_kms_key_no_etag_is_a_digest(
-    crt: bool, login: FileLogin, says: dict[str, str]
+    way: Way, login: FileLogin, says: dict[str, str]
 ) -> None:
     done = "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>"
     script = [
@@ -135,7 +135,7 @@ async def test_under_a_kms_key_no_etag_is_a_digest(
     asking = ObjectOptions() if says else ALL
     async with scripted(*script) as server:
         settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login, options=asking)
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             receipt = await put(store, ObjectDraft("k"))
             sha256 = hashlib.sha256(BODY).digest()
             part = await store.upload_part("k", "u1", 1, BODY, sha256=sha256)

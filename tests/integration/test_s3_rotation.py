@@ -12,7 +12,7 @@ from hotfolder.adapters.s3.logins import DefaultLogin, Login, ProfileLogin
 from hotfolder.core.errors import DestinationError, DestinationTrouble
 from hotfolder.core.records import ObjectDraft, Receipt
 from tests.support.key_desk import KeyDesk
-from tests.support.s3_stores import Naps, SecureSeaweedFS, opened, write_credentials
+from tests.support.s3_stores import WAYS, Naps, SecureSeaweedFS, Way, opened, write_credentials
 from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
 BODY = b"0123456789" * 400
@@ -28,9 +28,9 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(params=[False, True], ids=["boto3", "boto3+crt"])
-def crt(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ def settings_of(server: ScriptedServer, login: Login) -> S3Settings:
 
 
 @pytest.mark.parametrize("auth", ["config", "default", "profile"])
-async def test_a_replaced_file_is_used_without_a_refusal(file: Path, crt: bool, auth: str) -> None:
+async def test_a_replaced_file_is_used_without_a_refusal(file: Path, way: Way, auth: str) -> None:
     clock = Clock()
     async with (
         scripted(OK) as server,
-        opened(settings_of(server, login_of(auth, file)), crt=crt, clock=clock) as store,
+        opened(settings_of(server, login_of(auth, file)), way=way, clock=clock) as store,
     ):
         await put(store)
         replace_keys(file, "NEWKEY")
@@ -93,11 +93,11 @@ async def test_a_replaced_file_is_used_without_a_refusal(file: Path, crt: bool, 
     assert signers(server) == ["oldkey", "oldkey", "newkey", "newkey"]
 
 
-async def test_new_keys_are_used_at_once_where_the_old_ones_are_refused(file: Path, crt: bool) -> None:
+async def test_new_keys_are_used_at_once_where_the_old_ones_are_refused(file: Path, way: Way) -> None:
     clock, naps = Clock(), Naps()
     async with (
         scripted(OK, EXPIRED, OK) as server,
-        opened(settings_of(server, FileLogin(file)), crt=crt, clock=clock, sleep=naps) as store,
+        opened(settings_of(server, FileLogin(file)), way=way, clock=clock, sleep=naps) as store,
     ):
         await put(store)
         replace_keys(file, "NEWKEY")
@@ -107,12 +107,12 @@ async def test_new_keys_are_used_at_once_where_the_old_ones_are_refused(file: Pa
 
 
 async def test_keys_that_stay_are_asked_of_the_file_again_but_not_of_the_store(
-    file: Path, crt: bool
+    file: Path, way: Way
 ) -> None:
     clock, naps = Clock(), Naps()
     async with (
         scripted(EXPIRED) as server,
-        opened(settings_of(server, FileLogin(file)), crt=crt, clock=clock, sleep=naps) as store,
+        opened(settings_of(server, FileLogin(file)), way=way, clock=clock, sleep=naps) as store,
     ):
         with pytest.raises(DestinationError) as caught:
             await put(store)
@@ -126,12 +126,12 @@ async def test_keys_that_stay_are_asked_of_the_file_again_but_not_of_the_store(
 )
 @pytest.mark.parametrize("auth", ["config", "default", "profile"])
 async def test_a_half_written_file_holds_until_it_is_whole(
-    file: Path, crt: bool, half: str, auth: str
+    file: Path, way: Way, half: str, auth: str
 ) -> None:
     clock = Clock()
     async with (
         scripted(OK) as server,
-        opened(settings_of(server, login_of(auth, file)), crt=crt, clock=clock) as store,
+        opened(settings_of(server, login_of(auth, file)), way=way, clock=clock) as store,
     ):
         await put(store)
         write(file, half)
@@ -166,7 +166,7 @@ PROCESSES = {
 
 @pytest.mark.parametrize("name", PROCESSES)
 async def test_whatever_a_credential_process_does_is_no_fault_of_a_file(
-    file: Path, crt: bool, name: str, tmp_path: Path
+    file: Path, way: Way, name: str, tmp_path: Path
 ) -> None:
     lines, trouble = PROCESSES[name]
     script = tmp_path / "vend.sh"
@@ -176,7 +176,7 @@ async def test_whatever_a_credential_process_does_is_no_fault_of_a_file(
     (tmp_path / "config").write_text(f"[profile vended]\ncredential_process = {script}\n")
     async with (
         scripted(OK) as server,
-        opened(settings_of(server, ProfileLogin("vended")), crt=crt) as store,
+        opened(settings_of(server, ProfileLogin("vended")), way=way) as store,
     ):
         for attempt in (put(store), store.check()):
             with pytest.raises(DestinationError) as caught:
@@ -187,12 +187,12 @@ async def test_whatever_a_credential_process_does_is_no_fault_of_a_file(
 
 
 async def test_on_a_real_store_an_expiry_costs_nothing_once_there_are_new_keys(
-    seaweed: SecureSeaweedFS, s3_settings: S3Settings, tmp_path: Path, crt: bool
+    seaweed: SecureSeaweedFS, s3_settings: S3Settings, tmp_path: Path, way: Way
 ) -> None:
     keys = write_credentials(tmp_path / "keys", seaweed.access_key, seaweed.secret_key)
     with KeyDesk(seaweed.s3_port) as desk:
         settings = S3Settings(s3_settings.bucket, endpoint_url=desk.endpoint_url, login=FileLogin(keys))
-        async with opened(settings, crt=crt) as store:
+        async with opened(settings, way=way) as store:
             upload = await store.create_multipart(ObjectDraft("large"))
             digest = hashlib.sha256(BODY).digest()
             desk.expired.add(seaweed.access_key)

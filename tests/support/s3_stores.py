@@ -7,11 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from hotfolder.adapters.crt import CrtPutEngine
-from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store
+from hotfolder.adapters.direct import DirectPutEngine
+from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store, usual_bundle
+from hotfolder.core.ports import PutEngine
+from hotfolder.core.stalls import Bounds
 from hotfolder.seaweed import SeaweedFS
 from tests.support.certificates import Authority
+
+#: What sends small bodies.
+Way = Literal["boto3", "crt", "direct"]
+WAYS: tuple[Way, ...] = get_args(Way)
 
 
 class SecureSeaweedFS(SeaweedFS):
@@ -111,22 +119,46 @@ def write_credentials(path: Path, access_key: str, secret_key: str) -> Path:
 async def opened(
     settings: S3Settings,
     *,
-    crt: bool = False,
+    way: Way = "boto3",
     sleep: Naps | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[S3Store]:
-    """A store with threads of its own, and with the awscrt engine for small bodies if asked."""
+    """A store with threads of its own, and with the engine of that name for small bodies."""
     connection = S3Connection(settings, clock=clock)
-    engine = (
-        CrtPutEngine(
+    store: S3Store | None = None
+    try:
+        with ThreadPoolExecutor(8) as executor:
+            store = S3Store(
+                connection, executor, single_put=put_engine(settings, way), sleep=sleep or Naps()
+            )
+            yield store
+    finally:
+        if store is not None:
+            await store.close()
+        connection.close()
+
+
+def put_engine(settings: S3Settings, way: Way) -> PutEngine | None:
+    """The engine of that name, of few connections."""
+    if way == "boto3":
+        return None
+    if way == "crt":
+        return CrtPutEngine(
             region=settings.region,
             connect_timeout=settings.connect_timeout,
             connections=8,
             ca_bundle=settings.ca_bundle,
         )
-        if crt
-        else None
+    return DirectPutEngine(
+        region=settings.region,
+        bounds=Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed),
+        connections=8,
+        ca_bundle=settings.ca_bundle or usual_bundle(),
     )
-    with ThreadPoolExecutor(8) as executor:
-        yield S3Store(connection, executor, single_put=engine, sleep=sleep or Naps())
-    connection.close()
+
+
+def sender(head: str) -> Way:
+    """Who sent a request, by its head in lower case."""
+    if "crts3nativeclient" in head:
+        return "crt"
+    return "direct" if "user-agent: hotfolder" in head else "boto3"

@@ -33,6 +33,7 @@ NOT_PIPELINE = {
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
     "stuck.py": "below the adapters",
+    "tcp.py": "below the adapters",
     "trees.py": "below the adapters",
     "surveying.py": "the composition root of a look at a store",
     "state_folder.py": "what stands in the state folder, opened as the settings say",
@@ -43,6 +44,7 @@ PIPELINE = [name for name in MODULES if "/" not in name and name not in NOT_PIPE
 #: Each third-party package and the modules (or folders) that may know it. structlog: all but core.
 HOMES = {
     "awscrt": ["adapters/crt.py"],
+    "httptools": ["adapters/direct/line.py"],
     "boto3": ["adapters/s3/"],
     "botocore": ["adapters/s3/"],
     "isal": ["adapters/compression.py"],
@@ -64,7 +66,8 @@ HOMES = {
 
 #: What outside core every adapter may use: durable writes, and paths that cannot escape their root.
 BELOW_ADAPTERS = {
-    *("hotfolder.core", "hotfolder.durable", "hotfolder.beneath", "hotfolder.stuck", "hotfolder.trees")
+    *("hotfolder.core", "hotfolder.durable", "hotfolder.beneath", "hotfolder.stuck", "hotfolder.tcp"),
+    "hotfolder.trees",
 }
 
 #: Who takes names away or gives new ones, and why.
@@ -170,7 +173,7 @@ def test_the_pipeline_knows_neither_adapters_nor_settings(module: str) -> None:
     assert not {name for name in own(module) if any(leads_into(name, place) for place in forbidden)}
 
 
-@pytest.mark.parametrize("module", ["durable.py", "beneath.py", "stuck.py", "trees.py"])
+@pytest.mark.parametrize("module", ["durable.py", "beneath.py", "stuck.py", "tcp.py", "trees.py"])
 def test_what_lies_below_the_adapters_knows_only_core(module: str) -> None:
     known = ("hotfolder.core", *(["hotfolder.beneath"] if module in {"stuck.py", "trees.py"} else []))
     assert all(any(leads_into(name, place) for place in known) for name in own(module))

@@ -35,6 +35,7 @@ from awscrt.io import (
 from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3RetryConfig
 
 from hotfolder.core.ports import Body, SigningKeys
+from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Answer, Fault
 
 # Answers of which the engine keeps the meaning only.
@@ -52,6 +53,7 @@ _FAULTS = {
     "AWS_ERROR_HTTP_CHANNEL_THROUGHPUT_FAILURE": Fault.TIMEOUT,
 }
 _CANCELLED = "AWS_ERROR_S3_CANCELED"
+_LATE = 60.0  # seconds after its deadline in which the engine has surely answered
 _LANDING = 5.0  # seconds that a cancelled request gets to let go of its body; it takes milliseconds
 _FAULT_PREFIXES = (
     ("AWS_IO_TLS_", Fault.TLS),
@@ -66,6 +68,8 @@ class CrtPutEngine:
 
     `ca_bundle` names the CAs that are trusted in place of the system's; it is read on first use.
     """
+
+    sees_progress = False
 
     def __init__(
         self,
@@ -85,6 +89,15 @@ class CrtPutEngine:
         self._clients: dict[str, Any] = {}
         self._kept: list[_Signer] = []  # all there are, for good
         self._signers: list[_Signer] = []  # those that no request uses now
+        self._under_way: set[Step] = set()
+
+    def steps(self) -> list[Step]:
+        """See `PutEngine`."""
+        return list(self._under_way)
+
+    async def close(self) -> None:
+        """See `PutEngine`. The engine lets go of its connections with its last reference."""
+        self._clients.clear()
 
     async def put(
         self,
@@ -94,7 +107,7 @@ class CrtPutEngine:
         *,
         sha256: bytes,
         keys: SigningKeys,
-        deadline: float,
+        deadline: float | None,
     ) -> Answer:
         """See `PutEngine`. The signature binds the body: it covers `sha256`."""
         parts = urlsplit(url)
@@ -113,6 +126,9 @@ class CrtPutEngine:
             on_headers=flight.on_headers,
             on_done=flight.on_done,
         )
+        begun = asyncio.get_running_loop().time()
+        step = Step("crt", f"PUT {url}", begun, None if deadline is None else deadline + _LATE)
+        self._under_way.add(step)
         try:
             async with asyncio.timeout(deadline):
                 return await asyncio.shield(flight.landed)
@@ -125,6 +141,8 @@ class CrtPutEngine:
         except asyncio.CancelledError:
             await flight.give_up(request)
             raise
+        finally:
+            self._under_way.discard(step)
 
     def _take_signer(self) -> "_Signer":
         if not self._signers:

@@ -34,6 +34,10 @@ class Transfer(Table):
     requests: Annotated[int, Field(ge=1, le=256)] = 64
     """Requests to the store at the same time."""
 
+    engine: Literal["auto", "direct", "crt", "boto3"] = "auto"
+    """What sends small files. `direct`: the daemon itself, by far the leanest; `crt`: awscrt; `boto3`:
+    what all else is done by. `auto`: direct. Through a proxy goes boto3 alone, whatever stands here."""
+
     attempts: Annotated[int, Field(ge=1, le=100)] = 12
     """Tries of each request, before the file or the store is given a rest."""
 

@@ -11,6 +11,7 @@ from hotfolder.adapters.s3.logins import (
 )
 from hotfolder.adapters.s3.small_puts import SINGLE_PUT_LIMIT
 from hotfolder.adapters.s3.store import S3Store
+from hotfolder.adapters.s3.tls import usual_bundle
 
 __all__ = [
     "SINGLE_PUT_LIMIT",
@@ -23,4 +24,5 @@ __all__ = [
     "S3Settings",
     "S3Store",
     "SecretLogin",
+    "usual_bundle",
 ]

@@ -19,7 +19,6 @@ from hotfolder.core.refusals import Fault, read_refusal
 
 SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it the put engine's copies cost more than they gain
 _REST = 600.0  # seconds that what the engine had no time for goes to boto3
-_LATE = 60.0  # seconds after its deadline in which the engine has surely answered
 _TINY = 64 * 1024  # bytes; what is smaller was not too much for a thin line: that was an outage
 
 
@@ -30,20 +29,25 @@ class SmallPuts:
         self._connection, self._engine, self._requests = connection, engine, requests
         self._settings, self._options = connection.settings, connection.settings.options
         self._slow_size, self._slow_until = 0, -math.inf  # what it had no time for, and until when
-        self._under_way: set[Step] = set()
         self._base_url = ""
         self._addressing = asyncio.Lock()
 
     def steps(self) -> list[Step]:
         """The requests that the engine has."""
-        return list(self._under_way)
+        return self._engine.steps()
+
+    async def close(self) -> None:
+        """End the engine's connections."""
+        await self._engine.close()
 
     def takes(self, size: int) -> bool:
         """Whether a body of `size` bytes is for the engine.
 
-        It tells nothing before the end, so that a thin line, shared by many, looks to it like a stall.
-        boto3's requests are judged by what moves: they get what the engine did not bring through.
+        To one that tells nothing before the end a thin line, shared by many, looks like a stall.
+        boto3's requests are judged by what moves: they get what such an engine did not bring through.
         """
+        if self._engine.sees_progress:
+            return size <= SINGLE_PUT_LIMIT
         if asyncio.get_running_loop().time() >= self._slow_until:
             self._slow_size = SINGLE_PUT_LIMIT + 1
         return size < self._slow_size
@@ -58,20 +62,14 @@ class SmallPuts:
         """One try; raises `Failed`."""
         base_url, keys = await self._address(subject)
         used = self._connection.generation
-        deadline = self._deadline(len(body))
-        step = Step("crt", str(subject), asyncio.get_running_loop().time(), deadline + _LATE)
-        self._under_way.add(step)
-        try:
-            answer = await self._engine.put(
-                base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
-                headers,
-                body,
-                sha256=sha256,
-                keys=keys,
-                deadline=deadline,
-            )
-        finally:
-            self._under_way.discard(step)
+        answer = await self._engine.put(
+            base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
+            headers,
+            body,
+            sha256=sha256,
+            keys=keys,
+            deadline=None if self._engine.sees_progress else self._deadline(len(body)),
+        )
         if answer.fault is Fault.TIMEOUT and len(body) > _TINY:
             self._slow_size = min(self._slow_size, len(body))
             self._slow_until = asyncio.get_running_loop().time() + _REST

@@ -66,6 +66,11 @@ class S3Store:
         """The requests under way, which block threads or wait for the engine."""
         return self._requests.steps() + (self._small_puts.steps() if self._small_puts else [])
 
+    async def close(self) -> None:
+        """End the connections of the engine; those of boto3 are the `S3Connection`'s."""
+        if self._small_puts is not None:
+            await self._small_puts.close()
+
     async def check(self) -> None:
         """See `ObjectStore`. Lists one key: unlike HEAD, a refusal of it names its reason."""
         bucket = self._settings.bucket

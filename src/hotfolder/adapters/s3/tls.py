@@ -5,9 +5,16 @@ import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import botocore.httpsession
+
 from hotfolder.core.errors import DestinationError, DestinationTrouble
 
 _PATIENCE = 2.0  # seconds
+
+
+def usual_bundle() -> Path:
+    """The CAs that boto3 trusts where it is told nothing: certifi's, else botocore's own."""
+    return Path(botocore.httpsession.where())
 
 
 def checked_bundle(path: Path) -> Path:

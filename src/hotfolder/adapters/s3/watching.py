@@ -8,10 +8,7 @@ handed to the kernel, megabytes ahead of a thin line: a socket that is watched h
 
 import asyncio
 import contextlib
-import fcntl
 import socket
-import struct
-import termios
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -24,6 +21,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
+from hotfolder import tcp
 from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
 
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 T = TypeVar("T")
-
-_TCP_INFO = struct.Struct("=120xQQ")  # linux/tcp.h since 4.2: tcpi_bytes_acked, tcpi_bytes_received
-_QUEUED = struct.Struct("i")
 
 
 class Stalled(Exception):
@@ -65,17 +60,7 @@ class Watch:
     def traffic(self) -> Traffic | None:
         """What moved on the connection so far; None where there is none."""
         connection = self.connection
-        if connection is None:
-            return None
-        try:
-            # Past SSLSocket, as in `cut`: it is the TCP connection that matters.
-            told = socket.socket.getsockopt(
-                connection, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size
-            )
-            (queued,) = _QUEUED.unpack(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(_QUEUED.size)))
-        except (OSError, ValueError):
-            return None  # it was closed just now
-        return Traffic(sum(_TCP_INFO.unpack(told)), queued)
+        return None if connection is None else tcp.traffic(connection)
 
     def cut(self) -> None:
         """End the request: whatever its thread waits for on the connection fails now."""

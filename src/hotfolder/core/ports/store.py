@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hotfolder.core.ports.body import Body
+from hotfolder.core.pulse import Step
 from hotfolder.core.records import (
     ObjectDraft,
     ObjectInfo,
@@ -123,7 +124,13 @@ class SigningKeys:
 
 
 class PutEngine(Protocol):
-    """Sends one PUT without a thread for it. Decides nothing: the store adapter reads the answer."""
+    """Sends one PUT without a thread for it. Decides nothing: the store adapter reads the answer.
+
+    One that `sees_progress` ends what does not get on by itself, and needs no deadline.
+    """
+
+    @property
+    def sees_progress(self) -> bool: ...
 
     async def put(
         self,
@@ -133,10 +140,18 @@ class PutEngine(Protocol):
         *,
         sha256: bytes,
         keys: SigningKeys,
-        deadline: float,
+        deadline: float | None,
     ) -> Answer:
         """Sign and send; `url` is complete and percent-encoded, `deadline` in seconds from now.
 
         Whatever happens on the wire is an `Answer`; cancelling the caller cancels the request.
         """
+        ...
+
+    def steps(self) -> list[Step]:
+        """The requests under way."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections; what is under way is ended."""
         ...

@@ -1,0 +1,185 @@
+"""One connection, and the request that uses it: HTTP/1.1 as a protocol of the event loop.
+
+The answer is parsed by llhttp (through httptools); here is only what a PUT's answer can be. Nothing is
+ever sent twice, and nothing is decided: what came is an `Answer`, and so is what went wrong.
+"""
+
+import asyncio
+
+import httptools
+
+from hotfolder import tcp
+from hotfolder.core.ports import Body
+from hotfolder.core.refusals import Answer, Fault
+from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
+
+_AT_ONCE = 64 * 1024  # bytes of a body that go out with their head, as one piece
+_PIECE = 256 * 1024  # bytes that are handed to the transport at a time
+_MAX_DOCUMENT = 64 * 1024  # bytes of an answer's body that are kept
+_MAX_HEAD = 256 * 1024  # bytes without an answer's head: that is no HTTP
+_OK = 200  # what is below it announces an answer, and is none
+
+
+class Line(asyncio.Protocol):
+    """A connection to the store: free, or at work for one request."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Answer] | None = None
+        self._rest: memoryview | None = None  # of the body: what the transport does not have yet
+        self._paused = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._document = b""
+        self._heard = 0  # bytes of the answer
+        self._progress: Progress | None = None
+        self.about = ""
+        self.begun = 0.0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether another request can use it."""
+        transport = self._transport
+        return self._answer is None and transport is not None and not transport.is_closing()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its socket is closed."""
+        return self._transport is None
+
+    @property
+    def alive_at(self) -> float:
+        """When the request last got on, as far as it was looked at; monotonic seconds."""
+        return self.begun if self._progress is None else self._progress.alive_at
+
+    def begin(self, about: str, head: bytes, body: Body) -> "asyncio.Future[Answer]":
+        """Send a request; the future gets its answer, or the fault that took its place."""
+        if self._transport is None or self._answer is not None:
+            raise RuntimeError("a connection has one request at a time")
+        self.about, self.begun, self._progress = about, self._loop.time(), None
+        self._status, self._headers, self._document, self._heard = 0, {}, b"", 0
+        self._answer = answer = self._loop.create_future()
+        if len(body) <= _AT_ONCE:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._rest = memoryview(body).cast("B")
+            self._send_on()
+        return answer
+
+    def end(self) -> None:
+        """Give the request up: nothing of its body is read or sent from here on."""
+        self._answer = self._rest = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def look(self, bounds: Bounds, sharing: int) -> bool:
+        """End the request where it does not get on; returns whether anything moved meanwhile."""
+        if self._progress is None:
+            self._progress = Progress(bounds, self.begun)
+        before = self._progress.moved
+        stall = self._progress.look(self._phase(), self._traffic(), self._loop.time(), sharing)
+        if stall is not None:
+            self._stalled(stall)
+        return self._progress.moved > before
+
+    def _phase(self) -> Phase:
+        if self._status:
+            return Phase.READING
+        return Phase.WAITING if self._rest is None else Phase.SENDING
+
+    def _traffic(self) -> Traffic | None:
+        transport = self._transport
+        seen = None if transport is None else tcp.traffic(transport.get_extra_info("socket"))
+        if seen is None or transport is None:
+            return None
+        rest = 0 if self._rest is None else len(self._rest)
+        return Traffic(seen.moved, seen.queued + transport.get_write_buffer_size() + rest)
+
+    def _stalled(self, stall: Stall) -> None:
+        self._finish(Answer(0, fault=stall.fault, detail=stall.detail), keep=False)
+
+    # -- the event loop's calls ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment] # of a protocol it is always one
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._answer is not None:
+            self._finish(self._ended(exc), keep=False)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._send_on()
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None:  # nobody asked: an apology for closing, or no HTTP at all
+            self.end()
+            return
+        self._heard += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._unreadable(f"no answer in HTTP: {error}")  # or something behind the answer
+            return
+        if self._heard > _MAX_HEAD and not self._status:
+            self._unreadable(f"an answer whose head has more than {_MAX_HEAD} bytes")
+
+    # -- llhttp's calls ------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._answer is None:
+            raise ValueError("an answer to nothing")  # it comes out of `feed_data` as llhttp's own
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._status = self._parser.get_status_code()
+
+    def on_body(self, data: bytes) -> None:
+        if len(self._document) < _MAX_DOCUMENT:
+            self._document += data[: _MAX_DOCUMENT - len(self._document)]
+
+    def on_message_complete(self) -> None:
+        if self._status < _OK:
+            self._status, self._headers = 0, {}
+            return
+        answer = Answer(self._status, self._headers, self._document)
+        self._finish(answer, keep=self._parser.should_keep_alive() and self._all_sent())
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _all_sent(self) -> bool:
+        """Whether all was handed over: a store that answers before listens no more."""
+        transport = self._transport
+        return transport is not None and self._rest is None and not transport.get_write_buffer_size()
+
+    def _send_on(self) -> None:
+        while self._rest is not None and not self._paused and self._transport is not None:
+            piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:] or None
+            self._transport.write(piece)
+
+    def _ended(self, error: Exception | None) -> Answer:
+        """What the end of the connection says of the request."""
+        lengths = {"content-length", "transfer-encoding"} & self._headers.keys()
+        if self._status and not lengths and error is None:
+            return Answer(self._status, self._headers, self._document)  # its end is how it ends
+        why = str(getattr(error, "strerror", None) or error or "the store closed the connection")
+        return Answer(0, fault=Fault.CUT, detail=why)
+
+    def _unreadable(self, detail: str) -> None:
+        self._finish(Answer(0, fault=Fault.OTHER, detail=detail), keep=False)
+
+    def _finish(self, answer: Answer, *, keep: bool) -> None:
+        waiting, self._answer = self._answer, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+        if not keep:
+            self.end()
