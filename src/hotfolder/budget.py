@@ -8,7 +8,7 @@ from types import TracebackType
 class Lease:
     """`least` to `most` bytes of a budget, for as long as it is entered. Made by `ByteBudget.lease`."""
 
-    __slots__ = ("_budget", "least", "most", "share", "served")
+    __slots__ = ("_budget", "least", "most", "served", "share")
 
     def __init__(self, budget: "ByteBudget", least: int, most: int) -> None:
         self._budget, self.least, self.most = budget, least, most

@@ -152,14 +152,10 @@ class Route:
     def _value(self, variable: str, spec: str, job: Job, sha256: bytes | None) -> str:
         """What `variable` is of this job."""
         match variable:
-            case "prefix":
-                return self.prefix
+            case "prefix" | "folder" | "ext" | "host":
+                return str(getattr(self, variable))
             case "relpath":
                 return encode_path(job.relpath)
-            case "ext":
-                return self.ext
-            case "folder":
-                return self.folder
             case "group":
                 return encode_path(job.group)
             case "grouppath":
@@ -172,8 +168,6 @@ class Route:
                 return _moment(job).strftime(spec or "%Y/%m/%d")
             case "timestamp":
                 return _moment(job).strftime("%Y%m%d_%H%M")
-            case "host":
-                return self.host
             case "sha256":
                 return sha256.hex() if sha256 is not None else ""
         return self.own[variable.removeprefix(_OWN)]
