@@ -2,18 +2,27 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from types import TracebackType
 
 
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    least: int
-    most: int
-    granted: "asyncio.Future[int]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+class Lease:
+    """`least` to `most` bytes of a budget, for as long as it is entered. Made by `ByteBudget.lease`."""
+
+    __slots__ = ("_budget", "least", "most", "served", "share")
+
+    def __init__(self, budget: "ByteBudget", least: int, most: int) -> None:
+        self._budget, self.least, self.most = budget, least, most
+        self.share = 0  # what it has
+        self.served: asyncio.Future[None] | None = None  # only of one that has to wait
+
+    async def __aenter__(self) -> int:
+        await self._budget.take(self)
+        return self.share
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._budget.give_back(self)
 
 
 class ByteBudget:
@@ -32,62 +41,79 @@ class ByteBudget:
         self._small_taken = 0
         self._patience = patience
         self._passed = 0
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting: deque[Lease] = deque()
 
-    @asynccontextmanager
-    async def lease(self, least: int, most: int) -> AsyncIterator[int]:
-        """Wait for at least `least` bytes and get up to `most`; they are given back at the end.
+    def lease(self, least: int, most: int) -> Lease:
+        """An async context manager: waits for at least `least` bytes and gets up to `most`.
 
-        Raises `ValueError` if `least` can never fit.
+        They are given back at the end. Raises `ValueError` if `least` can never fit.
         """
         if least > self.total:
             raise ValueError(f"a lease of {least} bytes can never fit into {self.total}")
-        waiter = _Waiter(least, most)
-        self._waiting.append(waiter)
-        self._grant()
+        return Lease(self, least, most)
+
+    async def take(self, lease: Lease) -> None:
+        """Of `Lease`. Most find room at once, and none of those that wait would: no future is made."""
+        first = self._waiting[0] if self._waiting else None
+        if self._serve(lease, first):
+            return
+        lease.served = asyncio.get_running_loop().create_future()
+        self._waiting.append(lease)
         try:
-            granted = await waiter.granted
-            yield granted
-        finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-            if waiter.granted.done() and not waiter.granted.cancelled():
-                self._take(waiter, -waiter.granted.result())
+            await lease.served
+        except asyncio.CancelledError:
+            if lease in self._waiting:
+                self._waiting.remove(lease)
+            self.give_back(lease)
+            raise
+
+    def give_back(self, lease: Lease) -> None:
+        """Of `Lease`."""
+        self._take(lease, -lease.share)
+        lease.share = 0
+        if self._waiting:
             self._grant()
 
     def _grant(self) -> None:
         """Serve the waiting in order; behind one that does not fit, at most `patience` may pass."""
-        first: _Waiter | None = None  # of those that do not fit
-        for waiter in list(self._waiting):
-            room = self._room_for(waiter, first if self._passed >= self._patience else None)
-            if waiter.least > room:
-                first = first or waiter
+        first: Lease | None = None  # of those that do not fit
+        for lease in tuple(self._waiting):
+            # Hundreds may wait, and each lease that ends asks them all: the cheap question first.
+            if lease.least > self.free or not self._serve(lease, first):
+                first = first or lease
                 continue
-            self._waiting.remove(waiter)
-            self._passed = 0 if first is None else self._passed + 1
-            if not waiter.granted.cancelled():
-                share = min(waiter.most, room)
-                self._take(waiter, share)
-                waiter.granted.set_result(share)
+            self._waiting.remove(lease)
+            if lease.served is not None and not lease.served.done():
+                lease.served.set_result(None)
 
-    def _room_for(self, waiter: _Waiter, next_one: _Waiter | None) -> int:
+    def _serve(self, lease: Lease, first: Lease | None) -> bool:
+        """Give `lease` its share, if it may have one before `first`, which waits longest."""
+        room = self._room_for(lease, first if self._passed >= self._patience else None)
+        if lease.least > room:
+            return False
+        self._passed = 0 if first is None else self._passed + 1
+        lease.share = min(lease.most, room)
+        self._take(lease, lease.share)
+        return True
+
+    def _room_for(self, lease: Lease, next_one: Lease | None) -> int:
         """How many bytes it may have; -1 for none. `next_one`: who lets no more others pass."""
         unused = max(0, self._kept - self._small_taken)
         if next_one is not None:
-            if self._is_small(waiter) and not self._needs_kept(next_one):
+            if self._is_small(lease) and not self._needs_kept(next_one):
                 return min(unused, self.free) if unused else -1
             return -1
-        if self._is_small(waiter) or self._needs_kept(waiter):
+        if self._is_small(lease) or self._needs_kept(lease):
             return self.free
         return self.free - unused
 
-    def _is_small(self, waiter: _Waiter) -> bool:
-        return waiter.least <= self._small and self._kept > 0
+    def _is_small(self, lease: Lease) -> bool:
+        return lease.least <= self._small and self._kept > 0
 
-    def _needs_kept(self, waiter: _Waiter) -> bool:
-        return waiter.least > self.total - self._kept
+    def _needs_kept(self, lease: Lease) -> bool:
+        return lease.least > self.total - self._kept
 
-    def _take(self, waiter: _Waiter, share: int) -> None:
+    def _take(self, lease: Lease, share: int) -> None:
         self.free -= share
-        if self._is_small(waiter):
+        if self._is_small(lease):
             self._small_taken += share

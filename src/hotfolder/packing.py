@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 from hotfolder.core.ports import Archive, Body, Codec, Original, PackedSegment
 from hotfolder.core.records import Digests, Job
-from hotfolder.core.segments import spans
+from hotfolder.core.segments import spans, worst_case
 from hotfolder.threads import Threads
 
 
@@ -80,6 +80,13 @@ class Packed(Protocol):
         """The same original packed as if it had another time; None where that cannot be made any more.
 
         Read it before this one is closed; it needs no closing of its own.
+        """
+        ...
+
+    async def whole(self, most: int) -> Body | None:
+        """The packed stream in one piece; None where it is not made as one of up to `most` bytes.
+
+        Raises as `chunks`, which gives what this does not.
         """
         ...
 
@@ -157,13 +164,23 @@ class Streamed:
             offset += span
         return hashing.digest()
 
-    async def chunks(self) -> AsyncGenerator[Body]:
+    async def whole(self, most: int) -> Body | None:
+        """See `Packed`."""
+        fits = self.size <= self._segment and worst_case(self.size, self._segment) <= most
+        return await self._in_one() if fits else None
+
+    async def _in_one(self) -> Body:
+        """Of a file of one segment."""
         self.digests = None
+        whole, self.digests = await self._threads.run(self._pack_whole)
+        self._on_read(self.size)
+        return whole
+
+    async def chunks(self) -> AsyncGenerator[Body]:
         if self.size <= self._segment:
-            whole, self.digests = await self._threads.run(self._pack_whole)
-            self._on_read(self.size)
-            yield whole
+            yield await self._in_one()
             return
+        self.digests = None
         async with aclosing(self._stream()) as stream:
             async for chunk in stream:
                 yield chunk

@@ -74,19 +74,15 @@ class Prover:
         """The proof that a single PUT was kept under `key` as it was sent."""
         if self._reads_anyway():
             return Proof(await self._read_back(key, digests))
-        judge = partial(
-            digest.prove_whole,
-            sha256=digests.packed_sha256,
-            checksum_counts=self._counts(self._profile.put_checksum_counts),
-        )
-        proof = judge(receipt, md5=None)
+        sha256 = digests.packed_sha256
+        counts = self._counts(self._profile.put_checksum_counts)
+        proof = digest.prove_whole(receipt, sha256=sha256, md5=None, checksum_counts=counts)
         if proof is not None:
             return Proof(proof)
         gives_md5s = self._profile.put_etag_is_md5
         md5 = await self._wire.md5(body) if self._wants_md5(gives_md5s) else None
-        return await self._looked_up(
-            key, digests, partial(judge, md5=md5), refuting=md5 if gives_md5s else None
-        )
+        judge = partial(digest.prove_whole, sha256=sha256, md5=md5, checksum_counts=counts)
+        return await self._looked_up(key, digests, judge, refuting=md5 if gives_md5s else None)
 
     async def part(self, receipt: PartReceipt, ours: PartDigest, body: Body, what: str) -> PartDigest:
         """`ours`, with its MD5 where only that can prove the part; raises where `receipt` refutes it."""

@@ -66,6 +66,9 @@ class StagedStream:
     def as_of(self, mtime_ns: int) -> None:
         """See `Packed`. The original was let go of."""
 
+    async def whole(self, most: int) -> None:
+        """See `Packed`. It is read as any other."""
+
     async def chunks(self) -> AsyncGenerator[Body]:
         """Raises `VerificationFailed`, before the last piece, unless the bytes are what was packed."""
         hashing, offset, told = hashlib.sha256(), 0, 0

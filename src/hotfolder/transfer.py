@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from hotfolder.budget import ByteBudget
 from hotfolder.comparing import Comparison, Same, Unpackers
@@ -28,7 +29,14 @@ from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile
 from hotfolder.core.records import Receipt
-from hotfolder.core.segments import PartPlan, WorkingSet, plan_parts, working_set, worst_case
+from hotfolder.core.segments import (
+    KIB,
+    PartPlan,
+    WorkingSet,
+    plan_parts,
+    working_set,
+    worst_case,
+)
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
@@ -37,6 +45,8 @@ from hotfolder.resuming import Resumer
 from hotfolder.wire import Wire
 
 _PLAIN = Terms()
+#: Sizes are rounded up to this many bytes, so that what a file needs is seldom reckoned twice.
+_GRAIN = 16 * KIB
 _MOST_RACES = 5  # how often others may be faster before a file is put off
 
 
@@ -75,6 +85,7 @@ class Sender:
         self._resumer = resumer
         self._buffers = buffers
         self._limits = limits
+        self._needs = lru_cache(maxsize=1024)(partial(_reckoned, limits))
 
     async def send(
         self,
@@ -116,26 +127,27 @@ class Sender:
         on_stage: Callable[[str], None],
         terms: Terms,
     ) -> Sent:
-        plan, need = self._plan(packed)
-        # A quarter stays free for small files beside a large one.
-        most = max(need.least, min(need.most, self._limits.memory * 3 // 4))
+        needs = self._needs_of(packed)
+        plan = needs.plan
         on_stage("queued")  # for its share of the memory
         prover = await self._prover(terms, on_stage)
         prover.require_possible()
-        async with self._buffers.lease(need.least, most) as granted:
-            packed.window, in_flight = need.within(granted)
+        async with self._buffers.lease(needs.least, needs.most) as granted:
+            packed.window, in_flight = needs.buffers.within(granted)
             on_stage("packing")
             must_hash = terms.hash_first or self._must_hash_first(packed, plan)
             sha256 = await packed.hash_original() if must_hash else None
             label = label_for(sha256)
             errand = _Errand(packed, label, prover, terms, plan, in_flight, sha256)
+            whole = await packed.whole(plan.size)
+            if whole is not None:
+                on_stage("uploading")
+                return await self._send_whole(errand, whole)
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
                 first = await anext(parts)
                 on_stage("uploading")
                 if first.is_last:
-                    same_reading(packed, sha256)
-                    await self.end(packed.job.operation_id)  # begun when it was cut into parts
-                    return await self._put_whole(errand, first.take())
+                    return await self._send_whole(errand, first.take())
                 if await self._wire.head(label.key) is None:
                     with contextlib.suppress(KeyTaken, UploadLost):  # meanwhile: look again
                         return await self._upload(errand, FREE).run(first, parts, sha256)
@@ -192,39 +204,39 @@ class Sender:
                     lost = error  # no fault of the file: begun anew, but not for ever
         raise lost or _never_settles(label)
 
-    def _plan(self, packed: Packed) -> tuple[PartPlan, WorkingSet]:
-        limits = self._limits
-        worst = worst_case(packed.size, limits.segment)
-        plan = plan_parts(worst, memory=limits.memory, part_size=limits.part_size)
-        if plan is None:
+    def _needs_of(self, packed: Packed) -> "_Needs":
+        needs = self._needs(-(-packed.size // _GRAIN) * _GRAIN)
+        if needs is None:
+            worst = worst_case(packed.size, self._limits.segment)
             raise FileRejected(
                 f"{packed.job.path} ({packed.size} bytes) needs larger parts than transfer.memory holds",
                 hint=f"set transfer.memory to at least {worst // 9_900 * 3 // 1_000_000 + 16}MB",
             )
-        need = working_set(packed.size, segment=limits.segment, parts=plan, packers=limits.packers)
-        return plan, need
+        return needs
 
     @staticmethod
     def _must_hash_first(packed: Packed, plan: PartPlan) -> bool:
         """Metadata of a multipart upload comes before its bytes: what has no seal is hashed first."""
         return not packed.form.sealed and packed.size > plan.size
 
-    async def _put_whole(self, errand: "_Errand", body: Body) -> Sent:
-        label, condition = errand.label, self._profile().condition_on_put
+    async def _send_whole(self, errand: "_Errand", body: Body) -> Sent:
+        """Send what is in one piece by one PUT."""
+        same_reading(errand.packed, errand.sha256)
+        await self.end(errand.packed.job.operation_id)  # begun when it was cut into parts
+        if not looks_first(errand.terms.on_conflict, self._profile().condition_on_put):
+            with contextlib.suppress(KeyTaken):
+                return await self._put(errand, body, FREE)
         comparison = self._comparison(errand, body)
-        verdict = FREE
-        if looks_first(errand.terms.on_conflict, condition):
-            verdict = await self._settle(errand, comparison)
         for _ in range(_MOST_RACES):
+            verdict = await self._settle(errand, comparison)
             if verdict.same is not None:
-                return self._found(label, verdict.same)
+                return self._found(errand.label, verdict.same)
             try:
                 return await self._put(errand, body, verdict)
             except KeyTaken as error:
                 if verdict.way is Way.BESIDE:
-                    return await self._found_beside(label, comparison, error)
-                verdict = await self._settle(errand, comparison)
-        raise _never_settles(label)
+                    return await self._found_beside(errand.label, comparison, error)
+        raise _never_settles(errand.label)
 
     async def _put(self, errand: "_Errand", body: Body, verdict: Verdict) -> Sent:
         label, digests = errand.label, errand.packed.final_digests()
@@ -305,6 +317,28 @@ class _Errand:
     @property
     def overwrites(self) -> bool:
         return self.terms.on_conflict is OnConflict.OVERWRITE
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """How files of about one size are cut, and the bytes of buffers that they take."""
+
+    plan: PartPlan
+    buffers: WorkingSet
+    least: int
+    most: int
+
+
+def _reckoned(limits: SendLimits, size: int) -> _Needs | None:
+    """For files of up to `size` bytes; None where no parts within the memory are large enough."""
+    worst = worst_case(size, limits.segment)
+    plan = plan_parts(worst, memory=limits.memory, part_size=limits.part_size)
+    if plan is None:
+        return None
+    buffers = working_set(size, segment=limits.segment, parts=plan, packers=limits.packers)
+    # A quarter stays free for small files beside a large one.
+    most = max(buffers.least, min(buffers.most, limits.memory * 3 // 4))
+    return _Needs(plan, buffers, buffers.least, most)
 
 
 def _never_settles(label: Label) -> ObjectRefused:

@@ -609,7 +609,7 @@ async def test_a_file_whose_parts_are_too_large_for_the_memory_is_rejected_with_
     async with await packer.open(
         job_at(works.folders.inbox, "huge.bin"), form("tar.gz"), lambda _: None, lambda _: None
     ) as packed:
-        sender._plan(packed)  # what the hint says is true
+        sender._needs_of(packed)  # what the hint says is true
 
 
 async def test_a_file_that_is_given_up_lies_in_failed_with_its_reason(works: Works) -> None:

@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
@@ -40,6 +40,7 @@ _OWN = "vars."  # begins the variables that the operator made: {vars.project_key
 _NAMING = frozenset({"relpath", "grouppath", "name", "stem", "sha256"})
 _SLASHES = re.compile("/{2,}")
 _HEX_AHEAD = re.compile(rb"%(?=[0-9A-Fa-f]{2})")
+_TO_ENCODE = re.compile("[\x00-\x1f\x7f-\x9f%\\\\\ud800-\udfff]")
 
 
 def encode_path(path: str) -> str:
@@ -49,6 +50,8 @@ def encode_path(path: str) -> str:
     become %XX; so does a "%" that would otherwise read as such an escape. Different paths therefore
     never give the same text.
     """
+    if _TO_ENCODE.search(path) is None:  # nearly every path: it is asked three times a file
+        return path
     raw = _HEX_AHEAD.sub(b"%25", path.encode("utf-8", "surrogateescape"))
     text = raw.decode("utf-8", "surrogateescape")
     return "".join(_encode_character(character) for character in text)
@@ -70,14 +73,13 @@ class KeyTemplate:
     text: str
     variables: tuple[tuple[str, str, str], ...]  # (literal before, variable, its format)
 
-    def render(self, values: dict[str, str], moment: dt.datetime) -> str:
+    def render(self, value_of: Callable[[str, str], str]) -> str:
+        """`value_of` gets a variable and its format: only what stands in the template is worked out."""
         pieces: list[str] = []
         for literal, variable, spec in self.variables:
             pieces.append(literal)
-            if variable == "date":
-                pieces.append(moment.strftime(spec or "%Y/%m/%d"))
-            elif variable:
-                pieces.append(values[variable])
+            if variable:
+                pieces.append(value_of(variable, spec))
         # An empty prefix leaves its slash behind; many stores refuse "//". No path has one of its own.
         return _SLASHES.sub("/", "".join(pieces)).lstrip("/")
 
@@ -143,24 +145,32 @@ class Route:
 
         `sha256` is that of the original, where `needs_sha256`.
         """
-        relpath = encode_path(job.relpath)
-        name = relpath.rpartition("/")[2]
-        moment = dt.datetime.fromtimestamp(job.made_at, dt.UTC)
-        values = {
-            "prefix": self.prefix,
-            "folder": self.folder,
-            "group": encode_path(job.group),
-            "grouppath": encode_path(group_path(job.relpath) if self.by_directory else job.relpath),
-            "name": name,
-            "stem": _stem(name),
-            "relpath": relpath,
-            "ext": self.ext,
-            "timestamp": moment.strftime("%Y%m%d_%H%M"),
-            "host": self.host,
-            "sha256": sha256.hex() if sha256 is not None else "",
-            **{f"{_OWN}{name}": value for name, value in self.own.items()},
-        }
-        return self._checked(self.template.render(values, moment), job, self.ext)
+        return self._checked(
+            self.template.render(lambda name, spec: self._value(name, spec, job, sha256)), job, self.ext
+        )
+
+    def _value(self, variable: str, spec: str, job: Job, sha256: bytes | None) -> str:
+        """What `variable` is of this job."""
+        match variable:
+            case "prefix" | "folder" | "ext" | "host":
+                return str(getattr(self, variable))
+            case "relpath":
+                return encode_path(job.relpath)
+            case "group":
+                return encode_path(job.group)
+            case "grouppath":
+                return encode_path(group_path(job.relpath) if self.by_directory else job.relpath)
+            case "name":
+                return encode_path(job.name)
+            case "stem":
+                return _stem(encode_path(job.name))
+            case "date":
+                return _moment(job).strftime(spec or "%Y/%m/%d")
+            case "timestamp":
+                return _moment(job).strftime("%Y%m%d_%H%M")
+            case "sha256":
+                return sha256.hex() if sha256 is not None else ""
+        return self.own[variable.removeprefix(_OWN)]
 
     def alternative(self, key: str, job: Job) -> str:
         """The key for a file whose own key is taken by other content: "~operation" before the suffix."""
@@ -185,6 +195,8 @@ class Route:
         return start.lstrip("/")
 
     def _checked(self, key: str, job: Job, suffix: str) -> str:
+        if len(key) <= MAX_SEGMENT_BYTES and key.isascii():
+            return key  # all of it is shorter than a segment may be
         *parents, last = key.split("/")
         key = "/".join([*(shorten(parent) for parent in parents), shorten(last, suffix)])
         size = len(key.encode())
@@ -194,6 +206,10 @@ class Route:
                 hint="shorten the folder or file names, or the key template",
             )
         return key
+
+
+def _moment(job: Job) -> dt.datetime:
+    return dt.datetime.fromtimestamp(job.made_at, dt.UTC)
 
 
 def _stem(name: str) -> str:
