@@ -41,9 +41,8 @@ def is_too_deep(relpath: str) -> bool:
     return relpath.count("/") >= MOST_STEPS
 
 
-@contextlib.contextmanager
-def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int]:
-    """A descriptor of the directory `relpath` below `root` ("" is the root itself).
+def enter(root: str, relpath: str, *, make: bool = False) -> int:
+    """A descriptor of the directory `relpath` below `root` ("" is the root itself), yours to close.
 
     `make` creates what is missing, each directory made durable in the one above it. The root is the
     operator's word and may be a symlink; nothing below it may. Raises OSError.
@@ -54,6 +53,17 @@ def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int
             below = _enter(descriptor, name, make=make)
             os.close(descriptor)
             descriptor = below
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int]:
+    """What `enter` gives, closed at the end."""
+    descriptor = enter(root, relpath, make=make)
+    try:
         yield descriptor
     finally:
         os.close(descriptor)
@@ -63,19 +73,19 @@ def directory_at(root: str, relpath: str, *, make: bool = False) -> Iterator[int
 def parent_of(root: str, relpath: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
     """The directory that holds `relpath`, as `directory_at` gives it, and the name in it."""
     directory, _, name = relpath.rpartition("/")
-    _refuse_steps(name)
+    refuse_steps(name)
     with directory_at(root, directory, make=make) as descriptor:
         yield descriptor, name
 
 
-def _refuse_steps(name: str) -> None:
+def refuse_steps(name: str) -> None:
     """No scan and no hint gives such a name; a damaged journal could."""
     if name in {"", ".", ".."}:
         raise OSError(errno.ELOOP, "the path leads out of its folder", name)
 
 
 def _enter(parent: int, name: str, *, make: bool) -> int:
-    _refuse_steps(name)
+    refuse_steps(name)
     try:
         return os.open(name, OPEN_DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
@@ -160,7 +170,7 @@ def _look_near(root: str, relpath: str, directory: int) -> Fingerprint | LocalEr
     """`look`, with the directory open already, and its error returned."""
     name = relpath.rpartition("/")[2]
     try:
-        _refuse_steps(name)
+        refuse_steps(name)
         return _look_in(directory, name)
     except OSError as error:
         return None if error.errno in NOT_THERE else cannot_look(f"{root}/{relpath}", error)

@@ -1,7 +1,7 @@
 """Moving originals: nothing is clobbered, and only what was read is moved."""
 
+import errno
 import os
-import resource
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -444,20 +444,102 @@ def test_a_file_deeper_than_any_path_may_be_long_holds_no_other(folders: Folders
     assert not finisher._touched
 
 
-def test_a_sync_that_the_disk_refuses_is_told_and_tried_again(folders: Folders) -> None:
+def test_a_sync_that_the_disk_refuses_is_told_and_tried_again(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders.drop("reels/clip.mp4")
     finisher = folders.finisher()
     finisher.move(folders.proven("reels/clip.mp4"))
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
-    try:
+    refused: list[int] = []
+
+    def refuse(descriptor: int) -> None:
+        refused.append(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", refuse)
         with pytest.raises(LocalError, match="sync"):
             finisher.sync()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
     assert finisher._touched, "it is still owed"
+    for descriptor in refused:  # it would report success for what is lost
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
     finisher.sync()
     assert not finisher._touched
+
+
+# -- many files of one batch -------------------------------------------------------------------
+
+
+def test_each_directory_of_a_batch_is_entered_and_synced_once(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relpaths = [f"reels/{number}.mp4" for number in range(20)]
+    for relpath in relpaths:
+        folders.drop(relpath)
+    rows = [folders.proven(relpath, number=number) for number, relpath in enumerate(relpaths, 1)]
+    finisher = folders.finisher()
+    finisher.move(rows[0])  # makes the folder in completed/
+    finisher.sync()
+    entered, synced = counted(monkeypatch, "open"), counted(monkeypatch, "fsync")
+    for row in rows[1:]:
+        finisher.move(row)
+    finisher.sync()
+    assert len(entered) == 4  # two roots, and a folder in each
+    assert len(synced) == 2
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    real, calls = getattr(os, name), []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(os, name, call)
+    return calls
+
+
+def test_a_batch_from_more_folders_than_are_kept_open(folders: Folders) -> None:
+    relpaths = [f"{number}/clip.mp4" for number in range(100)]
+    for relpath in relpaths:
+        folders.drop(relpath)
+    finisher = folders.finisher()
+    before = len(os.listdir("/proc/self/fd"))
+    for number, relpath in enumerate(relpaths):
+        finisher.move(folders.proven(relpath, number=number))
+    assert len(os.listdir("/proc/self/fd")) - before <= 66
+    finisher.sync()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert folders.files() == {f"completed/{relpath}": b"data" for relpath in relpaths}
+
+
+def test_a_target_folder_that_goes_in_the_middle_of_a_batch_is_made_anew(folders: Folders) -> None:
+    for number in range(3):
+        folders.drop(f"reels/{number}.mp4")
+    rows = [folders.proven(f"reels/{number}.mp4", number=number) for number in range(3)]
+    finisher = folders.finisher()
+    finisher.move(rows[0])
+    shutil.rmtree(folders.completed / "reels")
+    with pytest.raises(LocalError, match="cannot move"):  # it waits, and is tried again
+        finisher.move(rows[1])
+    finisher.move(rows[2])
+    finisher.move(rows[1])
+    finisher.sync()
+    assert folders.files() == {"completed/reels/1.mp4": b"data", "completed/reels/2.mp4": b"data"}
+
+
+def test_a_name_that_clashes_in_a_batch_goes_round_as_ever(folders: Folders) -> None:
+    (folders.completed / "reels").mkdir()
+    (folders.completed / "reels/1.mp4").write_bytes(b"somebody's")
+    for number in range(2):
+        folders.drop(f"reels/{number}.mp4")
+    rows = [folders.proven(f"reels/{number}.mp4", number=number) for number in range(2)]
+    finisher = folders.finisher()
+    moved = [finisher.move(row) for row in rows]
+    finisher.sync()
+    assert moved[1] == str(folders.completed / "reels" / clash_name("1.mp4", rows[1].operation_id))
+    assert (folders.completed / "reels/1.mp4").read_bytes() == b"somebody's"
 
 
 # -- finding after a crash ---------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Any
 
-from hotfolder.core import jsonline
+from hotfolder import fastline
 from hotfolder.core.ledger_marks import Mark, PlacedLine, Stretch
 
 
@@ -24,7 +24,7 @@ class MemoryLedger:
         known = {line["operation_id"] for line in self.newest_first() if "operation_id" in line}
         lines = []
         for entry in entries:
-            line = jsonline.encode({**entry, "prev": previous})
+            line = fastline.encode({**entry, "prev": previous})
             if entry.get("operation_id") in known:
                 continue
             known |= {entry["operation_id"]} if "operation_id" in entry else set()

@@ -27,6 +27,7 @@ NOT_PIPELINE = {
     "engine.py": "the composition root of one delivery",
     "doctor.py": "the composition root of `check`",
     "durable.py": "below the adapters",
+    "fastline.py": "below the adapters",
     "folder_rules.py": "what the settings of a folder become",
     "lines.py": "the composition root of the way to one destination",
     "rebuilding.py": "the composition root of what outlives a lost state.db",
@@ -48,6 +49,7 @@ HOMES = {
     "boto3": ["adapters/s3/"],
     "botocore": ["adapters/s3/"],
     "isal": ["adapters/compression.py"],
+    "orjson": ["fastline.py"],
     "keyring": ["adapters/safe.py"],
     "pathspec": ["adapters/filters.py"],
     "platformdirs": ["config/"],
@@ -64,10 +66,12 @@ HOMES = {
     "zstandard": ["adapters/compression.py", "adapters/unpacking.py"],
 }
 
-#: What outside core every adapter may use: durable writes, and paths that cannot escape their root.
+#: What outside core every adapter may use: durable writes, lines of JSON, and paths that cannot escape.
 BELOW_ADAPTERS = {
     *("hotfolder.core", "hotfolder.durable", "hotfolder.beneath", "hotfolder.stuck", "hotfolder.tcp"),
     "hotfolder.trees",
+    *("hotfolder.core", "hotfolder.durable", "hotfolder.fastline", "hotfolder.beneath"),
+    *("hotfolder.stuck", "hotfolder.trees"),
 }
 
 #: Who takes names away or gives new ones, and why.

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hotfolder import durable
-from hotfolder.core import jsonline
+from hotfolder import durable, fastline
 from hotfolder.core.errors import LocalError
 from hotfolder.core.heartbeat import with_group_key, without_group_key
 
@@ -24,7 +23,7 @@ class HeartbeatFile:
 
         Not fsynced: after a power cut the next start writes it anew. Raises `LocalError`.
         """
-        line = jsonline.encode(with_group_key(state, self._group_key)) + b"\n"
+        line = fastline.encode(with_group_key(state, self._group_key)) + b"\n"
         durable.replace_file(self._path, line, mode=0o644, sync=False)
 
 

@@ -9,10 +9,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hotfolder import durable
 from hotfolder.adapters.finishing import markers
 from hotfolder.adapters.finishing.copying import copy_proven
+from hotfolder.adapters.finishing.entered import Entered, enter_target
 from hotfolder.adapters.finishing.renaming import (
     give_back,
     put_back,
@@ -29,12 +31,13 @@ from hotfolder.adapters.finishing.standing import (
     refuse_writer,
     stand,
 )
-from hotfolder.adapters.finishing.targets import candidates, refused, sync_names, target_directory
+from hotfolder.adapters.finishing.targets import candidates, refused, sync_names
 from hotfolder.adapters.finishing.volumes import MountsOfNow, Volumes, require_same_inbox
 from hotfolder.beneath import (
     NOT_THERE,
     directory_at,
     parent_of,
+    refuse_steps,
 )
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.ports import Mounts
@@ -65,6 +68,7 @@ class Finisher:
         self._volumes = Volumes(mounts or MountsOfNow())
         # (root, directory below it) whose names changed and are not synced yet
         self._touched: set[tuple[str, str]] = set()
+        self._entered = Entered()  # from the first move of a batch to its `sync`
         # Those that a power cut cannot take away
         self._sure: set[tuple[str, str]] = set()
 
@@ -78,17 +82,17 @@ class Finisher:
         first. Durable only after `sync`; then the original of a copy is still to be removed.
         """
         inbox, target_root = self._roots(row)
-        with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
+        with self._refusals(row), self._anew_after_errors():
+            source, name = self._entered.parent(inbox, row.relpath)
             self._check_source(row, stand(row, source, name))
-            if row.copy is not None:
+            if row.copy is None:
+                moved_as, above = self._rename_original(row, source, name, target_root)
+            else:
                 refuse_writer(source, name)
-            self._volumes.require(target_root)
-            moved_as, above = (
-                self._rename_original(row, source, name, target_root)
-                if row.copy is None
-                else self._rename_copy(row, inbox, target_root)
-            )
-        self._touched |= {(inbox, os.path.dirname(row.relpath)), (target_root, above)}
+                self._volumes.require(target_root)
+                moved_as, above = self._rename_copy(row, inbox, target_root)
+        self._touched.add((inbox, row.relpath.rpartition("/")[0]))
+        self._touched.add((target_root, above))
         return os.path.join(target_root, above, moved_as)
 
     def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
@@ -108,9 +112,12 @@ class Finisher:
             self._volumes.require(target_root)
             original = open_to_copy(source, name)
             try:
-                with target_directory(target_root, row.target) as (target, _, above):
+                target, above = enter_target(target_root, os.path.dirname(row.target))
+                try:
                     self._make_sure(target_root, above)
                     return copy_proven(row, original, target, progress)
+                finally:
+                    os.close(target)
             finally:
                 os.close(original)
 
@@ -151,9 +158,13 @@ class Finisher:
 
     def sync(self) -> None:
         """Make every move and removal since the last call durable. Raises `LocalError`."""
-        for root, relpath in sorted(self._touched):
-            sync_names(root, relpath)
-            self._touched.discard((root, relpath))
+        try:
+            for root, relpath in sorted(self._touched):
+                sync_names(root, relpath, self._entered.get(root, relpath))
+                self._touched.discard((root, relpath))
+        finally:
+            # After a failed fsync the same descriptor would report success for names that are lost.
+            self._entered.close()
 
     # -- after a crash -----------------------------------------------------------------------------
 
@@ -243,6 +254,15 @@ class Finisher:
                 raise SourceChanged(f"{row.relpath} cannot leave the inbox: {stuck}") from error
             raise refused(row, target_root, error) from error
 
+    @contextlib.contextmanager
+    def _anew_after_errors(self) -> Iterator[None]:
+        """An error may be of a directory that is not what it was: the next file enters it anew."""
+        try:
+            yield
+        except OSError:
+            self._entered.close()
+            raise
+
     def _make_sure(self, root: str, relpath: str) -> None:
         """Make the names on the way to a directory durable, at its first use, before a file goes there.
 
@@ -264,11 +284,17 @@ class Finisher:
     def _rename_original(
         self, row: JournalRow, source: int, name: str, target_root: str
     ) -> tuple[str, str]:
-        with target_directory(target_root, row.target) as (target, wanted, above):
-            self._make_sure(target_root, above)
-            moved_as = self._rename(row, source, name, target, wanted)
-            self._check_moved(row, source, name, target, moved_as)
-            return moved_as, above
+        directory, _, wanted = row.target.rpartition("/")
+        refuse_steps(wanted)
+        entered = self._entered.target(target_root, directory)
+        if entered is None:
+            self._volumes.require(target_root)
+            entered = self._entered.make_target(target_root, directory)
+            self._make_sure(target_root, entered[1])
+        target, above = entered
+        moved_as = self._rename(row, source, name, target, wanted)
+        self._check_moved(row, source, name, target, moved_as)
+        return moved_as, above
 
     def _rename_copy(self, row: JournalRow, inbox: str, target_root: str) -> tuple[str, str]:
         """Give the finished copy its name. Raises `AnotherFileSystem` where it is not there any more."""
@@ -285,14 +311,13 @@ class Finisher:
 
     @staticmethod
     def _rename(row: JournalRow, source: int, name: str, target: int, wanted: str) -> str:
-        aside = aside_name(name, row.operation_id)
-        for candidate in (wanted, clash_name(wanted, row.operation_id)):
-            try:
-                rename_without_clobbering(source, name, target, candidate, aside=aside)
-            except FileExistsError:
-                continue  # the next name; the last one raises below
-            return candidate
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), wanted)
+        aside = partial(aside_name, name, row.operation_id)
+        try:
+            rename_without_clobbering(source, name, target, wanted, aside=aside)
+        except FileExistsError:
+            wanted = clash_name(wanted, row.operation_id)
+            rename_without_clobbering(source, name, target, wanted, aside=aside)
+        return wanted
 
     @staticmethod
     def _check_moved(row: JournalRow, source: int, name: str, target: int, moved_as: str) -> None:

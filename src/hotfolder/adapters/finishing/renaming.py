@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Callable
 
 from hotfolder.beneath import fingerprint_of, is_open_for_writing
 from hotfolder.core.errors import SourceChanged
@@ -23,11 +24,16 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 
 
 def rename_without_clobbering(
-    source: int, name: str, target: int, new_name: str, *, aside: str = ""
+    source: int,
+    name: str,
+    target: int,
+    new_name: str,
+    *,
+    aside: Callable[[], str] | None = None,
 ) -> None:
     """Rename between two open directories. Raises FileExistsError where the new name is taken.
 
-    `aside`: a free name in `source` for file systems that cannot rename without clobbering. There,
+    `aside` gives a free name in `source` for file systems that cannot rename without clobbering. There,
     a file that takes `name` meanwhile is safe only with it.
     """
     number = _rename_or_refuse(source, name, target, new_name)
@@ -44,15 +50,16 @@ def rename_without_clobbering(
             raise
         _rename_over_placeholder(source, name, target, new_name)
         return
-    if not aside:
+    if aside is None:
         os.unlink(name, dir_fd=source)
         return
+    hidden = aside()
     linked = os.stat(new_name, dir_fd=target, follow_symlinks=False)
-    set_aside(source, name, aside)
-    if os.path.samestat(os.stat(aside, dir_fd=source, follow_symlinks=False), linked):
-        os.unlink(aside, dir_fd=source)
+    set_aside(source, name, hidden)
+    if os.path.samestat(os.stat(hidden, dir_fd=source, follow_symlinks=False), linked):
+        os.unlink(hidden, dir_fd=source)
     else:
-        put_back(source, aside, name, otherwise=aside)
+        put_back(source, hidden, name, otherwise=hidden)
 
 
 def _rename_over_placeholder(source: int, name: str, target: int, new_name: str) -> None:

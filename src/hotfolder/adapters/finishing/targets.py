@@ -1,19 +1,21 @@
 """Where in completed/ or failed/ a row's original goes, and what it means when that refuses."""
 
-import contextlib
 import errno
 import os
 from collections.abc import Iterator
 
 from hotfolder import durable
-from hotfolder.beneath import NOT_THERE, directory_at, parent_of
+from hotfolder.beneath import NOT_THERE, directory_at
 from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.routing import clash_name, detours
 
 
-def sync_names(root: str, relpath: str) -> None:
-    """Make the names in one directory durable. Raises `LocalError`."""
+def sync_names(root: str, relpath: str, descriptor: int | None = None) -> None:
+    """Make the names in one directory durable, which may be open already. Raises `LocalError`."""
+    if descriptor is not None:
+        durable.sync_directory(descriptor, named=f"{root}/{relpath}")
+        return
     try:
         with directory_at(root, relpath) as directory:
             durable.sync_directory(directory, named=f"{root}/{relpath}")
@@ -23,30 +25,6 @@ def sync_names(root: str, relpath: str) -> None:
         # Somebody renamed, removed or shut it since. Its name leads there no more, and to wait for it
         # would hold every other file: make everything durable instead.
         os.sync()
-
-
-@contextlib.contextmanager
-def target_directory(root: str, target: str) -> Iterator[tuple[int, str, str]]:
-    """The directory for `target`, made where missing, the name in it, and its path below `root`.
-
-    Raises OSError.
-    """
-    above, name = os.path.split(target)
-    with contextlib.ExitStack() as stack:
-        blocked = None
-        for relpath in detours(above):
-            whole = os.path.join(relpath, name)
-            try:
-                descriptor, _ = stack.enter_context(parent_of(root, whole, make=True))
-            except OSError as error:
-                if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
-                    raise
-                blocked = blocked or error
-                continue
-            yield descriptor, name, relpath
-            return
-        if blocked is not None:
-            raise blocked
 
 
 def candidates(row: JournalRow) -> Iterator[str]:

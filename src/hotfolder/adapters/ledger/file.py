@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import structlog
 
-from hotfolder import durable
+from hotfolder import durable, fastline
 from hotfolder.adapters.ledger.files import Files
 from hotfolder.adapters.ledger.following import Follower
 from hotfolder.adapters.ledger.lookback import LookBack
@@ -26,7 +26,6 @@ from hotfolder.adapters.ledger.reading import (
 )
 from hotfolder.adapters.ledger.rotation import pack, rotate
 from hotfolder.adapters.ledger.search import Search
-from hotfolder.core import jsonline
 from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.core.ledger_marks import Mark, Stretch
 
@@ -76,7 +75,7 @@ class FileLedger:
         append may have left behind) is passed over: whoever cannot tell whether a batch was written
         appends it again.
         Raises `LocalError`; then none of them is believed, and the file is cut back to its old end.
-        Raises `ValueError` for an entry that is empty, brings its own `prev`, or is no JSON.
+        Raises `ValueError` for an entry that is empty or brings its own `prev`, `TypeError` for no JSON.
         """
         bodies = [(entry.get("operation_id"), _body(entry)) for entry in entries]
         if not bodies:
@@ -308,7 +307,7 @@ def _body(entry: Mapping[str, Any]) -> bytes:
     """The entry's JSON without its closing brace: `prev` follows under the lock, as the last field."""
     if not entry or "prev" in entry:
         raise ValueError("a ledger entry has fields, and its `prev` is the ledger's to add")
-    return jsonline.encode(entry)[:-1]
+    return fastline.encode(entry)[:-1]
 
 
 def _batches(lines: Sequence[bytes]) -> Iterator[bytes]:

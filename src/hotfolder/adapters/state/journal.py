@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
+from hotfolder import fastline
 from hotfolder.adapters.state.database import DELETING_IS_SAFE, Table
-from hotfolder.core import jsonline
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Marker
 
@@ -92,7 +92,7 @@ def _values(row: JournalRow) -> tuple[object, ...]:
         fingerprint_text(row.fingerprint),
         row.disposition.value,
         os.fsencode(row.target),
-        jsonline.encode(row.entry).decode(),
+        fastline.encode(row.entry).decode(),
         os.fsencode(row.root),
     )
 
@@ -100,7 +100,7 @@ def _values(row: JournalRow) -> tuple[object, ...]:
 def fingerprint_text(fingerprint: Fingerprint) -> str:
     """A fingerprint as it stands in a column: SQLite's own integers end at 63 bits."""
     fields = {field.name: getattr(fingerprint, field.name) for field in _FINGERPRINT}
-    return jsonline.encode(fields).decode()
+    return fastline.encode(fields).decode()
 
 
 def fingerprint_from(text: str) -> Fingerprint:

