@@ -9,7 +9,8 @@ Each answer is held back for `latency` seconds after its request has arrived who
 
 One thread serves all small requests from an epoll loop, in some 30 us of CPU each; a large body goes
 to a thread of its own, where reading and hashing need no GIL. `GET /-/usage` tells the CPU seconds
-spent and the requests of each kind, and begins to count anew.
+spent, the bytes of all bodies, the objects there, and the requests of each kind; it forgets all
+objects, and begins to count anew.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import socket
 import threading
 import time
 from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -34,6 +36,7 @@ _READ = 1 << 20
 _KEPT_SIZE, _KEPT = 64 * 1024, 64  # bytes and number of the bodies that can be read again
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _ETAGS = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([0-9a-f]{32})")
+_OF_UPLOADS = {"POST": "CompleteMultipartUpload", "GET": "ListParts", "DELETE": "AbortMultipartUpload"}
 _NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -106,6 +109,7 @@ class Sink:
         self._readable: OrderedDict[str, None] = OrderedDict()
         self._uploads: dict[str, dict[int, _Stored]] = {}
         self._asked: Counter[str] = Counter()
+        self._received = 0
         self._cpu = time.process_time()
         self._date = (0, "")
 
@@ -254,9 +258,10 @@ class Sink:
             return "200 OK", b"", self._usage()
         bucket, _, key = request.path.lstrip("/").partition("/")
         if not key:
-            self._asked[f"{method} bucket"] += 1
+            self._asked[f"{method.capitalize()}Bucket"] += 1
             return self._of_bucket(request, bucket)
         self._asked[_kind(method, query)] += 1
+        self._received += digests.size
         if method == "PUT":
             return self._put(request, digests)
         if "uploads" in query:
@@ -363,11 +368,16 @@ class Sink:
 
     def _usage(self) -> bytes:
         now = time.process_time()
-        told = json.dumps({"cpu": now - self._cpu, "requests": dict(self._asked)})
-        self._cpu, self._asked = now, Counter()
+        told = {
+            "cpu": now - self._cpu,
+            "received": self._received,
+            "objects": len(self._stored),
+            "requests": dict(self._asked),
+        }
+        self._cpu, self._received, self._asked = now, 0, Counter()
         self._stored.clear()
         self._uploads.clear()
-        return told.encode()
+        return json.dumps(told).encode()
 
 
 class _Incoming:
@@ -376,7 +386,7 @@ class _Incoming:
     def __init__(self, connected: socket.socket, held: bytearray) -> None:
         self._socket, self._held = connected, held
 
-    def body(self, request: _Request, length: int, into: memoryview):  # type: ignore[no-untyped-def]
+    def body(self, request: _Request, length: int, into: memoryview) -> Iterator[bytes | memoryview]:
         if b"chunked" in (request.header(b"transfer-encoding") or b"").lower():
             yield from self._http_chunks(into)
         elif b"aws-chunked" in (request.header(b"content-encoding") or b"").lower():
@@ -384,7 +394,7 @@ class _Incoming:
         else:
             yield from self._plain(length, into)
 
-    def _plain(self, length: int, into: memoryview):  # type: ignore[no-untyped-def]
+    def _plain(self, length: int, into: memoryview) -> Iterator[bytes | memoryview]:
         if self._held:
             first = bytes(self._held[:length])
             del self._held[:length]
@@ -397,14 +407,14 @@ class _Incoming:
             length -= size
             yield into[:size]
 
-    def _http_chunks(self, into: memoryview):  # type: ignore[no-untyped-def]
+    def _http_chunks(self, into: memoryview) -> Iterator[bytes | memoryview]:
         while size := int(self._line().partition(b";")[0], 16):
             yield from self._plain(size, into)
             self._line()
         while self._line():
             pass
 
-    def _aws_chunks(self, into: memoryview):  # type: ignore[no-untyped-def]
+    def _aws_chunks(self, into: memoryview) -> Iterator[bytes | memoryview]:
         """Chunks with signatures, and trailing headers."""
         while size := int(self._line().partition(b";")[0], 16):
             yield from self._plain(size, into)
@@ -440,9 +450,11 @@ def _digests_of(request: _Request) -> _Digests:
 def _kind(method: str, query: dict[str, list[str]]) -> str:
     if method == "PUT":
         return "UploadPart" if "partNumber" in query else "PutObject"
-    if "uploads" in query or "uploadId" in query:
-        return f"{method} upload"
-    return f"{method} object"
+    if "uploads" in query:
+        return "CreateMultipartUpload"
+    if "uploadId" in query:
+        return _OF_UPLOADS[method]
+    return f"{method.capitalize()}Object"
 
 
 def _xml(name: str, content: str) -> tuple[str, bytes, bytes]:

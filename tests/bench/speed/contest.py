@@ -1,0 +1,113 @@
+"""One run of one contestant on one work against one store, checked: a run that failed is no figure."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.speed import whole_job
+from tests.bench.speed.measure import Cost, RunFailed, run
+from tests.bench.speed.peers import Peer, Target, Tools
+from tests.bench.speed.stores import Store, Usage
+from tests.bench.speed.works import Made, files_below
+
+_SAMPLE = 20  # objects fetched and restored where the store keeps them
+
+
+@dataclass(frozen=True, slots=True)
+class Hotfolder:
+    """`once`: its start counts, too."""
+
+    name: str
+    is_once: bool = False
+
+
+DAEMON, ONCE = Hotfolder("hotfolder"), Hotfolder("hotfolder once", is_once=True)
+Contestant = Peer | Hotfolder
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One run. Seconds, bytes; what only a sink tells is None with another store."""
+
+    wall: float
+    cpu: float
+    peak: int
+    requests: int | None
+    sink_cpu: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where runs happen: a folder on the disk of the inputs, the peers' programs."""
+
+    root: Path
+    tools: Tools
+    seed: int
+
+    def run(self, contestant: Contestant, work: Made, store: Store) -> Figures:
+        """Raises RunFailed, or AssertionError where a ledger's chain or a daemon is broken."""
+        place = Path(tempfile.mkdtemp(prefix="run-", dir=self.root))
+        target = store.target()
+        try:
+            if isinstance(contestant, Peer):
+                cost, usage = self._peer(contestant, work, store, target, place)
+            else:
+                cost, usage = self._hotfolder(contestant, work, store, target, place)
+        finally:
+            store.clear(target)
+            shutil.rmtree(place)
+        requests = sum(usage.requests.values()) if usage else None
+        return Figures(cost.wall, cost.cpu, cost.peak, requests, usage.cpu if usage else None)
+
+    def _peer(
+        self, peer: Peer, work: Made, store: Store, target: Target, place: Path
+    ) -> tuple[Cost, Usage | None]:
+        source = work.folder
+        if peer.moves:
+            source = place / "source"
+            work.linked(source)
+        pipeline = peer.pipeline(self.tools, source, target)
+        environment = self.tools.environment(target, place)
+        work.warm()
+        store.usage()
+        cost = run(pipeline, environment, place / "log")
+        usage = store.usage()
+        if peer.moves and (left := sum(1 for _ in files_below(source))):
+            raise RunFailed(f"{peer.name} left {left} files where they were")
+        if usage:
+            check_arrived(peer, work, usage)
+        return cost, usage
+
+    def _hotfolder(
+        self, hotfolder: Hotfolder, work: Made, store: Store, target: Target, place: Path
+    ) -> tuple[Cost, Usage | None]:
+        kind = whole_job.Once if hotfolder.is_once else whole_job.Daemon
+        job = kind(place / "box", target, work)
+        try:
+            work.warm()
+            store.usage()
+            cost = job.run()
+            usage = store.usage()
+            whole_job.check(job.box, work)
+            if usage is None:
+                whole_job.check_restored(job.box, _SAMPLE, self.seed)
+        finally:
+            job.close()
+        if usage and usage.objects != work.files:
+            raise RunFailed(f"the sink has {usage.objects} objects of {work.files} files")
+        return cost, usage
+
+
+def check_arrived(peer: Peer, work: Made, usage: Usage) -> None:
+    """As many objects, and where they are the files' own bytes as many of those, as there should be."""
+    objects = work.files * peer.objects or 1
+    if usage.objects != objects:
+        raise RunFailed(f"{peer.name}: {usage.objects} objects, not {objects}: {dict(usage.requests)}")
+    if peer.plain and not work.size <= usage.received < work.size + 64 * 1024 * objects:
+        raise RunFailed(f"{peer.name}: {usage.received} bytes arrived of {work.size}")
+
+
+def kinds(usage: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in usage.items())
