@@ -224,7 +224,7 @@ class Sender:
         same_reading(errand.packed, errand.sha256)
         await self.end(errand.packed.job.operation_id)  # begun when it was cut into parts
         if not looks_first(errand.terms.on_conflict, self._profile().condition_on_put):
-            with contextlib.suppress(KeyTaken):
+            with contextlib.suppress(KeyTaken):  # then it is compared with what stands there
                 return await self._put(errand, body, FREE)
         comparison = self._comparison(errand, body)
         for _ in range(_MOST_RACES):

@@ -68,10 +68,8 @@ HOMES = {
 
 #: What outside core every adapter may use: durable writes, lines of JSON, and paths that cannot escape.
 BELOW_ADAPTERS = {
-    *("hotfolder.core", "hotfolder.durable", "hotfolder.beneath", "hotfolder.stuck", "hotfolder.tcp"),
-    "hotfolder.trees",
     *("hotfolder.core", "hotfolder.durable", "hotfolder.fastline", "hotfolder.beneath"),
-    *("hotfolder.stuck", "hotfolder.trees"),
+    *("hotfolder.stuck", "hotfolder.tcp", "hotfolder.trees"),
 }
 
 #: Who takes names away or gives new ones, and why.

@@ -113,7 +113,7 @@ def _write(folder: Path, number: int, blocks: Iterator[bytes]) -> None:
 
 
 def _random(size: int, seed: int) -> Iterator[bytes]:
-    """Bytes that no compressor makes smaller: some MiB of them, over and over, each time turned further."""
+    """Bytes that no compressor makes smaller: some MiB over and over, each time turned further."""
     base = random.Random(seed).randbytes(min(size, 8 * MIB + 1))
     for number in itertools.count():
         if size <= 0:
