@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Fingerprint
@@ -29,6 +30,18 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 def fingerprint_of(status: os.stat_result) -> Fingerprint:
     return Fingerprint(
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+def is_as(status: os.stat_result, fingerprint: Fingerprint) -> bool:
+    """Whether `status` is of a file just as it was at its `fingerprint`."""
+    return (
+        status.st_ino == fingerprint.inode
+        and status.st_size == fingerprint.size
+        and status.st_mtime_ns == fingerprint.mtime_ns
+        and status.st_ctime_ns == fingerprint.ctime_ns
+        and status.st_dev == fingerprint.device
+        and not fingerprint.tree
     )
 
 
@@ -76,6 +89,39 @@ def parent_of(root: str, relpath: str, *, make: bool = False) -> Iterator[tuple[
     refuse_steps(name)
     with directory_at(root, directory, make=make) as descriptor:
         yield descriptor, name
+
+
+class Directories:
+    """`parent_of` for many paths, one behind the other: the directory of the last one stays open.
+
+    Blocking, in one thread; close it, or use it in a `with`. For moments only: whoever renames a
+    directory above is not noticed until another one is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._at: tuple[str, str] | None = None
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def parent_of(self, root: str, relpath: str) -> tuple[int, str]:
+        """The directory that holds `relpath`, and the name in it. Raises OSError."""
+        directory, _, name = relpath.rpartition("/")
+        refuse_steps(name)
+        if (root, directory) != self._at:
+            self.close()
+            self._descriptor = enter(root, directory)
+            self._at = root, directory
+        return self._descriptor, name
+
+    def close(self) -> None:
+        if self._at is not None:
+            self._at = None
+            os.close(self._descriptor)
 
 
 def refuse_steps(name: str) -> None:

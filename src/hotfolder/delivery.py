@@ -20,7 +20,8 @@ from hotfolder.core.records import (
     decimal_seconds,
 )
 from hotfolder.core.s3_words import is_cold
-from hotfolder.packing import Format, Packed, Packs
+from hotfolder.formats import Format
+from hotfolder.packing import Packed, Packs
 from hotfolder.recorder import Recorder
 from hotfolder.transfer import Sender
 

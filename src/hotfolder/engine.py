@@ -136,7 +136,9 @@ class Engine:
         )
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
-        self.packer = Packer(opener=_open, threads=self.packers, segment=self._segment)
+        self.packer = Packer(
+            opener=_open, threads=self.packers, segment=self._segment, together=source.open_originals
+        )
         self._journal = journal
         self.ledger = IndexedLedger(open_ledger(settings), open_index(settings))
         self.lines = Lines(

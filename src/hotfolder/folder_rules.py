@@ -12,7 +12,7 @@ from hotfolder.core.grouping import Grouping, GroupRule
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import Verify
 from hotfolder.delivery import Rules
-from hotfolder.packing import Format
+from hotfolder.formats import Format
 
 
 def rules_of(settings: Settings, name: str, group: str) -> Rules:

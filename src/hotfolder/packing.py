@@ -1,41 +1,31 @@
 """One pass over one original: read once, hash, compress in parallel, hand out in order.
 
-A file of one segment is read and packed in a single hop to a thread; larger ones stream through a
-window of segments. Either way the caller sees an ordered stream of chunks, and digests at its end.
+A small file is opened, read, packed and closed in a hop to a thread that it shares with others
+(`whole`); larger ones stream through a window of segments. Either way the caller sees an ordered stream
+of chunks, and digests at its end.
 """
 
 import asyncio
 import copy
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-from hotfolder.core.ports import Archive, Body, Codec, Original, PackedSegment
+from hotfolder.batches import Batches
+from hotfolder.core.ports import Body, Original, PackedSegment
 from hotfolder.core.records import Digests, Job
-from hotfolder.core.segments import spans, worst_case
+from hotfolder.core.segments import KIB, spans, worst_case
+from hotfolder.formats import Format
 from hotfolder.threads import Threads
+from hotfolder.whole import Opener, Reading, Whole, pack_whole
 
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """What a file is packed into. `name` as configured ("tar.gz"), `ext` as in keys (".tar.gz")."""
-
-    name: str
-    ext: str
-    content_type: str
-    archive: Archive
-    codec: Codec
-    #: Whether the stream can say of itself what it holds; if not, metadata must, before the first byte.
-    sealed: bool
-
-    @property
-    def recipe(self) -> str:
-        """All that the bytes of the stream depend on beside the original and the segments."""
-        return f"{self.name} {self.codec.recipe}"
+#: Bytes up to which a file goes with others: it takes a thread some milliseconds, whatever it holds.
+_SMALL = 256 * KIB
 
 
 @dataclass(slots=True)
@@ -172,7 +162,7 @@ class Streamed:
     async def _in_one(self) -> Body:
         """Of a file of one segment."""
         self.digests = None
-        whole, self.digests = await self._threads.run(self._pack_whole)
+        whole, self.digests = await self._threads.run(pack_whole, self._original, self.form, self._head)
         self._on_read(self.size)
         return whole
 
@@ -184,19 +174,6 @@ class Streamed:
         async with aclosing(self._stream()) as stream:
             async for chunk in stream:
                 yield chunk
-
-    def _pack_whole(self) -> tuple[Body, Digests]:
-        """All of a small file in one go: read, hash, pack, seal, hash."""
-        codec = self.form.codec
-        hashing = hashlib.sha256()
-        raw = self._read(hashing, 0, self.size)
-        self._original.unchanged()
-        segment = codec.pack(self._pieces(raw, 0))
-        sha256 = hashing.digest()
-        end = codec.end(segment.crc32, segment.size) + codec.seal(sha256, self.size)
-        whole = b"".join((codec.head, segment.data, end)) if codec.head or end else segment.data
-        packed = hashlib.sha256(whole).digest()
-        return whole, Digests(self.size, sha256, len(whole), packed)
 
     async def _stream(self) -> AsyncGenerator[Body]:
         codec = self.form.codec
@@ -279,12 +256,25 @@ class Packs(Protocol):
 
 
 class Packer:
-    """`Packs` without a temporary copy. `opener` is blocking and raises `core.errors`."""
+    """`Packs` without a temporary copy. `opener` is blocking and raises `core.errors`.
 
-    def __init__(self, *, opener: Callable[[Job], Original], threads: Threads, segment: int) -> None:
+    `together`: what opens the small files of one hop, where that is more than one `opener` after the
+    other; see `Batches`.
+    """
+
+    def __init__(
+        self,
+        *,
+        opener: Opener,
+        threads: Threads,
+        segment: int,
+        together: Callable[[], AbstractContextManager[Opener]] | None = None,
+    ) -> None:
         self._opener = opener
         self._threads = threads
         self.segment = segment
+        self._small = min(segment, _SMALL)
+        self._batches = Batches(threads, partial(_reading, together or (lambda: nullcontext(opener))))
 
     async def open(
         self,
@@ -292,7 +282,19 @@ class Packer:
         form: Format,
         on_read: Callable[[int], None],
         on_stage: Callable[[str], None] = lambda _: None,
+    ) -> "Streamed | Whole":
+        if job.fingerprint.size <= self._small and not job.fingerprint.tree:
+            return Whole(job, form, batches=self._batches, on_read=on_read)
+        return await self.open_now(job, form, on_read, on_stage)
+
+    async def open_now(
+        self,
+        job: Job,
+        form: Format,
+        on_read: Callable[[int], None],
+        on_stage: Callable[[str], None] = lambda _: None,
     ) -> Streamed:
+        """`open`, and know at once that the file is what it was."""
         on_stage("opening")
         original = await self._threads.run(self._opener, job)
         return Streamed(
@@ -301,3 +303,21 @@ class Packer:
 
     async def leave(self, job: Job, *, over: bool) -> None:
         """Nothing stays behind a stream."""
+
+
+@contextmanager
+def _reading(
+    together: Callable[[], AbstractContextManager[Opener]],
+) -> Iterator[Callable[[Reading], Any]]:
+    """What a thread does for each small file of one hop."""
+    with together() as opener:
+        yield partial(_read, opener)
+
+
+def _read(opener: Opener, reading: Reading) -> Any:
+    job, read = reading
+    original = opener(job)
+    try:
+        return read(original)
+    finally:
+        original.close()

@@ -15,7 +15,8 @@ from hotfolder.core.ports import Body, Reading
 from hotfolder.core.records import Digests, Job, Staged
 from hotfolder.core.room import Room
 from hotfolder.core.segments import spans, worst_case
-from hotfolder.packing import Format, Packed, Packer, Streamed
+from hotfolder.formats import Format
+from hotfolder.packing import Packed, Packer, Streamed
 from hotfolder.spool import Spool
 from hotfolder.threads import Threads
 
@@ -132,7 +133,7 @@ class Stager:
         on_stage: Callable[[str], None],
     ) -> Packed:
         """Raises `SourceChanged`, `VerificationFailed` and, where the disk is full, `LocalError`."""
-        original = await self._packer.open(job, form, on_read, on_stage)
+        original = await self._packer.open_now(job, form, on_read, on_stage)
         try:
             if form.name == "none":
                 return original  # a copy would spare nothing

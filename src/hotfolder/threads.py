@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,16 +28,25 @@ def concerning(path: str) -> Iterator[None]:
         _ABOUT.reset(token)
 
 
+def about() -> str:
+    """What the running task is about."""
+    return _ABOUT.get()
+
+
 @dataclass(slots=True, eq=False)
-class _Work:
+class Work:
     """One call in its thread. `alive_at`: monotonic seconds."""
 
     about: str
     alive_at: float
 
+    def is_about(self, path: str) -> None:
+        """The call goes on with another path."""
+        self.about, self.alive_at = path, time.monotonic()
+
 
 class _Here(threading.local):
-    work: _Work | None = None
+    work: Work | None = None
 
 
 _HERE = _Here()
@@ -55,7 +64,7 @@ class Threads:
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size = name, size
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
-        self._running: set[_Work] = set()
+        self._running: set[Work] = set()
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work` in a thread and return its result.
@@ -63,9 +72,8 @@ class Threads:
         If the caller is cancelled, the work is waited for all the same: it may be using a
         descriptor that the caller is about to close.
         """
-        about = _ABOUT.get()
         future = asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: self._noted(about, lambda: work(*args, **kwargs))
+            self._pool, self._call, about(), lambda: work(*args, **kwargs)
         )
         try:
             return await asyncio.shield(future)
@@ -80,14 +88,24 @@ class Threads:
         # A set is copied in one go: threads add to it meanwhile.
         return [Step(self.name, work.about, work.alive_at) for work in tuple(self._running)]
 
-    def _noted(self, about: str, work: Callable[[], T]) -> T:
-        noted = _HERE.work = _Work(about, time.monotonic())
+    def begin(self, work: Callable[[], T]) -> Future[T]:
+        """Call `work` in a thread; nobody awaits it here. Raises `RuntimeError` after `close`."""
+        return self._pool.submit(work)
+
+    @contextmanager
+    def noted(self, about: str = "") -> Iterator[Work]:
+        """In a thread: what runs in here is one of `steps`."""
+        noted = _HERE.work = Work(about, time.monotonic())
         self._running.add(noted)
         try:
-            return work()
+            yield noted
         finally:
             self._running.discard(noted)
             _HERE.work = None
+
+    def _call(self, about: str, work: Callable[[], T]) -> T:
+        with self.noted(about):
+            return work()
 
     def close(self) -> None:
         """Wait for running work and end the threads."""

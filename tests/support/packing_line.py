@@ -10,7 +10,8 @@ from hotfolder.adapters.compression import codec
 from hotfolder.adapters.source import open_original
 from hotfolder.core.ports import Original
 from hotfolder.core.records import Digests, Job
-from hotfolder.packing import Format, Packer
+from hotfolder.formats import Format
+from hotfolder.packing import Packer
 from hotfolder.parts import cut
 from hotfolder.threads import Threads
 

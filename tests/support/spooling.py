@@ -20,7 +20,8 @@ from hotfolder.core.routing import Route, parse_template
 from hotfolder.core.segments import MIB
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.delivery import Rules, Tools
-from hotfolder.packing import Format, Packer
+from hotfolder.formats import Format
+from hotfolder.packing import Packer
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.spool import Spool

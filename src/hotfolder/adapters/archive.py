@@ -1,5 +1,6 @@
 """tar, as `tarfile` writes it: POSIX pax headers, nothing that differs between machines."""
 
+import functools
 import tarfile
 
 from hotfolder.core.records import decimal_seconds
@@ -8,6 +9,9 @@ from hotfolder.core.tree import Kind, TreeEntry
 _BLOCK = 512
 _MTIME = slice(136, 148)
 _CHKSUM = slice(148, 156)
+_NAME = 100  # bytes that fit into the header
+_NOBODY = b"0000000\0" * 2  # uid and gid 0
+_MOST = 8**11  # what fits into eleven octal digits is less
 
 
 class TarArchive:
@@ -18,9 +22,7 @@ class TarArchive:
 
         No setuid, setgid or sticky bit: unpacked by root the file is root's own, whoever dropped it.
         """
-        member = tarfile.TarInfo(name)
-        member.size = size
-        return _headers(member, mode, mtime_ns)
+        return _file_headers(name, size, mode, mtime_ns)
 
     def tail(self, size: int) -> bytes:
         """Padding to a whole block, and the two zero blocks that end an archive."""
@@ -33,12 +35,12 @@ class TreeTar:
     end = bytes(2 * _BLOCK)
 
     def head(self, name: str, entry: TreeEntry) -> bytes:
-        member = tarfile.TarInfo(f"{name}/{entry.relpath}" if entry.relpath else name)
+        path = f"{name}/{entry.relpath}" if entry.relpath else name
         if entry.kind is Kind.FILE:
-            member.size = entry.size
-        else:
-            member.type = tarfile.DIRTYPE if entry.kind is Kind.DIRECTORY else tarfile.SYMTYPE
-            member.linkname = entry.target
+            return _file_headers(path, entry.size, entry.mode, entry.mtime_ns)
+        member = tarfile.TarInfo(path)
+        member.type = tarfile.DIRTYPE if entry.kind is Kind.DIRECTORY else tarfile.SYMTYPE
+        member.linkname = entry.target
         return _headers(member, entry.mode, entry.mtime_ns)
 
     def padding(self, size: int) -> int:
@@ -55,6 +57,37 @@ class BareFile:
         return b""
 
 
+def _file_headers(name: str, size: int, mode: int, mtime_ns: int) -> bytes:
+    """Of a regular file. `tarfile` takes as long for them as all the rest of a small file does, so what
+    they are is filled into a form that it made once; it makes whatever does not fit there itself."""
+    seconds, nanoseconds = divmod(mtime_ns, 1_000_000_000)
+    if not (0 <= seconds < _MOST and size < _MOST and len(name) <= _NAME and name.isascii()):
+        member = tarfile.TarInfo(name)
+        member.size = size
+        return _headers(member, mode, mtime_ns)
+    mtime = b"%d.%09d" % (seconds, nanoseconds)
+    before, after, behind, checksum = _form(len(mtime))
+    start = b"%b%07o\0%b%011o\0%011o\0" % (
+        name.encode().ljust(_NAME, b"\0"),
+        mode & 0o777,
+        _NOBODY,
+        size,
+        seconds,
+    )
+    return b"".join((before, mtime, after, start, b"%06o\0 " % (checksum + sum(start)), behind))
+
+
+@functools.cache
+def _form(digits: int) -> tuple[bytes, bytes, bytes, int]:
+    """The headers of a member whose mtime has so many digits: the bytes before its mtime, between that
+    and its name, and behind its checksum; and what all but its own fields add to the checksum."""
+    mtime = b"1".ljust(digits - 10, b"0") + b".000000000"
+    blocks = _headers(tarfile.TarInfo("x"), 0, int(mtime.replace(b".", b"")))
+    before, after = blocks[:-_BLOCK].split(mtime)
+    behind = blocks[-_BLOCK:][_CHKSUM.stop :]
+    return before, after, behind, 8 * ord(" ") + sum(behind)
+
+
 def _headers(member: tarfile.TarInfo, mode: int, mtime_ns: int) -> bytes:
     member.mode = mode & 0o777
     member.pax_headers = {"mtime": decimal_seconds(mtime_ns)}
@@ -64,7 +97,7 @@ def _headers(member: tarfile.TarInfo, mode: int, mtime_ns: int) -> bytes:
 
 def _with_mtime(header: bytes, seconds: int) -> bytes:
     """The ustar header with whole seconds: `tarfile` leaves 0 there, and busybox reads no pax times."""
-    if not 0 <= seconds < 8**11:
+    if not 0 <= seconds < _MOST:
         return header
     block = bytearray(header)
     block[_MTIME] = b"%011o\0" % seconds

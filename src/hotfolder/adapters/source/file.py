@@ -3,14 +3,17 @@
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from hotfolder.adapters.source.refusing import refuse_open_writer, unreadable
 from hotfolder.beneath import (
     BUSY,
     NOT_THERE,
     OPEN_FILE,
-    fingerprint_of,
-    parent_of,
+    Directories,
+    is_as,
 )
 from hotfolder.core.errors import FileRejected, SourceChanged
 from hotfolder.core.records import Job
@@ -60,7 +63,7 @@ class OpenOriginal:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def unchanged(self) -> None:
-        if fingerprint_of(os.fstat(self._descriptor)) != self._job.fingerprint:
+        if not is_as(os.fstat(self._descriptor), self._job.fingerprint):
             raise SourceChanged(f"{self._job.path} changed while it was read")
 
     def close(self) -> None:
@@ -69,15 +72,27 @@ class OpenOriginal:
             self._descriptor = -1
 
 
+@contextmanager
+def open_originals() -> Iterator[Callable[[Job], OpenOriginal]]:
+    """`open_original` for many jobs, one behind the other in one thread."""
+    with Directories() as directories:
+        yield partial(_open_in, directories)
+
+
 def open_original(job: Job) -> OpenOriginal:
     """Open the file that `job` saw, and only that one.
 
     Raises `SourceChanged` if it is gone, replaced, changed or open for writing elsewhere, and
     `FileRejected` if it may not be read.
     """
+    with Directories() as directories:
+        return _open_in(directories, job)
+
+
+def _open_in(directories: Directories, job: Job) -> OpenOriginal:
     try:
-        with parent_of(job.root, job.relpath) as (directory, name):
-            descriptor = os.open(name, OPEN_FILE, dir_fd=directory)
+        directory, name = directories.parent_of(job.root, job.relpath)
+        descriptor = os.open(name, OPEN_FILE, dir_fd=directory)
     except PermissionError as error:
         raise FileRejected(
             f"{job.path} may not be read by this user",

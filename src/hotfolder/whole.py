@@ -1,0 +1,105 @@
+"""A small file on its way into the store: opened, read, packed and closed in one go.
+
+Many of them share a hop to a thread (`batches`), and no descriptor is kept between two hops.
+"""
+
+import copy
+import hashlib
+from collections.abc import AsyncGenerator, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from hotfolder.batches import Batches
+from hotfolder.core.ports import Body, Original
+from hotfolder.core.records import Digests, Job
+from hotfolder.core.segments import worst_case
+from hotfolder.formats import Format
+
+Opener = Callable[[Job], Original]
+#: What a thread does with an open original.
+Reading = tuple[Job, Callable[[Original], Any]]
+
+
+class Whole:
+    """`packing.Packed` of a file of one segment. It is what the job says, or reading it raises."""
+
+    def __init__(
+        self, job: Job, form: Format, *, batches: Batches[Reading, Any], on_read: Callable[[int], None]
+    ) -> None:
+        self.job = job
+        self.form = form
+        self.size = job.fingerprint.size
+        self.mtime_ns = job.fingerprint.mtime_ns
+        self.owner = -1  # known once it was read
+        self.window = 1
+        self.staged_at: str | None = None
+        self.digests: Digests | None = None
+        self._batches = batches
+        self._on_read = on_read
+        self._packed_mtime_ns = self.mtime_ns
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open between two readings."""
+
+    def final_digests(self) -> Digests:
+        """The digests of a stream that was read to its end."""
+        if self.digests is None:
+            raise RuntimeError("the packed stream was not read to its end")
+        return self.digests
+
+    def as_of(self, mtime_ns: int) -> "Whole":
+        """See `packing.Packed`."""
+        twin = copy.copy(self)
+        twin._packed_mtime_ns = mtime_ns
+        return twin
+
+    async def hash_original(self) -> bytes:
+        """A reading of its own, for formats that cannot carry it inside."""
+        sha256: bytes = await self._batches.run((self.job, self._hash))
+        return sha256
+
+    async def whole(self, most: int) -> Body | None:
+        """See `packing.Packed`."""
+        return await self._in_one() if worst_case(self.size, self.size + 1) <= most else None
+
+    async def chunks(self) -> AsyncGenerator[Body]:
+        yield await self._in_one()
+
+    async def _in_one(self) -> Body:
+        self.digests = None
+        whole, self.digests, self.owner = await self._batches.run((self.job, self._pack))
+        self._on_read(self.size)
+        return whole
+
+    # -- in a thread -------------------------------------------------------------------------------
+
+    def _hash(self, original: Original) -> bytes:
+        return hashlib.sha256(original.read(0, self.size)).digest()
+
+    def _pack(self, original: Original) -> tuple[Body, Digests, int]:
+        head = self.form.archive.head(
+            self.job.name, size=self.size, mode=original.mode, mtime_ns=self._packed_mtime_ns
+        )
+        whole, digests = pack_whole(original, self.form, head)
+        return whole, digests, original.owner
+
+
+def pack_whole(original: Original, form: Format, head: bytes) -> tuple[Body, Digests]:
+    """All of a file of one segment: read, hash, pack, seal, hash. Blocking.
+
+    Raises `SourceChanged` unless one whole version was read.
+    """
+    codec, size = form.codec, original.size
+    raw = original.read(0, size)
+    original.unchanged()
+    sha256 = hashlib.sha256(raw).digest()
+    tail = b"" if original.is_archive else form.archive.tail(size)
+    segment = codec.pack([piece for piece in (head, raw, tail) if piece] or [b""])
+    end = codec.end(segment.crc32, segment.size) + codec.seal(sha256, size)
+    whole = b"".join((codec.head, segment.data, end)) if codec.head or end else segment.data
+    return whole, Digests(size, sha256, len(whole), hashlib.sha256(whole).digest())
