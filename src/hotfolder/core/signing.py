@@ -22,7 +22,7 @@ class _Shape:
     """What all requests with the same names of headers share: they are sorted and worded once."""
 
     names: str
-    values: "itemgetter[str]"  # of these headers, in their order
+    values: Any  # an itemgetter of these headers, in their order
     canonical: str  # to be filled with them, as they are signed
     lines: str  # and as they are sent
 
@@ -57,7 +57,7 @@ class Signer:
         if keys.token:
             named["x-amz-security-token"] = keys.token
         shape = _shape(tuple(named))
-        values: Any = shape.values(named)
+        values = shape.values(named)
         fields = shape.canonical % values
         if "  " in fields:  # a run of spaces is signed as one, and so it is sent
             values = tuple(" ".join(value.split()) for value in values)
