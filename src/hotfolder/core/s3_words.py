@@ -31,12 +31,20 @@ class ObjectOptions:
     acl: str = ""
     sse: str = ""
     kms_key_id: str = ""
+    _usual: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
-    def asked(self, draft: ObjectDraft) -> dict[str, str]:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_usual", self._worded(ObjectDraft("")))
+
+    def asked(self, draft: ObjectDraft) -> Mapping[str, str]:
         """Header name -> value for this draft, whose own storage class and tags go first.
 
         What is the default is left out: some compatible stores refuse the header.
         """
+        is_usual = draft.storage_class is None and draft.tags is None
+        return self._usual if is_usual else self._worded(draft)
+
+    def _worded(self, draft: ObjectDraft) -> dict[str, str]:
         storage_class = self.storage_class if draft.storage_class is None else draft.storage_class
         tags = self.tags if draft.tags is None else draft.tags
         asked = {
@@ -93,7 +101,7 @@ def checked_draft(draft: ObjectDraft) -> ObjectDraft:
     checked_key(draft.key)
     for name, value in draft.metadata.items():
         # Anything else is re-encoded or trimmed on the way, and then the signature does not fit.
-        if not (value.isascii() and value.isprintable() and value == value.strip()):
+        if not (value.isascii() and value.isprintable()) or value != value.strip():
             raise FileRejected(f"metadata {name} of {draft.key!r} is not plain ASCII: {value!r}")
     return draft
 
@@ -111,14 +119,14 @@ def draft_fields(draft: ObjectDraft, options: ObjectOptions) -> dict[str, Any]:
 def put_headers(
     draft: ObjectDraft, options: ObjectOptions, sha256: bytes, *, unless_exists: bool
 ) -> dict[str, str]:
-    """The same as headers of one PUT, with its checksum and condition."""
-    headers = {
-        "Content-Type": draft.content_type,
-        "x-amz-checksum-sha256": checksum(sha256),
-        **{f"x-amz-meta-{name}": value for name, value in draft.metadata.items()},
-        **options.asked(draft),
-    }
-    return headers | {"If-None-Match": "*"} if unless_exists else headers
+    """The same as headers of one PUT, with its checksum and condition; names in lower case."""
+    headers = {"content-type": draft.content_type, "x-amz-checksum-sha256": checksum(sha256)}
+    if unless_exists:
+        headers["if-none-match"] = "*"
+    for name, value in draft.metadata.items():
+        headers[f"x-amz-meta-{name.lower()}"] = value
+    headers.update(options.asked(draft))
+    return headers
 
 
 def completed_part(part: PartReceipt) -> dict[str, Any]:

@@ -7,10 +7,24 @@ other services, S3 takes the path as it is sent, and wants the body's SHA-256 as
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 from hotfolder.core.ports.store import SigningKeys
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What all requests with the same names of headers share: they are sorted and worded once."""
+
+    names: str
+    values: Any  # an itemgetter of these headers, in their order
+    canonical: str  # to be filled with them, as they are signed
+    lines: str  # and as they are sent
 
 
 class Signer:
@@ -31,30 +45,32 @@ class Signer:
         sha256: bytes,
         keys: SigningKeys,
         moment: str,
-    ) -> list[tuple[str, str]]:
-        """`headers` with those that sign them, names in lower case.
+    ) -> str:
+        """The lines of `headers`, and of those that sign them, as HTTP writes them.
 
-        `path` is percent-encoded, and has no query; `headers` hold the host, and no two names that
-        differ in case alone; `moment` is UTC as "20261122T093000Z"; `sha256` is the body's.
+        `path` is percent-encoded, and has no query; the names of `headers` are in lower case, the host
+        among them, and no value has a space at an end; `moment` is UTC as "20261122T093000Z"; `sha256`
+        is the body's.
         """
-        digest = sha256.hex()
-        fields = [(name.lower(), _trimmed(value)) for name, value in headers.items()]
-        fields.append(("x-amz-content-sha256", digest))
-        fields.append(("x-amz-date", moment))
+        digest, day = sha256.hex(), moment[:8]
+        named = {**headers, "x-amz-content-sha256": digest, "x-amz-date": moment}
         if keys.token:
-            fields.append(("x-amz-security-token", keys.token))
-        fields.sort()
-        names = ";".join([name for name, _ in fields])
-        lines = "\n".join([f"{name}:{value}" for name, value in fields])
-        canonical = f"{method}\n{path}\n\n{lines}\n\n{names}\n{digest}"
-        scope = f"{moment[:8]}/{self._region}/{self._service}/aws4_request"
+            named["x-amz-security-token"] = keys.token
+        shape = _shape(tuple(named))
+        values = shape.values(named)
+        fields = shape.canonical % values
+        if "  " in fields:  # a run of spaces is signed as one, and so it is sent
+            values = tuple(" ".join(value.split()) for value in values)
+            fields = shape.canonical % values
+        canonical = f"{method}\n{path}\n\n{fields}\n{shape.names}\n{digest}"
+        scope = f"{day}/{self._region}/{self._service}/aws4_request"
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"{_ALGORITHM}\n{moment}\n{scope}\n{hashed}"
-        signature = hmac.digest(self._key(keys, moment[:8]), to_sign.encode(), "sha256").hex()
-        credential = f"Credential={keys.access_key}/{scope}"
-        said = f"{_ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
-        fields.append(("authorization", said))
-        return fields
+        signature = hmac.digest(self._key(keys, day), to_sign.encode(), "sha256").hex()
+        return (
+            f"{shape.lines % values}authorization: {_ALGORITHM} Credential={keys.access_key}/{scope}, "
+            f"SignedHeaders={shape.names}, Signature={signature}\r\n"
+        )
 
     def _key(self, keys: SigningKeys, day: str) -> bytes:
         if keys is not self._keys or day != self._day:
@@ -65,6 +81,11 @@ class Signer:
         return self._derived
 
 
-def _trimmed(value: str) -> str:
-    """A value as it is signed: runs of spaces count as one. It is sent so as well."""
-    return " ".join(value.split()) if "  " in value or value != value.strip() else value
+@lru_cache(maxsize=256)
+def _shape(names: tuple[str, ...]) -> _Shape:
+    """At least three: those that sign, and the host."""
+    ordered = sorted(names)
+    escaped = [name.replace("%", "%%") for name in ordered]
+    canonical = "".join([f"{name}:%s\n" for name in escaped])
+    lines = "".join([f"{name}: %s\r\n" for name in escaped])
+    return _Shape(";".join(ordered), itemgetter(*ordered), canonical, lines)

@@ -98,21 +98,12 @@ class DirectPutEngine:
         self._busy.add(line)
         if self._timer is None:
             self._look_later()
+        answer = line.begin(url, head, body)
         try:
-            return await self._within(deadline, line.begin(url, head, body))
+            return await (answer if deadline is None else _within(deadline, answer))
         finally:
             self._busy.discard(line)
             self._put_back(origin, line)
-
-    @staticmethod
-    async def _within(deadline: float | None, answer: "asyncio.Future[Answer]") -> Answer:
-        if deadline is None:
-            return await answer
-        try:
-            async with asyncio.timeout(deadline):
-                return await answer
-        except TimeoutError:
-            return Answer(0, fault=Fault.TIMEOUT, detail=f"within {deadline:g} s")
 
     async def close(self) -> None:
         """End all connections; they are closed when it returns."""
@@ -215,10 +206,7 @@ class DirectPutEngine:
             keys=keys,
             moment=self._now(),
         )
-        lines = "".join([f"{name}: {value}\r\n" for name, value in signed])
-        return (f"PUT {path} HTTP/1.1\r\n{lines}{_UNSIGNED}content-length: {size}\r\n\r\n").encode(
-            "latin-1"
-        )
+        return f"PUT {path} HTTP/1.1\r\n{signed}{_UNSIGNED}content-length: {size}\r\n\r\n".encode()
 
     def _now(self) -> str:
         """The moment as it is signed; written once a second."""
@@ -227,6 +215,14 @@ class DirectPutEngine:
             self._second = second
             self._moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         return self._moment
+
+
+async def _within(deadline: float, answer: "asyncio.Future[Answer]") -> Answer:
+    try:
+        async with asyncio.timeout(deadline):
+            return await answer
+    except TimeoutError:
+        return Answer(0, fault=Fault.TIMEOUT, detail=f"within {deadline:g} s")
 
 
 @lru_cache(maxsize=16)

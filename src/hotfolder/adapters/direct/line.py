@@ -17,10 +17,12 @@ _AT_ONCE = 64 * 1024  # bytes of a body that go out with their head, as one piec
 _PIECE = 256 * 1024  # bytes that are handed to the transport at a time
 _MAX_DOCUMENT = 64 * 1024  # bytes of an answer's body that are kept
 _MAX_HEAD = 256 * 1024  # bytes without an answer's head: that is no HTTP
+#: What was read last, of whichever connection: it is parsed before anything else is read.
+_BUFFER = memoryview(bytearray(64 * 1024))
 _OK = 200  # what is below it announces an answer, and is none
 
 
-class Line(asyncio.Protocol):
+class Line(asyncio.BufferedProtocol):
     """A connection to the store: free, or at work for one request."""
 
     def __init__(self) -> None:
@@ -118,13 +120,16 @@ class Line(asyncio.Protocol):
         self._paused = False
         self._send_on()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the port of the event loop
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._answer is None:  # nobody asked: an apology for closing, or no HTTP at all
             self.end()
             return
-        self._heard += len(data)
+        self._heard += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(_BUFFER[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._unreadable(f"no answer in HTTP: {error}")  # or something behind the answer
             return

@@ -144,6 +144,7 @@ class PutEngine(Protocol):
     ) -> Answer:
         """Sign and send; `url` is complete and percent-encoded, `deadline` in seconds from now.
 
+        Of `headers` the names are in lower case, and no value has a space at an end.
         Whatever happens on the wire is an `Answer`; cancelling the caller cancels the request.
         """
         ...
