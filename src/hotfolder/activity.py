@@ -163,7 +163,8 @@ class Activity:
         now, moment = self._clock(), time.monotonic()
         if not self.flights:
             self._pace.resume(moment, idle_since=self._idle_since)
-        self._put_off.pop(job.path, None)
+        if self._put_off:
+            self._put_off.pop(job.path, None)
         self._groups.begin(job.group)
         flight = self.flights[job.operation_id] = InFlight(job, now, self, Pace(moment))
         return flight

@@ -26,6 +26,7 @@ class Backlog:
         self._fresh, self._ripe, self._unripe = Queued(order), Queued(order), Queued(order)
         self._ready = (self._fresh, self._ripe, self._unripe)
         self._put_off = Queued()
+        self._line_of: dict[str, Queued] = {}  # path -> where it waits: the one index of all
         self._until: dict[str, Deferred] = {}  # of those that are put off
         self._wakes: list[tuple[float, str]] = []  # a heap of these moments, and of such as are over
         self._refused: dict[str, float] = {}  # path -> when the store first refused it
@@ -56,12 +57,17 @@ class Backlog:
         else:
             line = self._unripe
             heapq.heappush(self._ripens, (refused_at, job.relpath))
-        for other in self._ready:
-            other.drop(job.relpath)
+        self._put(job, line)
+
+    def _put(self, job: Job, line: Queued) -> None:
+        before = self._line_of.get(job.relpath)
+        if before is not None:
+            before.drop(job.relpath)
+        self._line_of[job.relpath] = line
         line.add(job, turns=self._turns.get(job.relpath, 0))
 
     def put_off(self, job: Job, until: Deferred) -> None:
-        self._put_off.add(job)
+        self._put(job, self._put_off)
         self._set_wake(job.relpath, until)
 
     def _set_wake(self, relpath: str, until: Deferred) -> None:
@@ -73,7 +79,7 @@ class Backlog:
         now = self._clock()
         while self.next_wake() <= now:
             _, relpath = heapq.heappop(self._wakes)
-            job, put_off = self._put_off.drop(relpath), self._until.pop(relpath)
+            job, put_off = self._put_off.get(relpath), self._until.pop(relpath)
             if job is not None:
                 self.add(replace(job, attempt=put_off.attempt))
 
@@ -86,14 +92,16 @@ class Backlog:
 
     def drop(self, relpath: str) -> None:
         """It does not wait any more, if it did."""
-        for line in (*self._ready, self._put_off):
+        line = self._line_of.pop(relpath, None)
+        if line is not None:
             line.drop(relpath)
         self._until.pop(relpath, None)
         self._came.pop(relpath, None)
 
     def take(self, relpath: str) -> None:
         """It has its turn."""
-        for line in self._ready:
+        line = self._line_of.pop(relpath, None)
+        if line is not None:
             line.take(relpath)
         self._came.pop(relpath, None)
 
@@ -116,12 +124,14 @@ class Backlog:
 
     def absolve(self, relpath: str) -> None:
         """Another version of it, or none: what was refused is over."""
-        self._refused.pop(relpath, None)
-        self._turns.pop(relpath, None)
-        self._line_up_again(relpath)
+        refused_at = self._refused.pop(relpath, None)
+        turns = self._turns.pop(relpath, None)
+        if refused_at is not None or turns is not None:
+            self._line_up_again(relpath)
 
     def _line_up_again(self, relpath: str) -> None:
-        job = next((line.get(relpath) for line in self._ready if relpath in line), None)
+        line = self._line_of.get(relpath)
+        job = line.get(relpath) if line is not None and line is not self._put_off else None
         if job is not None:
             self._line_up(job)
 
@@ -192,15 +202,15 @@ class Backlog:
             yield from line.jobs()
 
     def get(self, relpath: str) -> Job | None:
-        found = (line.get(relpath) for line in (*self._ready, self._put_off))
-        return next((job for job in found if job is not None), None)
+        line = self._line_of.get(relpath)
+        return None if line is None else line.get(relpath)
 
     def version_put_off(self, relpath: str) -> Job | None:
         """The job of a file that was put off, as it was then."""
         return self._put_off.get(relpath)
 
     def __contains__(self, relpath: object) -> bool:
-        return any(relpath in line for line in (*self._ready, self._put_off))
+        return relpath in self._line_of
 
     def __len__(self) -> int:
-        return sum(len(line) for line in (*self._ready, self._put_off))
+        return len(self._line_of)

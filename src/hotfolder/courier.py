@@ -1,6 +1,7 @@
 """One attempt at one file, and the decision that follows it."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -196,6 +197,8 @@ class Courier:
 
 def _log_end(entry: dict[str, Any]) -> None:
     """The one line of a finished file."""
+    if not log.is_enabled_for(logging.INFO) and entry["status"] != "failed":
+        return
     if entry["status"] == "failed":
         log.error(
             "delivery.failed",

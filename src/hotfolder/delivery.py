@@ -3,7 +3,8 @@
 import mimetypes
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from posixpath import splitext
 from typing import Any, Protocol
 
 from hotfolder.core import routing
@@ -26,6 +27,7 @@ from hotfolder.recorder import Recorder
 from hotfolder.transfer import Sender
 
 _MIME_TYPES = mimetypes.MimeTypes()  # the built-in table alone: the same answer on every machine
+_BY_SUFFIX = _MIME_TYPES.types_map[True]
 
 
 class Flight(Protocol):
@@ -35,7 +37,7 @@ class Flight(Protocol):
     def read(self, size: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rules:
     """What holds for the files of one group. None: as the destination has it."""
 
@@ -74,17 +76,22 @@ async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
         sent = await tools.sender.send(
             packed, partial(label, job, packed, rules), flight.stage, terms_of(rules, tools)
         )
-        entry = success_entry(job, packed, sent, tools, started)
+        entry = success_entry(job, packed, sent, rules, tools, started)
     flight.stage("recording")
     return await tools.recorder.finish(ending(job, entry, tools), flight.stage)
 
 
 def terms_of(rules: Rules, tools: Tools) -> Terms:
-    in_place = tools.on_success is Disposition.IN_PLACE
+    """How the files of a group are to be sent."""
+    return _terms(rules, tools.storage_class, tools.on_success is Disposition.IN_PLACE)
+
+
+@lru_cache(maxsize=1000)  # the groups that `Tools.rules` keeps: the same for each of their files
+def _terms(rules: Rules, storage_class: str, in_place: bool) -> Terms:
     return Terms(
         hash_first=rules.route.needs_sha256,
         verify=rules.verify,
-        cold=is_cold(rules.storage_class or tools.storage_class),
+        cold=is_cold(rules.storage_class or storage_class),
         # What stands in completed/ without a record may be older than what has its key by now.
         on_conflict=OnConflict.KEEP_BOTH if in_place else rules.on_conflict,
     )
@@ -159,9 +166,14 @@ def label(job: Job, packed: Packed, rules: Rules, sha256: bytes | None) -> Label
     )
 
 
-def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: float) -> dict[str, Any]:
+def success_entry(
+    job: Job, packed: Packed, sent: Sent, rules: Rules, tools: Tools, started: float
+) -> dict[str, Any]:
     """The ledger line of a proven object, as far as it is known before the move."""
     form = sent.format or packed.form.name
+    metadata: dict[str, Any] = {"requests": sent.receipt.attempts}
+    if sent.replaced is not None:
+        metadata["replaced"] = asdict(sent.replaced)
     return upload_entry(
         job,
         status=Status.SKIPPED if sent.skipped else Status.SUCCESS,
@@ -174,7 +186,7 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         stored=StoredObject(
             bucket=tools.bucket,
             key=sent.key,
-            storage_class=tools.rules(job.group).storage_class or tools.storage_class,
+            storage_class=rules.storage_class or tools.storage_class,
             etag=sent.receipt.etag,
             version_id=sent.receipt.version_id,
             parts=sent.parts,
@@ -184,10 +196,7 @@ def success_entry(job: Job, packed: Packed, sent: Sent, tools: Tools, started: f
         # Until the recorder has moved it; what is packed otherwise than the object is not kept.
         compressed_file_path=packed.staged_at if form == packed.form.name else None,
         command_args=tools.command_args,
-        metadata={
-            "requests": sent.receipt.attempts,
-            **({"replaced": asdict(sent.replaced)} if sent.replaced else {}),
-        },
+        metadata=metadata,
     )
 
 
@@ -213,4 +222,8 @@ def ending(job: Job, entry: dict[str, Any], tools: Tools) -> JournalRow:
 
 
 def mime_type(job: Job) -> str | None:
-    return None if job.fingerprint.tree else _MIME_TYPES.guess_type(job.name)[0]
+    """By the name's suffix; the few that say how a file is packed are looked at in detail."""
+    if job.fingerprint.tree:
+        return None
+    known = _BY_SUFFIX.get(splitext(job.relpath)[1])
+    return known if known is not None else _MIME_TYPES.guess_type(job.name)[0]

@@ -1,19 +1,16 @@
 """The files of one folder that are on their way, each carried by a task of its own."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from hotfolder.core.order import lane_of
+from hotfolder.core.order import LANES, lane_of
 from hotfolder.core.records import Job
 from hotfolder.courier import Ended, NotNow
 from hotfolder.gate import Passage
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(NamedTuple):
     job: Job
     task: "asyncio.Task[Ended | NotNow]"
     passage: Passage
@@ -23,7 +20,7 @@ class Flights:
     """By path. Owned by the event loop. `lanes`: how many there are of each lane (`core.order`)."""
 
     def __init__(self) -> None:
-        self.lanes: Counter[int] = Counter()
+        self.lanes = [0] * LANES
         self._flying: dict[str, Flight] = {}
 
     def begin(self, job: Job, passage: Passage, carrying: Coroutine[Any, Any, Ended | NotNow]) -> None:

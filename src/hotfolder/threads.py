@@ -3,11 +3,11 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from hotfolder.core.pulse import Step
@@ -18,14 +18,21 @@ T = TypeVar("T")
 _ABOUT: ContextVar[str] = ContextVar("about", default="")
 
 
-@contextmanager
-def concerning(path: str) -> Iterator[None]:
+class concerning:  # noqa: N801 - it reads as a statement, as those of contextlib do
     """What runs in here, and the tasks begun in here, are about `path`."""
-    token = _ABOUT.set(path)
-    try:
-        yield
-    finally:
-        _ABOUT.reset(token)
+
+    __slots__ = ("_path", "_token")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._token = _ABOUT.set(self._path)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _ABOUT.reset(self._token)
 
 
 def about() -> str:

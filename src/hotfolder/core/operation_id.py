@@ -1,7 +1,5 @@
 """Operation ids: UUID version 7 (RFC 9562), so that ids sort by the time they were made."""
 
-import uuid
-
 RANDOM_BYTES = 10
 """How many random bytes `uuid7` takes; 74 of their 80 bits are used."""
 
@@ -20,4 +18,5 @@ def uuid7(unix_ms: int, random: bytes) -> str:
     rand_a = noise >> 62 & 0xFFF
     rand_b = noise & (1 << 62) - 1
     version, variant = 7, 0b10
-    return str(uuid.UUID(int=unix_ms << 80 | version << 76 | rand_a << 64 | variant << 62 | rand_b))
+    digits = f"{unix_ms << 80 | version << 76 | rand_a << 64 | variant << 62 | rand_b:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -9,7 +9,7 @@ in them waits as long as others come that are before it.
 import heapq
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,6 +19,8 @@ _MIB = 1024 * 1024
 #: Where the lanes end, in bytes, and how many quarters of the places the files from there on may take.
 _LANES = (_MIB, 64 * _MIB)
 _QUARTERS = (4, 3, 2)
+LANES = len(_QUARTERS)
+_FROM = [frozenset(range(lane, LANES)) for lane in range(LANES + 1)]
 
 
 class Order(StrEnum):
@@ -65,16 +67,16 @@ def lane_of(size: int) -> int:
     return bisect_right(_LANES, size)
 
 
-def full_lanes(order: Order, flying: Mapping[int, int], most: int) -> frozenset[int]:
+def full_lanes(order: Order, flying: Sequence[int], most: int) -> frozenset[int]:
     """The lanes of which no more may start, with `flying` of each lane, of `most` files in all."""
-    if order is not Order.FAIR:
-        return frozenset()
-    full = set()
-    for lane, quarters in enumerate(_QUARTERS):
-        as_large = sum(count for other, count in flying.items() if other >= lane)
-        if as_large >= max(1, most * quarters // 4):
-            full |= set(range(lane, len(_QUARTERS)))
-    return frozenset(full)
+    full = _FROM[LANES]  # none; where a lane is full, those of larger files are, too
+    if order is Order.FAIR:
+        as_large = 0
+        for lane in range(LANES - 1, -1, -1):
+            as_large += flying[lane]
+            if as_large >= max(1, most * _QUARTERS[lane] // 4):
+                full = _FROM[lane]
+    return full
 
 
 class Lanes:
