@@ -1,9 +1,10 @@
 """`core.jsonline` for what is written a thousand times a second: the same lines, in a tenth of the time.
 
-The one place that knows orjson. A ledger line of 45 fields takes it 0.7 us; the standard library 8 us,
-twice a file, with the GIL held.
+The one place that knows orjson. A ledger line of 45 fields takes it 0.7 us to write and 2 us to read;
+the standard library 8 and 7, with the GIL held.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,3 +21,14 @@ def encode(value: Mapping[str, Any]) -> bytes:
         return orjson.dumps(value if isinstance(value, dict) else dict(value), option=_ONLY_JSON)
     except TypeError:  # undecodable bytes of a path, integers of more than 64 bits: nothing usual
         return jsonline.encode(value)
+
+
+def decode(line: bytes) -> Any:
+    """What a line says, whoever wrote it; integers of more than 64 bits may come as floats.
+
+    Raises `ValueError` for what is no JSON.
+    """
+    try:
+        return orjson.loads(line)
+    except ValueError:  # undecodable bytes of a path (NaN, if another hand wrote it), or damage
+        return json.loads(line)

@@ -48,7 +48,7 @@ HOMES = {
     "httptools": ["adapters/direct/line.py"],
     "boto3": ["adapters/s3/"],
     "botocore": ["adapters/s3/"],
-    "isal": ["adapters/compression.py"],
+    "isal": ["adapters/compression.py", "adapters/ledger/rotation.py"],
     "orjson": ["fastline.py"],
     "keyring": ["adapters/safe.py"],
     "pathspec": ["adapters/filters.py"],

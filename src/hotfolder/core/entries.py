@@ -6,6 +6,7 @@ A field that does not apply is None, never absent. `prev` is added last, by the 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from hotfolder.core.records import Digests, Disposition, Job, JournalRow, Status, Verification
@@ -33,6 +34,9 @@ class StoredObject:
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC with microseconds: 2025-10-29T06:19:01.120000Z."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+_timestamp_of_batch = lru_cache(maxsize=1)(timestamp)
 
 
 def seconds_of(text: str) -> float:
@@ -137,7 +141,7 @@ def finished(
     included, and is 0 where the clock was set back meanwhile. The order of fields stays.
     """
     done = dict(entry)
-    done["completed_at"] = timestamp(completed_at)
+    done["completed_at"] = _timestamp_of_batch(completed_at)
     done["duration_seconds"] = max(0.0, round(completed_at - seconds_of(entry["started_at"]), 6))
     done["result_path"] = result_path
     done["completed_dir_path"] = completed_dir_path

@@ -39,7 +39,7 @@ from hotfolder.beneath import (
     parent_of,
     refuse_steps,
 )
-from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
+from hotfolder.core.errors import AnotherFileSystem, HotfolderError, LocalError, SourceChanged
 from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
@@ -82,7 +82,7 @@ class Finisher:
         first. Durable only after `sync`; then the original of a copy is still to be removed.
         """
         inbox, target_root = self._roots(row)
-        with self._refusals(row), self._anew_after_errors():
+        try:
             source, name = self._entered.parent(inbox, row.relpath)
             self._check_source(row, stand(row, source, name))
             if row.copy is None:
@@ -91,6 +91,10 @@ class Finisher:
                 refuse_writer(source, name)
                 self._volumes.require(target_root)
                 moved_as, above = self._rename_copy(row, inbox, target_root)
+        except OSError as error:
+            # It may be of a directory that is not what it was: the next file enters it anew.
+            self._entered.close()
+            raise self._in_words(row, error) from error
         self._touched.add((inbox, row.relpath.rpartition("/")[0]))
         self._touched.add((target_root, above))
         return os.path.join(target_root, above, moved_as)
@@ -235,33 +239,27 @@ class Finisher:
 
     @contextlib.contextmanager
     def _refusals(self, row: JournalRow) -> Iterator[None]:
-        """An OSError in the words of what it means for the row."""
-        inbox, target_root = self._roots(row)
         try:
             yield
         except OSError as error:
-            if error.errno == errno.EXDEV:
-                raise AnotherFileSystem(f"{target_root} is on another file system") from error
-            # A missing inbox may be a volume to come; the folder of an `upload` is gone with its file.
-            is_gone = bool(row.root) or os.path.isdir(inbox)
-            is_gone = is_gone and not os.path.lexists(f"{inbox}/{row.relpath}")
-            if error.errno in NOT_THERE and is_gone:
-                raise SourceChanged(f"{inbox}/{row.relpath} is gone") from error
-            # Shut since it settled: the file's own trouble, which must not hold its folder. Nothing is
-            # recorded; it is left until that has changed, and then the store is found to have it.
-            stuck = why_stuck(inbox, row.relpath) if error.errno in _FORBIDDEN else None
-            if stuck is not None:
-                raise SourceChanged(f"{row.relpath} cannot leave the inbox: {stuck}") from error
-            raise refused(row, target_root, error) from error
+            raise self._in_words(row, error) from error
 
-    @contextlib.contextmanager
-    def _anew_after_errors(self) -> Iterator[None]:
-        """An error may be of a directory that is not what it was: the next file enters it anew."""
-        try:
-            yield
-        except OSError:
-            self._entered.close()
-            raise
+    def _in_words(self, row: JournalRow, error: OSError) -> HotfolderError:
+        """An OSError in the words of what it means for the row."""
+        inbox, target_root = self._roots(row)
+        if error.errno == errno.EXDEV:
+            return AnotherFileSystem(f"{target_root} is on another file system")
+        # A missing inbox may be a volume to come; the folder of an `upload` is gone with its file.
+        is_gone = bool(row.root) or os.path.isdir(inbox)
+        is_gone = is_gone and not os.path.lexists(f"{inbox}/{row.relpath}")
+        if error.errno in NOT_THERE and is_gone:
+            return SourceChanged(f"{inbox}/{row.relpath} is gone")
+        # Shut since it settled: the file's own trouble, which must not hold its folder. Nothing is
+        # recorded; it is left until that has changed, and then the store is found to have it.
+        stuck = why_stuck(inbox, row.relpath) if error.errno in _FORBIDDEN else None
+        if stuck is not None:
+            return SourceChanged(f"{row.relpath} cannot leave the inbox: {stuck}")
+        return refused(row, target_root, error)
 
     def _make_sure(self, root: str, relpath: str) -> None:
         """Make the names on the way to a directory durable, at its first use, before a file goes there.

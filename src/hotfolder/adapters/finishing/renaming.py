@@ -16,6 +16,7 @@ from hotfolder.core.routing import clash_name
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
+_FLAGS = ctypes.c_uint(_RENAME_NOREPLACE)
 
 #: What the kernel says where a file system cannot refuse to clobber.
 _CANNOT_REFUSE = frozenset({errno.EINVAL, errno.ENOSYS})
@@ -161,7 +162,5 @@ def rehearse(directory: str) -> None:
 
 def _rename_or_refuse(source: int, name: str, target: int, new_name: str) -> int:
     """Rename in one step that never clobbers; returns 0, or the number of the error."""
-    done = _libc.renameat2(
-        source, os.fsencode(name), target, os.fsencode(new_name), ctypes.c_uint(_RENAME_NOREPLACE)
-    )
+    done = _libc.renameat2(source, os.fsencode(name), target, os.fsencode(new_name), _FLAGS)
     return 0 if done == 0 else ctypes.get_errno()

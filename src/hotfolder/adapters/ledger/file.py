@@ -159,7 +159,7 @@ class FileLedger:
     def pack_rotated(self, is_wanted: Callable[[], bool]) -> int:
         """Pack the rotated files that are still plain; returns how many. Ends early if not wanted.
 
-        Takes a second for each 64 MiB and holds up no append. One caller at a time: the daemon.
+        Takes half a second for each 64 MiB and holds up no append. One caller at a time: the daemon.
         Raises `LocalError`.
         """
         count = 0

@@ -1,6 +1,5 @@
 """Lines of one file of the ledger: where they end, what they say, backward and forward."""
 
-import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import structlog
+
+from hotfolder import fastline
 
 GENESIS = "0" * 64
 """`prev` of the first line."""
@@ -81,7 +82,7 @@ def lines_forward(file: BinaryIO, end: int | None = None) -> Iterator[bytes]:
 def decoded(line: bytes, path: Path) -> dict[str, Any] | None:
     """What a line says; None, with a warning, for one that is damaged."""
     try:
-        entry = json.loads(line)
+        entry = fastline.decode(line)
     except ValueError as error:
         log.warning("ledger.line_unreadable", path=str(path), bytes=len(line), error=str(error))
         return None
@@ -94,7 +95,7 @@ def decoded(line: bytes, path: Path) -> dict[str, Any] | None:
 def read(line: bytes) -> dict[str, Any]:
     """What a line says; nothing for one that is damaged."""
     with suppress(ValueError):  # whoever checks the chain tells of it
-        entry = json.loads(line)
+        entry = fastline.decode(line)
         if isinstance(entry, dict):
             return entry
     return {}

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from hotfolder import fastline
@@ -32,7 +33,8 @@ _COPY = "INSERT OR REPLACE INTO copies (operation_id, fingerprint) VALUES (?, ?)
 
 _MARKER = "INSERT OR REPLACE INTO markers (operation_id, relpath, fingerprint) VALUES (?, ?, ?)"
 
-_FINGERPRINT = fields(Fingerprint)
+_NAMES = tuple(field.name for field in fields(Fingerprint))
+_numbers_of = attrgetter(*_NAMES)
 
 
 class SqliteJournal(Table):
@@ -99,8 +101,7 @@ def _values(row: JournalRow) -> tuple[object, ...]:
 
 def fingerprint_text(fingerprint: Fingerprint) -> str:
     """A fingerprint as it stands in a column: SQLite's own integers end at 63 bits."""
-    fields = {field.name: getattr(fingerprint, field.name) for field in _FINGERPRINT}
-    return fastline.encode(fields).decode()
+    return fastline.encode(dict(zip(_NAMES, _numbers_of(fingerprint), strict=True))).decode()
 
 
 def fingerprint_from(text: str) -> Fingerprint:

@@ -105,12 +105,16 @@ def _rows(lines: Collection[PlacedLine]) -> Iterator[tuple[object, ...]]:
         entry = line.entry or {}
         operation_id = entry.get("operation_id")
         if isinstance(operation_id, str) and operation_id.isprintable():
-            yield operation_id, *(_value(entry.get(name)) for name in FIELDS), line.file, line.offset
+            yield operation_id, *map(_value, map(entry.get, FIELDS)), line.file, line.offset
 
 
 def _value(value: object) -> object:
     """As SQLite keeps it: text that is no UTF-8 as bytes, and nothing that no such field holds."""
+    if value is None:
+        return None
     if isinstance(value, str):
+        if value.isascii():
+            return value
         try:
             value.encode()
         except UnicodeEncodeError:  # undecodable bytes of a path
