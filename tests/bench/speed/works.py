@@ -20,9 +20,10 @@ _A_FOLDER = 1000  # files of one folder
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Files of one kind. `make` fills a folder."""
+    """Files of one kind: a short name, what people read, and `make`, which fills a folder."""
 
     name: str
+    title: str
     make: Callable[[Path, int], None]
 
 
@@ -59,7 +60,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def small(count: int) -> Work:
+def small(name: str, count: int) -> Work:
     """Each 4 KiB of text, no two alike, a thousand in a folder."""
 
     def fill(folder: Path, seed: int) -> None:
@@ -69,10 +70,10 @@ def small(count: int) -> Work:
             start = dice.randrange(len(text) - 4 * KIB)
             _write(folder, number, iter([b"%08d" % number + text[start : start + 4 * KIB - 8]]))
 
-    return Work(f"{count:,} x 4 KiB", fill)
+    return Work(name, f"{count:,} x 4 KiB", fill)
 
 
-def mixed(count: int) -> Work:
+def mixed(name: str, count: int) -> Work:
     """Each 1 MiB, text and random bytes by turns."""
 
     def fill(folder: Path, seed: int) -> None:
@@ -80,10 +81,10 @@ def mixed(count: int) -> Work:
             blocks = inputs.log_blocks(MIB) if number % 2 else _random(MIB, seed + number)
             _write(folder, number, blocks)
 
-    return Work(f"{count:,} x 1 MiB, half text, half random", fill)
+    return Work(name, f"{count:,} x 1 MiB, half text, half random", fill)
 
 
-def large(count: int, size: int, what: str) -> Work:
+def large(name: str, count: int, size: int, what: str) -> Work:
     """`what` is text or random."""
 
     def fill(folder: Path, seed: int) -> None:
@@ -92,10 +93,10 @@ def large(count: int, size: int, what: str) -> Work:
             _write(folder, number, blocks)
 
     unit = f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
-    return Work(f"{count:,} x {unit} {what}", fill)
+    return Work(name, f"{count:,} x {unit} {what}", fill)
 
 
-def source_tree() -> Work:
+def source_tree(name: str) -> Work:
     """The standard library of this Python: thousands of real files of mixed sizes."""
 
     def fill(folder: Path, _: int) -> None:
@@ -105,7 +106,7 @@ def source_tree() -> Work:
             if path.is_symlink():
                 path.unlink()
 
-    return Work("a source tree (Python's standard library)", fill)
+    return Work(name, "a source tree (Python's standard library)", fill)
 
 
 def _write(folder: Path, number: int, blocks: Iterator[bytes]) -> None:
@@ -113,7 +114,7 @@ def _write(folder: Path, number: int, blocks: Iterator[bytes]) -> None:
 
 
 def _random(size: int, seed: int) -> Iterator[bytes]:
-    """Bytes that no compressor makes smaller: some MiB of them, over and over, each time turned further."""
+    """Bytes that no compressor makes smaller: some MiB of them over and over, each time turned."""
     base = random.Random(seed).randbytes(min(size, 8 * MIB + 1))
     for number in itertools.count():
         if size <= 0:
