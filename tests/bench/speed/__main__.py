@@ -1,8 +1,9 @@
 """hotfolder beside s5cmd, rclone and the AWS CLI, on the same files in the same run.
 
-Prints tables, and writes speed.json and speed.svg to the cache folder. With --write they go to docs/, and
-docs/speed.md and the README's section are written anew. --show FILE runs nothing: it takes an earlier
-run's speed.json. A run that failed is an error and no figure: the exit code is 1, and docs/ stays.
+Prints tables, and writes speed.json and speed.svg to the cache folder. With --write they go to docs/,
+and docs/speed.md and the README's section are written anew. --show FILE runs nothing, and takes the
+speed.json of an earlier run. A run that failed is an error and no figure: the exit code is 1, and docs/
+stays as it was.
 """
 
 import argparse

@@ -40,7 +40,7 @@ _COLUMNS = (
     "requests",
     "sink CPU",
 )
-#: What the README shows: work and store with its words, then what each column may hold, the first there is.
+#: What the README shows: works and stores in words; in each column the first of these that there is.
 _README_ROWS = (
     ("small", NEAR, "{title}"),
     ("small", FAR, "the same, the store 20 ms away"),
@@ -174,10 +174,8 @@ def _verdict(judged: Sequence[goals.Goal]) -> list[str]:
     missed = [f"{goal.text} ({goal.measured})" for goal in judged if not goal.is_met]
     if not missed:
         return [f"All {len(judged)} goals that hotfolder had set itself are met."]
-    return [
-        f"Of {len(judged)} goals that hotfolder had set itself {len(judged) - len(missed)} are met. Missed: ",
-        "; ".join(missed) + ".",
-    ]
+    met = len(judged) - len(missed)
+    return [f"Of {len(judged)} goals that hotfolder had set itself {met} are met.", "Missed:", *missed]
 
 
 def write(results: Results) -> None:

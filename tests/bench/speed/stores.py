@@ -66,8 +66,8 @@ class NullSink:
         """It keeps nothing."""
 
     def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
+        with self._process:
+            self._process.terminate()
 
 
 class Seaweed:
