@@ -40,7 +40,6 @@ def asked() -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> Results:
-    budget = Budget(options.budget or (_QUICK if options.quick else _FULL), time.monotonic)
     options.cache.mkdir(parents=True, exist_ok=True)
     if not options.quick and (free := shutil.disk_usage(options.cache).free) < _ROOM:
         sys.exit(f"{options.cache} has {free >> 30} GiB free, and {_ROOM >> 30} are needed: see --cache")
@@ -52,6 +51,8 @@ def run(options: argparse.Namespace) -> Results:
     def say(line: str) -> None:
         console.print(line, style="dim", highlight=False, markup=False)
 
+    seconds = options.budget or (_QUICK if options.quick else _FULL)
+    budget = Budget(seconds, time.monotonic)
     return runner.measure(groups, budget, tools, options.cache, options.seed, say)
 
 

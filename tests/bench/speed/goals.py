@@ -32,7 +32,7 @@ class Goal:
 
 
 #: Work, store, peer, the least ratio of its wall clock to hotfolder's.
-_RATIOS = (
+RATIOS = (
     ("small", NEAR, S5CMD_CP, 1),
     ("small", NEAR, RCLONE_COMPRESS, 3),
     ("small", NEAR, AWS_MV, 8),
@@ -43,6 +43,9 @@ _RATIOS = (
     ("text", NEAR, TAR_GZIP_AWS, 8),
 )
 
+#: Works whose throughput may not suffer from latency.
+LATENT = ("mixed", "large", "random")
+
 
 def judged(results: Results) -> list[Goal]:
     """The goals whose rows were measured."""
@@ -50,7 +53,7 @@ def judged(results: Results) -> list[Goal]:
 
 
 def _ratios(results: Results) -> Iterator[Goal]:
-    for work, store, peer, least in _RATIOS:
+    for work, store, peer, least in RATIOS:
         row = results.row(work, store, peer)
         ratio = results.ratio(row) if row else None
         if row and ratio is not None:
@@ -61,7 +64,7 @@ def _ratios(results: Results) -> Iterator[Goal]:
 
 
 def _far(results: Results) -> Iterator[Goal]:
-    for work in ("mixed", "large", "random"):
+    for work in LATENT:
         near, far = results.row(work, NEAR, HOTFOLDER), results.row(work, FARTHER, HOTFOLDER)
         if near and far:
             share = near.wall / far.wall

@@ -44,7 +44,7 @@ def full() -> list[Group]:
                 ONCE: 2,
                 peers.RCLONE: 2,
                 peers.RCLONE_64: 2,
-                peers.RCLONE_COMPRESS: 2,
+                peers.RCLONE_COMPRESS: 1,
                 peers.AWS_MV: 1,
             },
         ),

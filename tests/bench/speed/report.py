@@ -1,6 +1,5 @@
 """The results as people read them: a table on the terminal, docs/speed.md, the README's section."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -125,7 +124,8 @@ def conditions(results: Results) -> list[str]:
 def page(results: Results) -> list[str]:
     """The generated section of docs/speed.md."""
     lines = ["### Goals", "", "| goal | measured | |", "|---|---:|---|"]
-    lines += [f"| {goal.text} | {goal.measured} | {goal.verdict} |" for goal in goals.judged(results)]
+    judged = goals.judged(results)
+    lines += [f"| {_cell(goal.text)} | {goal.measured} | {goal.verdict} |" for goal in judged]
     for group in results.groups():
         lines += ["", f"### {heading(group[0])}", "", f"{what(group[0])}.", ""]
         lines += [f"| {' | '.join(_COLUMNS)} |", f"|---|{'---:|' * (len(_COLUMNS) - 1)}"]
@@ -134,8 +134,12 @@ def page(results: Results) -> list[str]:
 
 
 def _markdown(row: Sequence[str], is_ours: bool) -> str:
-    escaped = [cell.replace("|", "\\|") for cell in row]
+    escaped = map(_cell, row)
     return f"| {' | '.join(f'**{cell}**' if is_ours and cell else cell for cell in escaped)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def readme(results: Results) -> list[str]:
@@ -153,8 +157,7 @@ def readme(results: Results) -> list[str]:
         if known := [row for row in found if row]:
             shown = " | ".join(_seconds(row) for row in found)
             lines.append(f"| {words.format(title=known[0].title)} | {shown} |")
-    lines += ["", *_verdict(goals.judged(results))]
-    return [*lines, *conditions(results)]
+    return [*lines, "", *_verdict(goals.judged(results)), "", *conditions(results)]
 
 
 def _first(results: Results, work: str, store: str, names: Sequence[str]) -> Row | None:
@@ -171,23 +174,18 @@ def _seconds(row: Row | None) -> str:
 
 
 def _verdict(judged: Sequence[goals.Goal]) -> list[str]:
-    missed = [f"{goal.text} ({goal.measured})" for goal in judged if not goal.is_met]
+    missed = [f"- {goal.text}: {goal.measured}" for goal in judged if not goal.is_met]
     if not missed:
         return [f"All {len(judged)} goals that hotfolder had set itself are met."]
     met = len(judged) - len(missed)
-    return [f"Of {len(judged)} goals that hotfolder had set itself {met} are met.", "Missed:", *missed]
+    return [
+        f"Of {len(judged)} goals that hotfolder had set itself {met} are met. Missed are:",
+        "",
+        *missed,
+    ]
 
 
 def write(results: Results) -> None:
     """The generated sections of docs/speed.md and of the README."""
     write_section(DOCS / "speed.md", COMMAND, "figures", page(results))
     write_section(README, COMMAND, "figures", readme(results))
-
-
-def section(page: Path, name: str) -> list[str]:
-    """What stands now between the marks of a section (see tests.support.page)."""
-    begin, end = (
-        f"<!-- {mark} of `{COMMAND}`, {name}; change the program -->" for mark in ("begin", "end")
-    )
-    found = re.search(f"{re.escape(begin)}\n(.*?)\n{re.escape(end)}", page.read_text(), re.DOTALL)
-    return found[1].split("\n") if found else []
