@@ -6,7 +6,7 @@ SANDBOX ?= ./sandbox
 # Options of the demo: make demo DEMO='--small --all --keep'
 DEMO ?=
 
-.PHONY: run demo test torture lint types format docs bench bench-large bench-outage bench-landing clean
+.PHONY: run demo test torture lint types format docs bench bench-quick bench-outage bench-landing clean
 .DEFAULT_GOAL := test
 
 # Every process would compile all of hotfolder again: that takes as long as the rest of its start.
@@ -40,11 +40,15 @@ format: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	@$(BIN)/python docs/generate.py
 
-bench: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.bench.journey
+# A quarter of an hour: hotfolder beside s5cmd, rclone and the AWS CLI, which it installs into a cache of its
+# own; 20 GB of disk meanwhile. make bench BENCH=--write writes docs/speed.* and the README's section anew.
+BENCH ?=
+bench: $(VENV)/installed-bench
+	@$(BIN)/python -m tests.bench.speed $(BENCH)
 
-bench-large: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.bench.journey --large
+# The same in two minutes: fewer and smaller files
+bench-quick: $(VENV)/installed-bench
+	@$(BIN)/python -m tests.bench.speed --quick $(BENCH)
 
 # Ten minutes: an outage with 100,000 files waiting, and what follows. Options: see tests/bench/outage.py
 bench-outage: $(VENV)/installed-dev
@@ -70,3 +74,7 @@ $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@

@@ -1,6 +1,7 @@
 """What docs/ says is what the program does: pages made by `make docs`, and names in operations.md."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,10 @@ from hotfolder.activity import Activity, Paused, Stuck, Waiting
 from hotfolder.adapters.filters import builtin_patterns
 from hotfolder.core import entries
 from hotfolder.core.records import Status
+from tests.bench.speed import report
+from tests.bench.speed.results import from_json
 from tests.support import samples
+from tests.support.page import read_section
 
 _OPERATIONS = (generate.DOCS / "operations.md").read_text()
 _EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
@@ -120,3 +124,14 @@ def test_every_builtin_pattern_is_listed() -> None:
     words = set(re.findall(r"`([^`]+)`", section("What is left alone")))
     for patterns in builtin_patterns().values():
         assert words >= set(patterns)
+
+
+def test_the_figures_of_speed_are_those_of_the_last_run() -> None:
+    results = from_json(json.loads((generate.DOCS / "speed.json").read_text()))
+    again = (
+        "not what docs/speed.json says: run `python -m tests.bench.speed --show docs/speed.json --write`"
+    )
+    assert read_section(report.DOCS / "speed.md", report.COMMAND, "figures") == report.page(results), (
+        again
+    )
+    assert read_section(report.README, report.COMMAND, "figures") == report.readme(results), again

@@ -1,7 +1,7 @@
 """What is dropped: this project, small files, large files, a directory, odd names.
 
 Each file's size, SHA-256, time and mode are known before its last writer closes it, so that nobody
-has to read what the daemon may be moving away. `make bench` uses the same makers.
+has to read what the daemon may be moving away. `make bench` takes its text from here.
 """
 
 import hashlib

@@ -2,13 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.speed import whole_job
+from tests.bench.speed import results, whole_job
 from tests.bench.speed.measure import Cost, RunFailed, run
 from tests.bench.speed.peers import Peer, Target, Tools
+from tests.bench.speed.results import Figures
 from tests.bench.speed.stores import Store, Usage
 from tests.bench.speed.works import Made, files_below
 
@@ -23,19 +23,8 @@ class Hotfolder:
     is_once: bool = False
 
 
-DAEMON, ONCE = Hotfolder("hotfolder"), Hotfolder("hotfolder once", is_once=True)
+DAEMON, ONCE = Hotfolder(results.HOTFOLDER), Hotfolder(results.ONCE, is_once=True)
 Contestant = Peer | Hotfolder
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One run. Seconds, bytes; what only a sink tells is None with another store."""
-
-    wall: float
-    cpu: float
-    peak: int
-    requests: int | None
-    sink_cpu: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +96,3 @@ def check_arrived(peer: Peer, work: Made, usage: Usage) -> None:
         raise RunFailed(f"{peer.name}: {usage.objects} objects, not {objects}: {dict(usage.requests)}")
     if peer.plain and not work.size <= usage.received < work.size + 64 * 1024 * objects:
         raise RunFailed(f"{peer.name}: {usage.received} bytes arrived of {work.size}")
-
-
-def kinds(usage: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in usage.items())

@@ -1,6 +1,6 @@
 """What a run cost: wall clock, CPU and memory of a tree of processes.
 
-The peak is read from each process's own mark in /proc every 20 ms: `ru_maxrss` also counts what the
+The peak is read from each process's own mark in /proc every 100 ms: `ru_maxrss` also counts what the
 process was before it became the program, a copy of the one that started it.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench.speed.peers import Pipeline
 
-_EVERY = 0.02
+_EVERY = 0.1
 
 
 class RunFailed(Exception):

