@@ -111,10 +111,10 @@ def why_closed(limit: Limit, now: float, local: LocalTime) -> str | None:
     return f"outside the upload window until {day}{then:%H:%M}"
 
 
-def closed_in(beat: Mapping[str, Any], local: LocalTime) -> str | None:
-    """`why_closed` by a heartbeat."""
+def closed_in(beat: Mapping[str, Any], now: float, local: LocalTime) -> str | None:
+    """`why_closed`, as a heartbeat tells it."""
     told = beat.get("bandwidth") or {}
-    return why_closed(Limit(told.get("limit"), told.get("until")), beat["last_update"], local)
+    return why_closed(Limit(told.get("limit"), told.get("until")), now, local)
 
 
 def _minute(shown: datetime) -> int:

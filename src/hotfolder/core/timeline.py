@@ -174,7 +174,7 @@ def why_waiting(
         return Waits(state["hold"])
     if state["paused"] is not None:
         return Waits(f"{state['paused']['by']} paused hotfolder; `hotfolder resume` goes on")
-    closed = closed_in(state, local)
+    closed = closed_in(state, now, local)
     if closed is not None:
         return Waits(closed, state["bandwidth"]["until"])
     destination = state.get("destinations", {}).get(file.bucket, state["destination"])
