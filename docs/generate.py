@@ -32,6 +32,7 @@ _COMPUTED = {
     "workers": '`"cpu*4"`',
     "part_size": '`"auto"`',
     "reserve": '`"auto"`',
+    "bandwidth": "empty",
 }
 #: What validators of config/ make of a text, by the name of the function.
 _WRITTEN = {
@@ -39,6 +40,7 @@ _WRITTEN = {
     "workers": 'number or `"cpu*N"`',
     "auto": '`"auto"` or size',
     "speed": "size a second",
+    "_windows": "text, or list of tables with `days`, `from`, `to`, `limit`",
     "level": "`fast`, `balanced`, `small` or a number",
 }
 _NAMES = {
@@ -195,7 +197,9 @@ def _duration(seconds: float) -> str:
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a key that is a table, or a table of tables."""
+    """The model of a key that is a table, or a table of tables; a list of tables is told by its key."""
+    if get_origin(field.annotation) is tuple:
+        return None
     for annotation in (field.annotation, *get_args(field.annotation)):
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return annotation

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from hotfolder.core.bandwidth import Limit
 from hotfolder.core.pace import Pace, seconds_left
 from hotfolder.core.records import Job
 from hotfolder.core.watching import Report
@@ -146,6 +147,7 @@ class Activity:
         self.stuck: list[Stuck] = []
         self.last_scan: float | None = None
         self.watching: dict[str, Report] = {}  # folder -> how it is watched
+        self.limit = Limit()  # of the line
         self.kept = 0  # delivered files that stay in their inboxes
         self.phase = "starting"
         self.last_progress = time.monotonic()
@@ -294,6 +296,7 @@ class Activity:
             "stuck": [asdict(each) for each in self.stuck[:_MOST_LEFT]],
             "last_scan": self.last_scan,
             "watching": {name: asdict(report) for name, report in self.watching.items()},
+            "bandwidth": {"limit": self.limit.rate, "until": self.limit.until},
             "bytes_per_second": round(rate, 1),
             "eta_seconds": None if left_over is None else round(left_over, 1),
             "last_update": now,

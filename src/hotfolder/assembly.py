@@ -109,6 +109,7 @@ def parts_of(
         recorder=made.recorder,
         activity=made.activity,
         alarm=Alarm(made.steps, made.activity, clock=time.monotonic),
+        bandwidth=made.bandwidth,
         write=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,
         notifier=notifier,
         clock=time.monotonic,
@@ -178,6 +179,7 @@ def _intake(
         remembered=made.remembered,
         called_off=called_off,
         order=folder.order,
+        why_closed=made.bandwidth.why_closed,
     )
     catch_up = known.catch_up(name, staying, batch)
     tidier = None if once else known.tidier(name)

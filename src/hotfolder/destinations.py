@@ -16,7 +16,7 @@ from hotfolder.adapters.s3 import (
     usual_bundle,
 )
 from hotfolder.config import Destination, Transfer, proxy_of_environment
-from hotfolder.core.ports import PutEngine
+from hotfolder.core.ports import Limiter, PutEngine
 from hotfolder.core.s3_words import ObjectOptions, is_loopback
 from hotfolder.core.stalls import Bounds
 
@@ -47,9 +47,12 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
 
 
 def put_engine(
-    destination: Destination, transfer: Transfer, on_move: Callable[[], None] = lambda: None
+    destination: Destination,
+    transfer: Transfer,
+    on_move: Callable[[], None] = lambda: None,
+    limiter: Limiter | None = None,
 ) -> PutEngine | None:
-    """What sends small objects; None where boto3 has to. `on_move`: see `DirectPutEngine`.
+    """What sends small objects; None where boto3 has to. `on_move`, `limiter`: see `DirectPutEngine`.
 
     Proxies are boto3's. What the environment names is not meant for a store on this very machine, and
     awscrt's client cannot be kept from it.
@@ -75,6 +78,7 @@ def put_engine(
         connections=transfer.requests,
         ca_bundle=bundle or usual_bundle(),
         on_move=on_move,
+        limiter=limiter,
     )
 
 

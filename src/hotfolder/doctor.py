@@ -68,6 +68,9 @@ def examine(
         count = yield from _folder(f"folders.{name}", folder, spool, user, measured, pid)
         counts.append(count)
     yield from _limits(settings, counts, daemon=pid)
+    closed = limits_checkup.bandwidth_finding(settings.timetable())
+    if closed is not None:
+        yield closed
     destinations = list(_destinations(settings))
     for name, destination in destinations:
         try:

@@ -27,6 +27,7 @@ from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.adapters.state.profiles import SqliteProfiles
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.adapters.state.uploads import SqliteUploads
+from hotfolder.bandwidth import Bandwidth
 from hotfolder.calling_off import CallOffs
 from hotfolder.config import Folder, Settings
 from hotfolder.core.operation_id import RANDOM_BYTES, uuid7
@@ -115,9 +116,11 @@ class Engine:
         profiles: SqliteProfiles,
         is_the_daemon: bool = True,
         activity: Activity | None = None,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
         transfer = settings.transfer
         self.settings = settings
+        self.bandwidth = bandwidth or Bandwidth(settings.timetable())
         self.host = socket.gethostname()
         self.activity = activity or new_activity()
         #: Do not wait at the end for requests that were cut off: a store that hangs keeps their threads.
@@ -145,6 +148,7 @@ class Engine:
             settings,
             host=self.host,
             activity=self.activity,
+            bandwidth=self.bandwidth,
             notebook=self.notebook,
             profiles=profiles,
             ledger=IndexedLedger(open_ledger(settings), open_index(settings)),
@@ -270,11 +274,15 @@ class Engine:
 
 @asynccontextmanager
 async def engine(
-    settings: Settings, *, uploads: bool = False, activity: Activity | None = None
+    settings: Settings,
+    *,
+    uploads: bool = False,
+    activity: Activity | None = None,
+    bandwidth: Bandwidth | None = None,
 ) -> AsyncIterator[Engine]:
     """An engine whose threads and files are closed at the end. `uploads`: it is not the daemon's.
 
-    `activity`: the one to go on with, after a reload.
+    `activity`, `bandwidth`: those to go on with, after a reload.
     """
     # A lease that another program's open breaks sends SIGIO, which kills unless it is ignored.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -299,10 +307,13 @@ async def engine(
             profiles=profiles,
             is_the_daemon=not uploads,
             activity=activity,
+            bandwidth=bandwidth,
         )
+        keeping = asyncio.create_task(made.bandwidth.keep())
         try:
             await made.load(is_new=is_new)
             yield made
         finally:
+            keeping.cancel()
             await made.lines.hang_up()
             await asyncio.to_thread(made.close)

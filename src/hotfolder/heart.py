@@ -10,6 +10,7 @@ import structlog
 
 from hotfolder.activity import Activity, Waiting
 from hotfolder.alarm import Alarm
+from hotfolder.bandwidth import Bandwidth
 from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.core.phase import Road, Situation, phase_of
 from hotfolder.gate import Gate
@@ -42,6 +43,7 @@ class Heart:
         recorder: Recorder,
         activity: Activity,
         alarm: Alarm,
+        bandwidth: Bandwidth,
         write: Callable[[dict[str, Any]], None],
         notifier: Notifier,
         clock: Callable[[], float],
@@ -50,7 +52,7 @@ class Heart:
         self._inboxes, self._gates, self._recorder = inboxes, gates, recorder
         self._activity, self._write, self._notifier = activity, write, notifier
         self._clock, self.interval = clock, interval
-        self._alarm = alarm
+        self._alarm, self._bandwidth = alarm, bandwidth
         self._next_beat = 0.0
         self._came_at = clock()
         self._closing = asyncio.Event()
@@ -83,6 +85,8 @@ class Heart:
         self._closing.set()
 
     def _look(self) -> None:
+        if self._bandwidth.limit.is_closed:
+            self._activity.progressed()  # what waits for its hour is neither silent nor stuck
         if self._alarm.look(self._clock() - self._came_at):
             self._tell(self.snapshot())  # once more, to say what is stuck; then silence
 
@@ -102,6 +106,7 @@ class Heart:
         activity.watching = {
             folder.intake.plan.name: folder.watching.told() for folder in self._inboxes.folders
         }
+        activity.limit = self._bandwidth.limit
         activity.kept = sum(folder.intake.finder.kept() for folder in self._inboxes.folders)
         return self._told()
 
@@ -132,6 +137,8 @@ class Heart:
         reasons = [state["hold"]] if state["hold"] else []
         if state["paused"] is not None:
             reasons.append(f"paused by {state['paused']['by']}")
+        if state["phase"] == "outside-window":
+            reasons += [why for why in [self._bandwidth.why_closed()] if why is not None]
         for name, destination in state["destinations"].items():
             if destination["last_error"] is not None:
                 hint = f"; {destination['hint']}" if destination["hint"] else ""
@@ -154,6 +161,7 @@ class Heart:
                 gone=bool(gone),
                 disk_full=isinstance(trouble, DiskFull),
                 paused=activity.paused is not None,
+                closed=self._bandwidth.limit.is_closed,
                 in_flight=bool(activity.flights),
                 walked=all(folder.intake.finder.walks.last_walk for folder in folders),
             )

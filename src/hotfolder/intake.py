@@ -38,7 +38,7 @@ class FolderPlan:
 
     `patience`: how often a file may change or be busy before it is left for good (`once`); None
     waits without end. `remembered`: what was begun of (inbox, path, fingerprint), whose operation
-    goes on.
+    goes on. `why_closed`: why no upload may begin at this hour.
     """
 
     name: str
@@ -50,6 +50,7 @@ class FolderPlan:
     remembered: Callable[[str, str, Fingerprint], UploadNote | Staged | None] = lambda *_: None
     called_off: CallOffs | None = None
     order: Order = Order.FAIR
+    why_closed: Callable[[], str | None] = lambda: None
 
 
 class Intake:
@@ -166,7 +167,7 @@ class Intake:
         for relpath, fingerprint in settled:
             self._backlog.add(self._job(relpath, fingerprint))
         self._backlog.wake()
-        if paused or self._refusal() is not None:
+        if paused or self._refusal() is not None or self.plan.why_closed() is not None:
             return
         while self.gate.has_room() and len(self._flights) < (most := self._most_now(most_flights)):
             first = self._backlog.next_to_start(
@@ -235,7 +236,9 @@ class Intake:
             return "hotfolder is paused; `hotfolder resume` lets it go on"
         if hold is not None:
             return hold.sentence
-        return f"waiting for the store: {held.trouble}" if held else "waiting for a free place"
+        if held is not None:
+            return f"waiting for the store: {held.trouble}"
+        return self.plan.why_closed() or "waiting for a free place"
 
     def _group_of(self, relpath: str, seen: Fingerprint) -> str:
         return self.plan.grouping.group_of(f"{relpath}/" if seen.tree else relpath)

@@ -10,6 +10,7 @@ from functools import partial
 from hotfolder.activity import Activity
 from hotfolder.adapters.s3 import S3Connection, S3Settings, S3Store
 from hotfolder.adapters.unpacking import unpacker
+from hotfolder.bandwidth import Bandwidth
 from hotfolder.budget import ByteBudget
 from hotfolder.config import Destination, Settings
 from hotfolder.core.conflict import EarlierObject, Family
@@ -60,6 +61,7 @@ class Lines:
         *,
         host: str,
         activity: Activity,
+        bandwidth: Bandwidth,
         notebook: Notebook,
         profiles: Profiles,
         ledger: IndexedLedger,
@@ -67,8 +69,9 @@ class Lines:
         notes: Threads,
         segment: int,
     ) -> None:
-        """`segment` in bytes: a part of the recipe, so one size for all."""
+        """`segment` in bytes: a part of the recipe, so one size for all. All share one `bandwidth`."""
         self._settings, self._host, self._activity = settings, host, activity
+        self._bandwidth = bandwidth
         self._notebook, self._profiles, self._ledger = notebook, profiles, ledger
         self._hashers, self._notes, self._segment = hashers, notes, segment
         self._seen: dict[str, Seen] = {}
@@ -99,10 +102,11 @@ class Lines:
         store = S3Store(
             connection,
             requests,
-            single_put=put_engine(destination, transfer, self._activity.progressed),
+            single_put=put_engine(destination, transfer, self._activity.progressed, self._bandwidth),
             on_move=self._activity.progressed,
+            limiter=self._bandwidth,
         )
-        wire = Wire(store, requests=transfer.requests, threads=self._hashers)
+        wire = Wire(store, requests=transfer.requests, threads=self._hashers, bandwidth=self._bandwidth)
         name = self._name_of(destination)
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self._notebook, bucket=name, asks=asks)

@@ -21,6 +21,7 @@ from hotfolder.adapters.s3 import S3Connection
 from hotfolder.adapters.systemd import Notifier
 from hotfolder.app import Display, RunSummary, prepare_folder, prepare_state, shown
 from hotfolder.assembly import parts_of
+from hotfolder.bandwidth import Bandwidth
 from hotfolder.config import Settings
 from hotfolder.control import Control
 from hotfolder.core.control import Request
@@ -85,6 +86,7 @@ class Service:
         self._settings, self._once, self._display = settings, once, display
         self._reread, self._hangup_reloads = reread, hangup_reloads
         self._activity = new_activity()
+        self._bandwidth = Bandwidth(settings.timetable())
         self._notifier = Notifier()
         self._control = Control(
             self._activity, reload=self.reload, user_name=source.user_name, wall=time.time
@@ -175,6 +177,7 @@ class Service:
                 log.error("reload.undone", reason=str(error), hint=error.hint)
                 self._refuse_reload(error)
                 self._settings, former = former, None
+                self._bandwidth.follow(self._settings.timetable())
                 continue
             except LocalError as error:
                 if self._once:
@@ -234,7 +237,9 @@ class Service:
         settings = self._settings
         self._locks.keep_only({str(folder.inbox) for folder in settings.folders.values()})
         async with AsyncExitStack() as stack:
-            made = await stack.enter_async_context(engine(settings, activity=self._activity))
+            made = await stack.enter_async_context(
+                engine(settings, activity=self._activity, bandwidth=self._bandwidth)
+            )
             await made.recover_spool()
             known = stack.enter_context(memory(made))
             called_off = await made.called_off()
@@ -268,6 +273,7 @@ class Service:
     async def reload(self) -> Mapping[str, Any]:
         """Read the configuration again and go on with it, in a new life of this process.
 
+        Another `bandwidth` holds at once, and where nothing else is new there is no new life.
         Returns when that is ready. Raises `ConfigError` where the new one is faulty, and goes on with
         the old one.
         """
@@ -290,8 +296,14 @@ class Service:
             self._notifier.ready()
             raise
         log.info("reload.begun", in_flight=len(self._activity.flights))
-        self._next = settings
-        self._daemon.stop(reloading=True)
+        self._bandwidth.follow(settings.timetable())
+        if _differ_in_bandwidth(settings, self._settings):
+            self._settings = settings
+            self._notifier.ready()
+            self._is_ready()
+        else:
+            self._next = settings
+            self._daemon.stop(reloading=True)
         return await asyncio.shield(done)
 
     def _is_ready(self) -> None:
@@ -320,6 +332,12 @@ def _require_takeable(old: Settings, new: Settings) -> None:
             "[log] cannot change while the daemon runs; nothing was taken over",
             hint="stop the daemon and start it again",
         )
+
+
+def _differ_in_bandwidth(new: Settings, old: Settings) -> bool:
+    """Whether that is all that is new."""
+    transfer = new.transfer.model_copy(update={"bandwidth": old.transfer.bandwidth})
+    return new != old and new.model_copy(update={"transfer": transfer}) == old
 
 
 def _rehearse(settings: Settings) -> None:

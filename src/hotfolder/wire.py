@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
+from hotfolder.bandwidth import Bandwidth
 from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
@@ -13,10 +14,21 @@ from hotfolder.threads import Threads
 
 
 class Wire:
-    """At most `requests` calls of the store are under way at once. Raises what `ObjectStore` raises."""
+    """At most `requests` calls of the store are under way at once. Raises what `ObjectStore` raises.
 
-    def __init__(self, store: ObjectStore, *, requests: int, threads: Threads) -> None:
+    While the upload window is closed no body is begun to be sent; whatever else is asked is.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        requests: int,
+        threads: Threads,
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
         self._store = store
+        self._bandwidth = bandwidth or Bandwidth()
         self._free = asyncio.Semaphore(requests)
         self._threads = threads
 
@@ -29,6 +41,7 @@ class Wire:
         self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool = True
     ) -> Receipt:
         """Store a whole object. `unless_exists`: where none stands; `KeyTaken` otherwise."""
+        await self._bandwidth.opened()
         async with self._free:
             return await self._store.put(draft, body, sha256=sha256, unless_exists=unless_exists)
 
@@ -84,6 +97,7 @@ class Wire:
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
     ) -> PartReceipt:
+        await self._bandwidth.opened()
         async with self._free:
             return await self._store.upload_part(key, upload_id, number, body, sha256=sha256)
 

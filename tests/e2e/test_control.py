@@ -74,6 +74,25 @@ def test_a_reload_takes_the_new_configuration_and_keeps_process_and_totals(box: 
     assert box.stop() == 0
 
 
+def test_an_upload_window_that_is_closed_holds_files_until_a_reload_opens_it(box: Box) -> None:
+    box.configure(extra='[transfer]\nbandwidth = "0"')
+    daemon = box.start()
+    (box.inbox / "a").write_bytes(b"a")
+    box.wait(lambda: box.phase() == "outside-window")
+    assert "lets nothing be uploaded" in box.status()["waiting"]["why"]
+    assert box.status()["bandwidth"] == {"limit": 0, "until": None}
+    assert "uploads wait" in box.command("status").stdout
+    assert "lets nothing be uploaded" in box.command("show", "a").stdout
+    assert box.ledger() == []
+    box.configure(extra='[transfer]\nbandwidth = "5MB/s"')
+    assert box.command("reload").returncode == 0
+    box.wait_recorded(1)
+    box.wait(lambda: box.status()["bandwidth"]["limit"] == 5_000_000)
+    assert (box.status()["pid"], box.status()["destination"]["state"]) == (daemon.pid, "ok")
+    assert box.log().count("daemon.ready") == 1  # it was the same life
+    assert box.stop() == 0
+
+
 def test_a_faulty_configuration_is_refused_and_the_old_one_goes_on(box: Box) -> None:
     daemon = box.start()
     good = box.config.read_text()

@@ -17,6 +17,7 @@ from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.alarm import Alarm
+from hotfolder.bandwidth import Bandwidth
 from hotfolder.carrier import Carrier
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes
@@ -89,6 +90,7 @@ class Ward:
             notifier=self.notifier,
             clock=self.clock,
             interval=0.01,
+            bandwidth=Bandwidth(),
         )
 
     def clock(self) -> float:

@@ -6,6 +6,7 @@ import pytest
 
 from hotfolder.activity import Activity, Paused
 from hotfolder.alarm import Alarm
+from hotfolder.bandwidth import Bandwidth
 from hotfolder.core.errors import DiskFull, LocalError
 from hotfolder.heart import Heart
 from hotfolder.inboxes import Inboxes
@@ -49,6 +50,7 @@ class Beating:
             notifier=self.told,
             clock=lambda: self.now,
             interval=1.0,
+            bandwidth=Bandwidth(),
             alarm=Alarm(list, self.activity, clock=lambda: self.now),
         )
 

@@ -20,6 +20,8 @@ HELD, IDLE, BUSY = Road(True, True), Road(False, False), Road(False, True)
         (Situation([HELD, BUSY]), "idle"),
         (Situation([HELD, HELD], in_flight=True), "destination-unreachable"),
         (Situation([HELD], paused=True), "paused"),
+        (Situation([BUSY], closed=True, in_flight=True), "outside-window"),
+        (Situation([IDLE], closed=True), "idle"),
         (Situation([BUSY], disk_full=True, in_flight=True), "disk-full"),
         (Situation([HELD], gone=True, disk_full=True), "inbox-missing"),
         (Situation([HELD], gone=True, draining=True), "draining"),

@@ -145,6 +145,12 @@ def beat(**more: Any) -> dict[str, Any]:
         ),
         (beat(hold="the disk is full"), 2000.0, "the disk is full", None),
         (
+            beat(bandwidth={"limit": 0, "until": None}),
+            2000.0,
+            "transfer.bandwidth lets nothing be uploaded at any time",
+            None,
+        ),
+        (
             beat(
                 destination={
                     "state": "denied",

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hotfolder.cli.bars import Row, bars, nearer, row
 from hotfolder.cli.output import ago, ahead, local_time, rate, reason_below, shorten, shown, size, span
+from hotfolder.core.bandwidth import CLOSED
 
 _LABEL = 10  # columns of the words at the left
 _LESS = 6  # rows of groups and of what is left, where the screen is not endless
@@ -18,7 +19,7 @@ _PASSING = {"unreachable", "throttled"}  # what a store gets over without anybod
 _PHASE_STYLES = {
     **dict.fromkeys(("uploading", "idle", "scanning", "starting"), "bold green"),
     **dict.fromkeys(("destination-unreachable", "inbox-missing", "disk-full"), "bold red"),
-    **dict.fromkeys(("draining", "paused"), "bold yellow"),
+    **dict.fromkeys(("draining", "paused", "outside-window"), "bold yellow"),
 }
 
 
@@ -87,6 +88,7 @@ def facts(view: View) -> list[tuple[str, Text]]:
         *_waiting(view),
         *_stores(state),
         *_paused(state),
+        *_bandwidth(state),
         *_stuck(state),
         *([("hold", Text(shown(state["hold"]), style="red"))] if state["hold"] else []),
     ]
@@ -130,6 +132,15 @@ def _paused(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     if paused is not None:
         told = f"{ago(paused['since'])} by {shown(paused['by'])}; `hotfolder resume` goes on"
         yield "paused", Text(told, style="yellow")
+
+
+def _bandwidth(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    told = state.get("bandwidth") or {"limit": None, "until": None}
+    until = "" if told["until"] is None else f" until {local_time(told['until'])}"
+    if told["limit"] == CLOSED:
+        yield "bandwidth", Text(f"uploads wait{until}", style="yellow")
+    elif told["limit"] is not None:
+        yield "bandwidth", Text(f"at most {rate(told['limit'])}{until}")
 
 
 def _stores(state: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:

@@ -61,7 +61,8 @@ def _own(faults: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
 
 def _unknown_key(where: tuple[int | str, ...], root: type[BaseModel]) -> str:
     *parents, key = (str(step) for step in where)
-    known = list(_model_at(parents, root).model_fields)
+    fields = _model_at(parents, root).model_fields
+    known = [field.alias or name for name, field in fields.items()]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     meant = f"did you mean {near[0]}?" if near else "known here are " + ", ".join(sorted(known))
     table = f" in [{'.'.join(parents)}]" if parents else ""
@@ -78,5 +79,5 @@ def _model_at(parents: list[str], root: type[BaseModel]) -> type[BaseModel]:
         annotation = model.model_fields[name].annotation
         choices = (annotation, *get_args(annotation))
         models = [a for a in choices if isinstance(a, type) and issubclass(a, BaseModel)]
-        model, inside_names = models[-1], get_origin(annotation) is dict
+        model, inside_names = models[-1], get_origin(annotation) in {dict, tuple}
     return model

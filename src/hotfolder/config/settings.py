@@ -16,9 +16,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hotfolder.config import values
+from hotfolder.config.bandwidth import Bandwidth
 from hotfolder.config.destination import AUTH_KEYS, Destination
 from hotfolder.config.folders import Folder, FolderKeys, outputs
 from hotfolder.config.types import Duration, Table, Variable
+from hotfolder.core.bandwidth import Timetable
 from hotfolder.core.routing import Route, could_collide, parse_template
 from hotfolder.core.segments import MIB, MIN_PART
 
@@ -58,6 +60,12 @@ class Transfer(Table):
 
     memory: Annotated[ByteSize, values.at_least(64 * MIB, "64MiB")] = ByteSize(256 * MIB)
     """The bound on all buffers together."""
+
+    bandwidth: Bandwidth = ()
+    """What the line may carry, all folders and destinations of this daemon together: `"40MB/s"`, or a
+    timetable in local time, `[{ days = "mon-fri", from = "08:00", to = "18:00", limit = "5MB/s" }]`. Of
+    windows that overlap the first counts; outside of all there is no limit. `"0"` is not now: uploads
+    wait until it is over. Empty: no limit. A reload changes it at once, for what is on its way, too."""
 
     reserve: Annotated[ByteSize | None, BeforeValidator(values.auto)] = None
     """Free space that is left alone on the disks of `state_dir`, and of completed/ and failed/ where
@@ -232,6 +240,10 @@ class Settings(BaseSettings):
                 f'set it to at least "{64 * destinations}MiB"'
             )
         return self
+
+    def timetable(self) -> Timetable:
+        """What the line may carry, and when."""
+        return Timetable(tuple(each.window() for each in self.transfer.bandwidth))
 
     @property
     def status_file(self) -> Path:

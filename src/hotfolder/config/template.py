@@ -82,6 +82,8 @@ inbox = "inbox"
 # min_speed = "16KiB/s"                # of all requests together; one that gets less than its share ends
 # part_size = "auto"                   # a ceiling for parts of multipart uploads
 # memory = "256MiB"                    # the bound on buffers
+# bandwidth = ""                       # "40MB/s", or a timetable; limit "0" is not now:
+#             [{ days = "mon-fri", from = "08:00", to = "18:00", limit = "5MB/s" }]
 # reserve = "auto"                     # free space left alone on the disks: 256MiB, less on small ones
 
 [status]

@@ -9,7 +9,7 @@ RESERVED = frozenset(
         *("active", "destination", "destinations", "eta_seconds", "hold", "host", "last_scan"),
         *("last_update", "left", "paused", "phase", "pid", "put_off", "schema", "started_at", "totals"),
         *("version", "waiting", "watching"),
-        *("bytes_per_second", "current_file", "current_file_bytes", "current_file_size"),
+        *("bandwidth", "bytes_per_second", "current_file", "current_file_bytes", "current_file_size"),
     }
 )
 

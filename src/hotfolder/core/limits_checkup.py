@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hotfolder.core.bandwidth import Timetable
 from hotfolder.core.checkup import Finding, State, counted
 
 _USUAL_WATCHES, _USUAL_INSTANCES, _USUAL_QUEUE = 524_288, 1024, 16_384
@@ -118,3 +119,11 @@ def _persistent(key: str, value: int) -> tuple[str, ...]:
 def _round_up(value: int) -> int:
     """The next power of two."""
     return 1 << max(0, value - 1).bit_length()
+
+
+def bandwidth_finding(timetable: Timetable) -> Finding | None:
+    """A timetable that lets nothing go is allowed, and rarely meant."""
+    if not timetable.never_opens:
+        return None
+    what = "transfer.bandwidth lets nothing be uploaded at any time: every file waits"
+    return Finding("bandwidth", State.WARNING, what, 'leave hours without limit = "0"')

@@ -3,15 +3,18 @@
 A connection can die without a word, and a peer can keep a request alive for ever with a byte a second.
 Two rules end both: something has to move within `silence`, and while bytes are owed, at least the
 request's share of `speed` has to, in every window of that length. A share, because hundreds of requests
-may be on a thin line: together they have to be as fast as that, each alone only its part.
+may be on a thin line: together they have to be as fast as that, each alone only its part. And where we
+let them send no more than `most`, a part of that will do.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from hotfolder.core.refusals import Fault
 
 _LOOKS = 10  # at a request, in each `silence`
+_SLACK = 4  # times: what a request may lag behind its share of `most`
 _BACK = 600.0  # seconds that the thread of a request that was ended gets to come back
 _DOCUMENT = 4  # times `silence` for an answer's document: S3 sends blanks for minutes while it completes
 
@@ -70,6 +73,7 @@ class _Window:
     begun: float
     moved: int
     sharing: int = 1
+    most: float = math.inf
 
 
 @dataclass(slots=True)
@@ -97,8 +101,18 @@ class Progress:
         """Bytes, as of the last look."""
         return self._moved
 
-    def look(self, phase: Phase, traffic: Traffic | None, now: float, sharing: int) -> Stall | None:
-        """Whether the request has to be ended. `sharing`: how many requests are under way."""
+    def look(
+        self,
+        phase: Phase,
+        traffic: Traffic | None,
+        now: float,
+        sharing: int,
+        most: float = math.inf,
+    ) -> Stall | None:
+        """Whether the request has to be ended. `sharing`: how many requests are under way.
+
+        `most`: bytes a second that all of them together are allowed.
+        """
         self._awake += min(now - self._looked_at, 2 * self.bounds.interval)
         self._looked_at = now
         if phase is Phase.WAITING and traffic is not None and traffic.queued:
@@ -107,20 +121,20 @@ class Progress:
         if phase is not self._phase:
             self._phase, self._since = phase, self._awake
             self._move(moved, now)
-            self._window = _Window(self._awake, moved, sharing)
+            self._window = _Window(self._awake, moved, sharing, most)
             return None
         if moved != self._moved:
             self._move(moved, now)
         if phase is Phase.SENDING and traffic is not None and not traffic.queued:
             # The peer has all that it was given: it waits for us.
             self._move(moved, now)
-            self._window = _Window(self._awake, moved, sharing)
-        return self._judge(phase, moved, sharing)
+            self._window = _Window(self._awake, moved, sharing, most)
+        return self._judge(phase, moved, sharing, most)
 
     def _move(self, moved: int, now: float) -> None:
         self._moved, self._last_move, self.alive_at = moved, self._awake, now
 
-    def _judge(self, phase: Phase, moved: int, sharing: int) -> Stall | None:
+    def _judge(self, phase: Phase, moved: int, sharing: int, most: float) -> Stall | None:
         silence = self.bounds.silence
         lasts, silent = self._awake - self._since, self._awake - self._last_move
         match phase:
@@ -136,17 +150,18 @@ class Progress:
         if silent >= silence:
             what = "was taken" if phase is Phase.SENDING else "came"
             return Stall(Fault.STALLED, f"nothing {what} for {silence:g} s")
-        return None if phase is Phase.READING else self._too_slow(moved, sharing)
+        return None if phase is Phase.READING else self._too_slow(moved, sharing, most)
 
-    def _too_slow(self, moved: int, sharing: int) -> Stall | None:
+    def _too_slow(self, moved: int, sharing: int, most: float) -> Stall | None:
         window = self._window
-        window.sharing = max(window.sharing, sharing)
+        window.sharing, window.most = max(window.sharing, sharing), min(window.most, most)
         seconds = self._awake - window.begun
         if seconds < self.bounds.silence:
             return None
-        if moved - window.moved < seconds * self.bounds.speed / window.sharing:
+        speed = min(self.bounds.speed, window.most / _SLACK)
+        if moved - window.moved < seconds * speed / window.sharing:
             return Stall(Fault.STALLED, f"only {moved - window.moved} bytes in {_rounded(seconds)} s")
-        self._window = _Window(self._awake, moved, sharing)
+        self._window = _Window(self._awake, moved, sharing, most)
         return None
 
 

@@ -4,8 +4,10 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from hotfolder.core.bandwidth import LocalTime, closed_in
 from hotfolder.core.entries import seconds_of
 from hotfolder.core.jsonline import spellings
 
@@ -153,11 +155,12 @@ def why_waiting(
     *,
     living: bool,
     told: Waits | None = None,
+    local: LocalTime = datetime.fromtimestamp,
 ) -> Waits | None:
     """Why `file` waits, by the heartbeat `state`; None if it does not wait but is on its way.
 
     `living`: the daemon works. `told`: what it says of this very file, if it could be asked; of others
-    than the oldest the heartbeat tells no more than the rule.
+    than the oldest the heartbeat tells no more than the rule. `local`: see `bandwidth.LocalTime`.
     """
     if state is None or not living:
         reason = _put_down(file, state) or _hangs(state)
@@ -171,6 +174,9 @@ def why_waiting(
         return Waits(state["hold"])
     if state["paused"] is not None:
         return Waits(f"{state['paused']['by']} paused hotfolder; `hotfolder resume` goes on")
+    closed = closed_in(state, now, local)
+    if closed is not None:
+        return Waits(closed, state["bandwidth"]["until"])
     destination = state.get("destinations", {}).get(file.bucket, state["destination"])
     if destination["last_error"]:
         trouble = f"its store is not ready ({destination['state']}): {destination['last_error']}"

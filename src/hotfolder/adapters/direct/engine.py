@@ -10,14 +10,14 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from hotfolder.adapters.direct.line import Line
 from hotfolder.adapters.direct.tls import open_trust, unconnected, unreadable
-from hotfolder.core.ports import Body, SigningKeys
+from hotfolder.core.ports import Body, Limiter, SigningKeys
 from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Answer, Fault
 from hotfolder.core.signing import Signer
@@ -60,8 +60,13 @@ class DirectPutEngine:
         ca_bundle: Path,
         on_move: Callable[[], None] = lambda: None,
         wall: Callable[[], float] = time.time,
+        limiter: Limiter | None = None,
     ) -> None:
-        """`on_move` is called now and then while the bytes of a long request move."""
+        """`on_move` is called now and then while the bytes of a long request move.
+
+        `limiter`: of the line that it shares with others.
+        """
+        self._limiter = limiter
         self._bounds, self._connections, self._ca_bundle = bounds, connections, ca_bundle
         self._on_move, self._wall = on_move, wall
         self._interval = min(bounds.interval, _LOOK)
@@ -147,7 +152,7 @@ class DirectPutEngine:
         try:
             async with asyncio.timeout(seconds):
                 _, line = await loop.create_connection(
-                    Line,
+                    partial(Line, self._limiter),
                     origin.host,
                     origin.port,
                     ssl=trust,

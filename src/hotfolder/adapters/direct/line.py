@@ -5,16 +5,19 @@ ever sent twice, and nothing is decided: what came is an `Answer`, and so is wha
 """
 
 import asyncio
+import math
+from dataclasses import dataclass
 
 import httptools
 
 from hotfolder import tcp
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Limiter
 from hotfolder.core.refusals import Answer, Fault
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
 
 _AT_ONCE = 64 * 1024  # bytes of a body that go out with their head, as one piece
 _PIECE = 256 * 1024  # bytes that are handed to the transport at a time
+_NAP = 0.2  # seconds after which it is looked again whether it may send: the limit may be another
 _MAX_DOCUMENT = 64 * 1024  # bytes of an answer's body that are kept
 _MAX_HEAD = 256 * 1024  # bytes without an answer's head: that is no HTTP
 #: What was read last, of whichever connection: it is parsed before anything else is read.
@@ -22,15 +25,26 @@ _BUFFER = memoryview(bytearray(64 * 1024))
 _OK = 200  # what is below it announces an answer, and is none
 
 
+@dataclass(slots=True)
+class _Turn:
+    """A piece of `size` bytes that waits for its place in the row of all that is sent."""
+
+    size: int
+    place: float
+    timer: asyncio.TimerHandle | None = None
+
+
 class Line(asyncio.BufferedProtocol):
     """A connection to the store: free, or at work for one request."""
 
-    def __init__(self) -> None:
+    def __init__(self, limiter: Limiter | None = None) -> None:
+        self._limiter = limiter
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._rest: memoryview | None = None  # of the body: what the transport does not have yet
         self._paused = False
+        self._turn: _Turn | None = None  # of the next piece, while there is a limit
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._headers: dict[str, str] = {}
@@ -63,9 +77,11 @@ class Line(asyncio.BufferedProtocol):
         self.about, self.begun, self._progress = about, self._loop.time(), None
         self._status, self._headers, self._document, self._heard = 0, {}, b"", 0
         self._answer = answer = self._loop.create_future()
-        if len(body) <= _AT_ONCE:
+        if self._limit is None and len(body) <= _AT_ONCE:
             self._transport.write(head + body)
         else:
+            if self._limit is not None:
+                self._limit.ask(len(head))  # it counts, and is too small to wait for
             self._transport.write(head)
             self._rest = memoryview(body).cast("B")
             self._send_on()
@@ -73,7 +89,8 @@ class Line(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """Give the request up: nothing of its body is read or sent from here on."""
-        self._answer = self._rest = None
+        self._answer = None
+        self._send_no_more()
         if self._transport is not None:
             self._transport.abort()
 
@@ -82,7 +99,8 @@ class Line(asyncio.BufferedProtocol):
         if self._progress is None:
             self._progress = Progress(bounds, self.begun)
         before = self._progress.moved
-        stall = self._progress.look(self._phase(), self._traffic(), self._loop.time(), sharing)
+        most = math.inf if self._limiter is None else self._limiter.rate
+        stall = self._progress.look(self._phase(), self._traffic(), self._loop.time(), sharing, most)
         if stall is not None:
             self._stalled(stall)
         return self._progress.moved > before
@@ -97,7 +115,8 @@ class Line(asyncio.BufferedProtocol):
         seen = None if transport is None else tcp.traffic(transport.get_extra_info("socket"))
         if seen is None or transport is None:
             return None
-        rest = 0 if self._rest is None else len(self._rest)
+        # What waits for its turn under a limit is our delay, not the store's.
+        rest = 0 if self._rest is None or self._turn is not None else len(self._rest)
         return Traffic(seen.moved, seen.queued + transport.get_write_buffer_size() + rest)
 
     def _stalled(self, stall: Stall) -> None:
@@ -168,8 +187,40 @@ class Line(asyncio.BufferedProtocol):
 
     def _send_on(self) -> None:
         while self._rest is not None and not self._paused and self._transport is not None:
-            piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:] or None
+            size = _PIECE if self._limit is None and self._turn is None else self._due(len(self._rest))
+            if not size:
+                return
+            piece, self._rest = self._rest[:size], self._rest[size:] or None
             self._transport.write(piece)
+
+    @property
+    def _limit(self) -> Limiter | None:
+        """The limiter while it limits anything."""
+        limiter = self._limiter
+        return None if limiter is None or limiter.rate == math.inf else limiter
+
+    def _due(self, rest: int) -> int:
+        """How many bytes may be sent now; 0: their turn comes later, and then it goes on by itself."""
+        limiter = self._limiter
+        if limiter is None:
+            return _PIECE
+        if self._turn is None:
+            size = min(limiter.piece(), rest)
+            self._turn = _Turn(size, limiter.ask(size))
+        turn = self._turn
+        if turn.timer is not None:
+            turn.timer.cancel()
+        seconds = limiter.wait(turn.place)
+        if seconds > 0:
+            turn.timer = self._loop.call_later(min(seconds, _NAP), self._send_on)
+            return 0
+        self._turn = None
+        return turn.size
+
+    def _send_no_more(self) -> None:
+        turn, self._turn, self._rest = self._turn, None, None
+        if turn is not None and turn.timer is not None:
+            turn.timer.cancel()
 
     def _ended(self, error: Exception | None) -> Answer:
         """What the end of the connection says of the request."""

@@ -32,6 +32,7 @@ from hotfolder.core.answers import (
     judge_refusal,
 )
 from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
+from hotfolder.core.ports import Limiter
 from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Fault
 from hotfolder.core.stalls import Bounds
@@ -58,12 +59,13 @@ class Requests:
         sleep: Callable[[float], Awaitable[None]],
         wall: Callable[[], float],
         on_move: Callable[[], None],
+        limiter: Limiter | None = None,
     ) -> None:
         """`wall`: seconds since the epoch on this machine's clock."""
         self._connection = connection
         self._settings = settings = connection.settings
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
-        self._line = Line(executor, bounds, on_move)
+        self._line = Line(executor, bounds, on_move, limiter)
         self._check, self._sleep, self.wall = check, sleep, wall
         self._heard = False  # whether an S3 store ever answered
 

@@ -12,7 +12,7 @@ from hotfolder.adapters.s3.requests import Requests
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
 from hotfolder.core.answers import Subject, is_foreign, judge_fault, judge_foreign, judge_refusal
-from hotfolder.core.ports import Body, PutEngine, SigningKeys
+from hotfolder.core.ports import Body, Limiter, PutEngine, SigningKeys
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import Receipt
 from hotfolder.core.refusals import Fault, read_refusal
@@ -25,8 +25,15 @@ _TINY = 64 * 1024  # bytes; what is smaller was not too much for a thin line: th
 class SmallPuts:
     """What the engine sends of one store, and as whom; use it from one event loop."""
 
-    def __init__(self, connection: S3Connection, engine: PutEngine, requests: Requests) -> None:
+    def __init__(
+        self,
+        connection: S3Connection,
+        engine: PutEngine,
+        requests: Requests,
+        limiter: Limiter | None = None,
+    ) -> None:
         self._connection, self._engine, self._requests = connection, engine, requests
+        self._limiter = limiter
         self._settings, self._options = connection.settings, connection.settings.options
         self._slow_size, self._slow_until = 0, -math.inf  # what it had no time for, and until when
         self._base_url = ""
@@ -43,11 +50,14 @@ class SmallPuts:
     def takes(self, size: int) -> bool:
         """Whether a body of `size` bytes is for the engine.
 
-        To one that tells nothing before the end a thin line, shared by many, looks like a stall.
-        boto3's requests are judged by what moves: they get what such an engine did not bring through.
+        To one that tells nothing before the end a thin line, shared by many, looks like a stall, and it
+        cannot be slowed down. boto3's requests are judged by what moves: they get what such an engine
+        did not bring through, and all while there is a limit.
         """
         if self._engine.sees_progress:
             return size <= SINGLE_PUT_LIMIT
+        if self._limiter is not None and self._limiter.rate != math.inf:
+            return False
         if asyncio.get_running_loop().time() >= self._slow_until:
             self._slow_size = SINGLE_PUT_LIMIT + 1
         return size < self._slow_size

@@ -26,7 +26,7 @@ from hotfolder.core.answers import Subject
 from hotfolder.core.errors import (
     UploadLost,
 )
-from hotfolder.core.ports import Body, PutEngine
+from hotfolder.core.ports import Body, Limiter, PutEngine
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
@@ -53,14 +53,26 @@ class S3Store:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         wall: Callable[[], float] = time.time,
         on_move: Callable[[], None] = lambda: None,
+        limiter: Limiter | None = None,
     ) -> None:
-        """`on_move` is called now and then while the bytes of a long request move."""
+        """`on_move` is called now and then while the bytes of a long request move.
+
+        `limiter`: of the line that it shares with other stores.
+        """
         self._settings = connection.settings
         self._options = connection.settings.options
         self._requests = Requests(
-            connection, executor, check=self.check, sleep=sleep, wall=wall, on_move=on_move
+            connection,
+            executor,
+            check=self.check,
+            sleep=sleep,
+            wall=wall,
+            on_move=on_move,
+            limiter=limiter,
         )
-        self._small_puts = SmallPuts(connection, single_put, self._requests) if single_put else None
+        self._small_puts = (
+            SmallPuts(connection, single_put, self._requests, limiter) if single_put else None
+        )
 
     def steps(self) -> list[Step]:
         """The requests under way, which block threads or wait for the engine."""

@@ -8,8 +8,10 @@ handed to the kernel, megabytes ahead of a thin line: a socket that is watched h
 
 import asyncio
 import contextlib
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -22,6 +24,7 @@ from botocore.awsrequest import (
 )
 
 from hotfolder import tcp
+from hotfolder.core.ports import Limiter
 from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 T = TypeVar("T")
+
+_NAP = 0.2  # seconds after which a thread looks again whether it may send: the limit may be another
 
 
 class Stalled(Exception):
@@ -46,7 +51,8 @@ class Watch:
     nothing, and a cut of one does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limiter: Limiter | None = None) -> None:
+        self.limiter = limiter
         self.phase = Phase.QUEUED
         self.connection: socket.socket | None = None
         self.is_cut = False
@@ -100,7 +106,24 @@ class _Watched:
 
     def send(self, data: Any) -> None:
         self._note(Phase.CONNECTING if self._connecting else Phase.SENDING)
-        super().send(data)  # type: ignore[misc] # as above
+        watch = _HERE.watch
+        limiter = None if watch is None else watch.limiter
+        if watch is None or limiter is None or limiter.rate == math.inf:
+            super().send(data)  # type: ignore[misc] # as above
+        elif isinstance(data, memoryview):
+            self._send_in_turn(watch, limiter, data)
+        else:  # a head, a document: it counts, and is too small to let an answer wait for it
+            limiter.ask(len(data))
+            super().send(data)  # type: ignore[misc] # as above
+
+    def _send_in_turn(self, watch: Watch, limiter: Limiter, body: memoryview) -> None:
+        while body:
+            piece = body[: limiter.piece()]
+            place = limiter.ask(len(piece))
+            while (seconds := limiter.wait(place)) > 0 and not watch.is_cut:
+                time.sleep(min(seconds, _NAP))
+            super().send(piece)  # type: ignore[misc] # as above
+            body = body[len(piece) :]
 
     def getresponse(self) -> Any:
         watch = _HERE.watch
@@ -147,9 +170,9 @@ def watch_connections(client: "S3Client") -> None:
 class _UnderWay:
     """One request in its thread."""
 
-    def __init__(self, about: str, bounds: Bounds, now: float) -> None:
+    def __init__(self, about: str, bounds: Bounds, now: float, limiter: Limiter | None) -> None:
         self.about = about
-        self.watch = Watch()
+        self.watch = Watch(limiter)
         self.progress = Progress(bounds, now)
         self.stall: Stall | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -167,9 +190,16 @@ class _UnderWay:
 class Line:
     """Runs the requests to one store in threads; use it from one event loop."""
 
-    def __init__(self, executor: Executor, bounds: Bounds, on_move: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        bounds: Bounds,
+        on_move: Callable[[], None],
+        limiter: Limiter | None = None,
+    ) -> None:
         """`on_move` is called now and then while bytes move."""
         self._executor, self._bounds, self._on_move = executor, bounds, on_move
+        self._limiter = limiter
         self._under_way: set[_UnderWay] = set()
 
     def steps(self) -> list[Step]:
@@ -186,7 +216,7 @@ class Line:
         Raises as it does, and `Stalled`. A cancelled request is cut: its thread comes back at once.
         """
         loop = asyncio.get_running_loop()
-        request = _UnderWay(about, self._bounds, loop.time())
+        request = _UnderWay(about, self._bounds, loop.time(), self._limiter)
         self._under_way.add(request)
         self._look_later(request)
         try:
@@ -213,7 +243,8 @@ class Line:
     def _look(self, request: _UnderWay) -> None:
         watch, now = request.watch, asyncio.get_running_loop().time()
         before = request.progress.moved
-        stall = request.progress.look(watch.phase, watch.traffic(), now, len(self._under_way))
+        most = math.inf if self._limiter is None else self._limiter.rate
+        stall = request.progress.look(watch.phase, watch.traffic(), now, len(self._under_way), most)
         if request.progress.moved > before:
             self._on_move()
         if stall is None:

@@ -15,6 +15,7 @@ from hotfolder.core.ports.files import (
     SpoolFiles,
     Unpacker,
 )
+from hotfolder.core.ports.line import Limiter
 from hotfolder.core.ports.record import (
     Ledger,
     LedgerIndex,
@@ -48,6 +49,7 @@ __all__ = [
     "Kept",
     "Ledger",
     "LedgerIndex",
+    "Limiter",
     "Making",
     "Members",
     "Mounts",

@@ -1,0 +1,28 @@
+"""What whoever sends asks of the line that all requests share."""
+
+from typing import Protocol
+
+
+class Limiter(Protocol):
+    """Whose turn it is to send. May be called from any thread; nothing here blocks.
+
+    Bytes are asked for in pieces, each sent when its wait is over: so all who send get on side by side.
+    The rate may change at any moment: look at `wait` again after a while.
+    """
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second for all together; `inf` where there is no limit."""
+        ...
+
+    def piece(self) -> int:
+        """How many bytes are best asked for at once."""
+        ...
+
+    def ask(self, size: int) -> float:
+        """Take the next `size` bytes of the line; returns their place for `wait`."""
+        ...
+
+    def wait(self, place: float) -> float:
+        """Seconds until what has this place may go, as it looks now; 0: go."""
+        ...
