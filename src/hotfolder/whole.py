@@ -72,6 +72,7 @@ class Whole:
 
     async def _in_one(self) -> Body:
         self.digests = None
+        whole: Body
         whole, self.digests, self.owner = await self._batches.run((self.job, self._pack))
         self._on_read(self.size)
         return whole
