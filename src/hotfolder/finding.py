@@ -145,12 +145,11 @@ class Finder:
 
     async def _stuck(self, paths: list[str]) -> set[str]:
         """Those that could not leave the inbox in the end: they are left until that has changed."""
-        why_stuck = self._search.why_stuck
-        if why_stuck is None or not paths:
+        whys_stuck = self._search.whys_stuck
+        if whys_stuck is None or not paths:
             return set()
-        inbox = self._search.inbox
-        whys = await self._threads.run(lambda: [(path, why_stuck(inbox, path)) for path in paths])
-        return {path for path, why in whys if not self.unfit.settled(path, why)}
+        whys = await self._threads.run(whys_stuck, self._search.inbox, paths)
+        return {path for path in paths if not self.unfit.settled(path, whys.get(path))}
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""

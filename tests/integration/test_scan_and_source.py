@@ -25,7 +25,7 @@ from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint, Job, PassedOver
 from hotfolder.core.size_limits import SizeLimits
 from hotfolder.finding import WINDOW, Finder
-from hotfolder.stuck import why_stuck
+from hotfolder.stuck import why_stuck, whys_stuck
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
 from tests.support.folders import make_steps
@@ -539,7 +539,7 @@ class Watch:
                 clock=self.clock,
                 wall=lambda: 0.0,
                 size_refusal=(sizes or SizeLimits()).refusal,
-                why_stuck=None if stays else why_stuck,
+                whys_stuck=None if stays else whys_stuck,
             ),
             threads=self.threads,
             claimed=self.claims.__contains__,
