@@ -19,11 +19,12 @@ from hotfolder.core.settle import Ready, SettleTracker, Word, Writer
 from hotfolder.marking import Marks
 from hotfolder.threads import Threads
 from hotfolder.unfit import Unfit
-from hotfolder.walking import BATCH, Search, Walks
+from hotfolder.walking import Search, Walks
 
 log = structlog.get_logger()
 
 WINDOW = 20_000  # files known at a time
+LOOKS = 500  # files looked at in one turn: those that have settled can start meanwhile
 _LEAST_REST = 1.0  # seconds before a file that was busy at the last moment is looked at again
 _UNPROVEN = (
     "whether a program writes to it cannot be asked (a network mount, or another user's file and no "
@@ -134,11 +135,11 @@ class Finder:
         for path in rested:
             del self._resting[path]
             self._note(path)
-        hinted = dict(islice(self._hinted.items(), max(0, min(BATCH, self._room()))))
+        hinted = dict(islice(self._hinted.items(), max(0, min(LOOKS, self._room()))))
         for path in hinted:
             del self._hinted[path]
         await self._look(hinted)
-        await self._look(_unheard(self.tracker.pop_due(self._search.clock(), BATCH)))
+        await self._look(_unheard(self.tracker.pop_due(self._search.clock(), LOOKS)))
         self.walks.go_on()
         stuck = await self._stuck(self.tracker.quiet())
         return [(path, seen) for path, seen in self.tracker.pop_settled() if path not in stuck]
