@@ -37,7 +37,7 @@ from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
 from hotfolder.reserve import Place, Reserve
-from hotfolder.stuck import why_stuck
+from hotfolder.stuck import whys_stuck
 from hotfolder.waking import Waker
 from hotfolder.walking import Search
 from hotfolder.watching import Watching
@@ -160,7 +160,7 @@ def _intake(
         ignored=ignored,
         refusal=ungrouped,
         size_refusal=folder.sizes.refusal,
-        why_stuck=None if folder.on_complete == "leave" else why_stuck,
+        whys_stuck=None if folder.on_complete == "leave" else whys_stuck,
         walk=walk_top if whole else walk,
         clock=time.monotonic,
         wall=time.time,

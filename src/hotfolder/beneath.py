@@ -190,36 +190,13 @@ def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerpri
     An error that is one path's own stands in its place.
     Raises `LocalError` only where `root` itself cannot be looked into.
     """
-    directories: dict[str, list[str]] = {}
-    for relpath in relpaths:
-        directories.setdefault(relpath.rpartition("/")[0], []).append(relpath)
-    looks: list[tuple[str, Fingerprint | LocalError | None]] = []
-    for directory, inside in directories.items():
-        try:
-            with directory_at(root, directory) as descriptor:
-                looks += [(relpath, _look_near(root, relpath, descriptor)) for relpath in inside]
-        except OSError as error:
-            if error.errno in NOT_THERE:
-                looks += [(relpath, None) for relpath in inside]
-                continue
-            require_root(root)
-            looks += [(relpath, cannot_look(f"{root}/{relpath}", error)) for relpath in inside]
-    return looks
+    looks = look_for_writers(root, ((relpath, False) for relpath in relpaths))
+    return [(seen.relpath, seen.there) for seen in looks]
 
 
 def _look_in(directory: int, name: str) -> Fingerprint | None:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     return fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None
-
-
-def _look_near(root: str, relpath: str, directory: int) -> Fingerprint | LocalError | None:
-    """`look`, with the directory open already, and its error returned."""
-    name = relpath.rpartition("/")[2]
-    try:
-        refuse_steps(name)
-        return _look_in(directory, name)
-    except OSError as error:
-        return None if error.errno in NOT_THERE else cannot_look(f"{root}/{relpath}", error)
 
 
 def require_root(root: str) -> None:
@@ -252,22 +229,41 @@ def look_for_writers(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]
 
     Raises `LocalError` only where `root` itself cannot be looked into.
     """
-    pairs = list(paths)
-    asked = {relpath for relpath, ask in pairs if ask}
-    looks = look_at_all(root, (relpath for relpath, _ in pairs))
-    return [
-        _with_writer(root, relpath, there)
-        if relpath in asked and isinstance(there, Fingerprint)
-        else Look(relpath, there)
-        for relpath, there in looks
-    ]
+    directories: dict[str, list[tuple[str, bool]]] = {}
+    for relpath, ask in paths:
+        directories.setdefault(relpath.rpartition("/")[0], []).append((relpath, ask))
+    looks: list[Look] = []
+    for directory, inside in directories.items():
+        try:
+            with directory_at(root, directory) as descriptor:
+                looks += [_look_near(root, relpath, descriptor, ask=ask) for relpath, ask in inside]
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                looks += [Look(relpath, None) for relpath, _ in inside]
+                continue
+            require_root(root)
+            looks += [Look(relpath, cannot_look(f"{root}/{relpath}", error)) for relpath, _ in inside]
+    return looks
 
 
-def _with_writer(root: str, relpath: str, there: Fingerprint) -> Look:
+def _look_near(root: str, relpath: str, directory: int, *, ask: bool) -> Look:
+    """`look`, with the directory open already, and its error returned."""
+    name = relpath.rpartition("/")[2]
+    try:
+        refuse_steps(name)
+        there = _look_in(directory, name)
+    except OSError as error:
+        gone = error.errno in NOT_THERE
+        return Look(relpath, None if gone else cannot_look(f"{root}/{relpath}", error))
+    if there is None or not ask:
+        return Look(relpath, there)
+    return _with_writer(root, relpath, directory, there)
+
+
+def _with_writer(root: str, relpath: str, directory: int, there: Fingerprint) -> Look:
     """Only a file that was just seen to be a regular one is opened: a device does what it likes then."""
     try:
-        with parent_of(root, relpath) as (directory, name):
-            descriptor = os.open(name, OPEN_FILE, dir_fd=directory)
+        descriptor = os.open(relpath.rpartition("/")[2], OPEN_FILE, dir_fd=directory)
     except OSError as error:
         if error.errno in NOT_THERE | {errno.ENXIO}:
             return Look(relpath, None)
@@ -280,6 +276,8 @@ def _with_writer(root: str, relpath: str, there: Fingerprint) -> Look:
         return Look(relpath, LocalError(f"cannot look at {root}/{relpath}: {error.strerror}"))
     finally:
         os.close(descriptor)
+    if is_as(status, there):
+        return Look(relpath, there, writer)
     return Look(relpath, fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None, writer)
 
 

@@ -19,11 +19,12 @@ from hotfolder.core.settle import Ready, SettleTracker, Word, Writer
 from hotfolder.marking import Marks
 from hotfolder.threads import Threads
 from hotfolder.unfit import Unfit
-from hotfolder.walking import BATCH, Search, Walks
+from hotfolder.walking import Search, Walks
 
 log = structlog.get_logger()
 
 WINDOW = 20_000  # files known at a time
+LOOKS = 500  # files looked at in one turn: those that have settled can start meanwhile
 _LEAST_REST = 1.0  # seconds before a file that was busy at the last moment is looked at again
 _UNPROVEN = (
     "whether a program writes to it cannot be asked (a network mount, or another user's file and no "
@@ -134,23 +135,22 @@ class Finder:
         for path in rested:
             del self._resting[path]
             self._note(path)
-        hinted = dict(islice(self._hinted.items(), max(0, min(BATCH, self._room()))))
+        hinted = dict(islice(self._hinted.items(), max(0, min(LOOKS, self._room()))))
         for path in hinted:
             del self._hinted[path]
         await self._look(hinted)
-        await self._look(_unheard(self.tracker.pop_due(self._search.clock(), BATCH)))
+        await self._look(_unheard(self.tracker.pop_due(self._search.clock(), LOOKS)))
         self.walks.go_on()
         stuck = await self._stuck(self.tracker.quiet())
         return [(path, seen) for path, seen in self.tracker.pop_settled() if path not in stuck]
 
     async def _stuck(self, paths: list[str]) -> set[str]:
         """Those that could not leave the inbox in the end: they are left until that has changed."""
-        why_stuck = self._search.why_stuck
-        if why_stuck is None or not paths:
+        whys_stuck = self._search.whys_stuck
+        if whys_stuck is None or not paths:
             return set()
-        inbox = self._search.inbox
-        whys = await self._threads.run(lambda: [(path, why_stuck(inbox, path)) for path in paths])
-        return {path for path, why in whys if not self.unfit.settled(path, why)}
+        whys = await self._threads.run(whys_stuck, self._search.inbox, paths)
+        return {path for path in paths if not self.unfit.settled(path, whys.get(path))}
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""

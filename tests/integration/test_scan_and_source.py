@@ -24,8 +24,8 @@ from hotfolder.core.errors import FileRejected, LocalError, SourceChanged
 from hotfolder.core.hints import Heard
 from hotfolder.core.records import Fingerprint, Job, PassedOver
 from hotfolder.core.size_limits import SizeLimits
-from hotfolder.finding import WINDOW, Finder
-from hotfolder.stuck import why_stuck
+from hotfolder.finding import LOOKS, WINDOW, Finder
+from hotfolder.stuck import why_stuck, whys_stuck
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
 from tests.support.folders import make_steps
@@ -539,7 +539,7 @@ class Watch:
                 clock=self.clock,
                 wall=lambda: 0.0,
                 size_refusal=(sizes or SizeLimits()).refusal,
-                why_stuck=None if stays else why_stuck,
+                whys_stuck=None if stays else whys_stuck,
             ),
             threads=self.threads,
             claimed=self.claims.__contains__,
@@ -716,7 +716,7 @@ async def test_hints_beyond_the_window_are_made_up_for_by_a_scan(inbox: Path) ->
             watch.finder.hint(f"ghost{number}")
         drop(inbox, "unheard")
         watch.finder.hint("unheard")
-        assert [path for path, _ in await watch.turns(WINDOW // 1000)] == ["unheard"]
+        assert [path for path, _ in await watch.turns(2 * WINDOW // LOOKS)] == ["unheard"]
     finally:
         watch.threads.close()
 

@@ -15,9 +15,9 @@ from hotfolder import walking
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import Walk, walk
 from hotfolder.beneath import look, look_at_all
-from hotfolder.finding import WINDOW, Finder
+from hotfolder.finding import LOOKS, WINDOW, Finder
 from hotfolder.threads import Threads
-from hotfolder.walking import BATCH, Search, Walks
+from hotfolder.walking import Search, Walks
 
 
 def keep_all(_: str) -> bool:
@@ -243,8 +243,8 @@ async def test_what_was_heard_of_waits_for_room_like_what_is_walked_by(inbox: Pa
         wake=lambda: None,
     )
     finder.walks._planned.clear()
-    drop(inbox, *(f"{number}" for number in range(BATCH + 1)))
-    for number in range(BATCH + 1):
+    drop(inbox, *(f"{number}" for number in range(LOOKS + 1)))
+    for number in range(LOOKS + 1):
         finder.hint(f"{number}")
     assert await finder.turn() == []
     assert (len(finder.tracker), finder.next_turn()) == (0, float("inf")), "nor does it spin"
@@ -252,7 +252,7 @@ async def test_what_was_heard_of_waits_for_room_like_what_is_walked_by(inbox: Pa
     assert finder.next_turn() == 5.0
     settled = [path for _ in range(4) for path, _ in await finder.turn()]
     threads.close()
-    assert len(settled) == BATCH + 1
+    assert len(settled) == LOOKS + 1
 
 
 async def test_only_so_many_of_what_is_passed_over_is_kept(

@@ -28,6 +28,14 @@ _SEAL_BODY = struct.Struct("<32sQ")
 _SKIPPABLE_MAGIC = 0x184D2A50  # RFC 8878 §3.1.2
 _ZSTD_SEAL_HEAD = struct.Struct("<II2s")
 
+_GZIP_SEAL_HEAD = b"".join(
+    (
+        GZIP_HEADER[:3] + b"\x04" + GZIP_HEADER[4:],  # the flag FEXTRA
+        struct.pack("<H", len(_SEAL_SUBFIELD) + 2 + _SEAL_BODY.size),
+        _SEAL_SUBFIELD + struct.pack("<H", _SEAL_BODY.size),
+    )
+)
+_GZIP_SEAL_END = DEFLATE_END + bytes(8)
 GZIP_SEAL_SIZE = len(GZIP_HEADER) + 2 + 4 + _SEAL_BODY.size + len(DEFLATE_END) + 8
 ZSTD_SEAL_SIZE = _ZSTD_SEAL_HEAD.size + _SEAL_BODY.size
 
@@ -58,10 +66,7 @@ def stored_blocks(data: bytes | memoryview) -> Iterator[bytes | memoryview]:
 
 def gzip_seal(sha256: bytes, size: int) -> bytes:
     """The empty second member that names the original's SHA-256 (32 bytes) and size in bytes."""
-    body = _SEAL_BODY.pack(sha256, size)
-    field = _SEAL_SUBFIELD + struct.pack("<H", len(body)) + body
-    with_extra = GZIP_HEADER[:3] + b"\x04" + GZIP_HEADER[4:]
-    return with_extra + struct.pack("<H", len(field)) + field + DEFLATE_END + bytes(8)
+    return _GZIP_SEAL_HEAD + _SEAL_BODY.pack(sha256, size) + _GZIP_SEAL_END
 
 
 def zstd_seal(sha256: bytes, size: int) -> bytes:

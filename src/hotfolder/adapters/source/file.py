@@ -23,9 +23,10 @@ class OpenOriginal:
     """`core.ports.Original` on a descriptor. Close it, or use `open_original` in a `with`."""
 
     def __init__(self, descriptor: int, job: Job) -> None:
+        """Raises `SourceChanged` unless it is the file that `job` saw."""
         self._descriptor = descriptor
         self._job = job
-        self._status = os.fstat(descriptor)
+        self._status = self._unchanged()
 
     @property
     def size(self) -> int:
@@ -63,8 +64,13 @@ class OpenOriginal:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def unchanged(self) -> None:
-        if not is_as(os.fstat(self._descriptor), self._job.fingerprint):
+        self._unchanged()
+
+    def _unchanged(self) -> os.stat_result:
+        status = os.fstat(self._descriptor)
+        if not is_as(status, self._job.fingerprint):
             raise SourceChanged(f"{self._job.path} changed while it was read")
+        return status
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -104,11 +110,10 @@ def _open_in(directories: Directories, job: Job) -> OpenOriginal:
         if error.errno in BUSY:
             raise SourceChanged(f"another program keeps {job.path} to itself") from error
         raise unreadable(job, "open", error) from error
-    original = OpenOriginal(descriptor, job)
     try:
-        original.unchanged()
+        original = OpenOriginal(descriptor, job)
         refuse_open_writer(descriptor, job.path)
     except BaseException:
-        original.close()
+        os.close(descriptor)
         raise
     return original

@@ -40,8 +40,9 @@ class Event(NamedTuple):
     mask: int
     name: bytes
 
-    def has(self, *flags: int) -> bool:
-        return any(self.mask & flag for flag in flags)
+    def has(self, flags: int) -> bool:
+        """Whether it is one of these."""
+        return self.mask & flags != 0
 
 
 class Inotify:

@@ -5,6 +5,7 @@ is watched first and looked into then: what was put there before is seen, what c
 """
 
 import errno
+import math
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ from hotfolder.core.watching import Hearing
 P = ParamSpec("P")
 
 _SLICE = 50  # directories planted between two looks at the events
+_FLOOD = 0.005  # seconds: events that are less apart are gathered for as long; the kernel keeps 16,384
 _MOST_HEARD = 10_000  # paths that are kept until they are handed on
 _MOST_UNWATCHED = 50  # parts that are named; beyond that the whole inbox is one
 _CLOCKS_APART = 2.0  # seconds: a directory's time is that of the last tick, or that of a coarse clock
@@ -75,6 +77,7 @@ class Listener(threading.Thread):
         self._overflows = self._faults = self._events = self._answered = self._asked = self._sung = 0
         self._fault: str | None = None
         self._dead: str | None = None
+        self._turned_at = -math.inf
         self._lock, self._ended = threading.Lock(), False
         self.surveyed = threading.Event()
         self._begin_survey()
@@ -166,6 +169,10 @@ class Listener(threading.Thread):
     def _turn(self) -> None:
         has_work = self._planting or self._orders or self._is_surveying
         self._inotify.wait(0 if has_work else None)
+        if not has_work and time.monotonic() - self._turned_at < _FLOOD:
+            time.sleep(
+                _FLOOD
+            )  # they come one behind the other: a turn for each would cost ten times as much
         for event in self._inotify.read():
             self._guarded(self._on, event)
         while self._orders:
@@ -180,6 +187,7 @@ class Listener(threading.Thread):
             self._told_unwatched = tuple(sorted(self._unwatched))
         if self._dead is not None:
             self._ended = True
+        self._turned_at = time.monotonic()
 
     def _guarded(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Whatever is wrong with one event, the next ones are heard; a survey makes up for it."""
@@ -204,7 +212,7 @@ class Listener(threading.Thread):
             self._on_entry(event, node)
         elif node is self._tree.root:
             self._on_root(event)
-        elif event.has(In.IN_IGNORED, In.IN_UNMOUNT):
+        elif event.has(In.IN_IGNORED | In.IN_UNMOUNT):
             self._unwatch(self._tree.cut(node))
         elif event.has(In.IN_MOVE_SELF) and node.parent is not None:
             # Within the inbox its new place came first; what is not at its place now has left.
@@ -219,7 +227,7 @@ class Listener(threading.Thread):
 
     def _on_entry(self, event: Event, node: Node) -> None:
         name = os.fsdecode(event.name)
-        is_whole = event.has(In.IN_CLOSE_WRITE, In.IN_MOVED_TO)
+        is_whole = event.has(In.IN_CLOSE_WRITE | In.IN_MOVED_TO)
         if not event.has(In.IN_CREATE) and not is_whole:
             return  # opened, while a canary was asked
         heard = Heard.COMPLETED if is_whole else Heard.APPEARED
