@@ -51,10 +51,10 @@ class InFlight:
     started: float
     activity: "Activity"
     pace: Pace
+    on_decided: Callable[[str], None]
     now_at: str = "queued"
     bytes_done: int = 0
     is_decided: bool = False
-    on_decided: Callable[[str], None] = lambda _: None  # told the stage, once
 
     def stage(self, name: str) -> None:
         if self.now_at == "staging":
@@ -161,14 +161,15 @@ class Activity:
         """Forget what a new configuration may not have: destinations, and files that were put off."""
         self.destinations, self._put_off = {}, {}
 
-    def begin(self, job: Job) -> InFlight:
+    def begin(self, job: Job, on_decided: Callable[[str], None] = lambda _: None) -> InFlight:
+        """A file takes off; `on_decided` is told, once, the stage in which its end is made durable."""
         now, moment = self._clock(), time.monotonic()
         if not self.flights:
             self._pace.resume(moment, idle_since=self._idle_since)
         if self._put_off:
             self._put_off.pop(job.path, None)
         self._groups.begin(job.group)
-        flight = self.flights[job.operation_id] = InFlight(job, now, self, Pace(moment))
+        flight = self.flights[job.operation_id] = InFlight(job, now, self, Pace(moment), on_decided)
         return flight
 
     def end(self, job: Job, status: str | None) -> None:

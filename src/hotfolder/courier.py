@@ -70,34 +70,25 @@ class Courier:
         `whose` fault it is that the store did not take the file, asked when that is to be decided.
         `on_decided` is told "recording" or "giving up" once the store is needed no more.
         """
-        with concerning(job.path):
-            return await self._carry(job, whose, on_decided)
-
-    async def _carry(
-        self,
-        job: Job,
-        whose: Callable[[DestinationError], Blame],
-        on_decided: Callable[[str], None],
-    ) -> Ended | NotNow:
-        flight = self._activity.begin(job)
-        flight.on_decided = on_decided
         ending: Ended | NotNow | None = None
-        try:
-            ending = await self._attempt(job, flight, whose)
-            if isinstance(ending, NotNow) and isinstance(ending.decision, Deferred):
-                put_off = ending.decision
-                seconds = put_off.until - self._clock()
-                self._activity.put_off(job, put_off.reason, put_off.attempt, seconds)
-            return ending
-        except asyncio.CancelledError:
-            log.info("delivery.interrupted", file=job.path)
-            raise
-        finally:
+        with concerning(job.path):
+            flight = self._activity.begin(job, on_decided)
             try:
-                await self._clear(job, ending)
+                ending = await self._attempt(job, flight, whose)
+                if isinstance(ending, NotNow) and isinstance(ending.decision, Deferred):
+                    put_off = ending.decision
+                    seconds = put_off.until - self._clock()
+                    self._activity.put_off(job, put_off.reason, put_off.attempt, seconds)
+                return ending
+            except asyncio.CancelledError:
+                log.info("delivery.interrupted", file=job.path)
+                raise
             finally:
-                status = str(ending.entry["status"]) if isinstance(ending, Ended) else None
-                self._activity.end(job, status)
+                try:
+                    await self._clear(job, ending)
+                finally:
+                    status = str(ending.entry["status"]) if isinstance(ending, Ended) else None
+                    self._activity.end(job, status)
 
     async def _clear(self, job: Job, ending: Ended | NotNow | None) -> None:
         """Take away what the flight needed. A failure of that changes nothing of how it ended."""

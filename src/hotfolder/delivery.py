@@ -148,11 +148,10 @@ async def call_off(job: Job, why: str, operation_id: str, tools: Tools) -> dict[
 
 def label(job: Job, packed: Packed, rules: Rules, sha256: bytes | None) -> Label:
     """Keys and metadata of the object. Raises `FileRejected` where the key would be too long."""
-    key = rules.route.key(job, sha256)
     return Label(
-        key=key,
-        alternative=rules.route.alternative(key, job),
-        operation_id=job.operation_id,
+        key=rules.route.key(job, sha256),
+        route=rules.route,
+        job=job,
         content_type=packed.form.content_type,
         metadata={
             "hotfolder-size": str(packed.size),

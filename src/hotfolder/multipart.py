@@ -226,6 +226,6 @@ def _receipt(info: ObjectInfo) -> Receipt:
 def same_reading(packed: Packed, sha256: bytes | None) -> Digests:
     """The digests of what was packed, which must be what was hashed in a first reading, if any."""
     digests = packed.final_digests()
-    if sha256 not in {None, digests.original_sha256}:
+    if sha256 is not None and sha256 != digests.original_sha256:
         raise SourceChanged(f"{packed.job.path} changed between its two readings")
     return digests

@@ -72,21 +72,22 @@ class Prover:
 
     async def whole(self, key: str, receipt: Receipt, body: Body, digests: Digests) -> Proof:
         """The proof that a single PUT was kept under `key` as it was sent."""
-        if self._reads_anyway():
+        profile = self._profile
+        if self._reads_anyway(profile):
             return Proof(await self._read_back(key, digests))
         sha256 = digests.packed_sha256
-        counts = self._counts(self._profile.put_checksum_counts)
+        counts = self._counts(profile.put_checksum_counts)
         proof = digest.prove_whole(receipt, sha256=sha256, md5=None, checksum_counts=counts)
         if proof is not None:
             return Proof(proof)
-        gives_md5s = self._profile.put_etag_is_md5
+        gives_md5s = profile.put_etag_is_md5
         md5 = await self._wire.md5(body) if self._wants_md5(gives_md5s) else None
         judge = partial(digest.prove_whole, sha256=sha256, md5=md5, checksum_counts=counts)
         return await self._looked_up(key, digests, judge, refuting=md5 if gives_md5s else None)
 
     async def part(self, receipt: PartReceipt, ours: PartDigest, body: Body, what: str) -> PartDigest:
         """`ours`, with its MD5 where only that can prove the part; raises where `receipt` refutes it."""
-        if self._reads_anyway() or self._proves_part(receipt, ours):
+        if self._reads_anyway(self._profile) or self._proves_part(receipt, ours):
             return ours
         gives_md5s = self._profile.part_etag_is_md5
         if not self._wants_md5(gives_md5s):
@@ -108,7 +109,7 @@ class Prover:
 
         `received`: what the store said of them, as it was named at the completion.
         """
-        if self._reads_anyway():
+        if self._reads_anyway(self._profile):
             return Proof(await self._read_back(key, digests))
         judge = partial(
             digest.prove_assembled,
@@ -154,7 +155,7 @@ class Prover:
 
     def _same(self, taken: ObjectInfo, judge: Judge) -> Verification | None:
         try:
-            return None if self._reads_anyway() else judge(taken)
+            return None if self._reads_anyway(self._profile) else judge(taken)
         except VerificationFailed:
             return None  # a checksum that is not ours is the answer here, not a fault
 
@@ -196,9 +197,9 @@ class Prover:
             )
         return Verification.READBACK
 
-    def _reads_anyway(self) -> bool:
+    def _reads_anyway(self, profile: Profile) -> bool:
         """Whether no word of the store counts: by choice, or as it keeps other bytes than it got."""
-        broken = self._profile.keeps_bytes is False
+        broken = profile.keeps_bytes is False
         return self._verify is Verify.READBACK or (broken and self._verify is Verify.AUTO)
 
     def _counts(self, seen: bool | None) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from hotfolder.budget import ByteBudget
 from hotfolder.comparing import Comparison, Same, Unpackers
@@ -130,12 +131,15 @@ class Sender:
         needs = self._needs_of(packed)
         plan = needs.plan
         on_stage("queued")  # for its share of the memory
-        prover = await self._prover(terms, on_stage)
+        if terms.cold and self._learn is not None:
+            await self._learn()  # the careful way ends in reading back, which no cold class allows
+        prover = Prover(self._wire, self._profile, terms, on_stage)
         prover.require_possible()
         async with self._buffers.lease(needs.least, needs.most) as granted:
             packed.window, in_flight = needs.buffers.within(granted)
             on_stage("packing")
-            must_hash = terms.hash_first or self._must_hash_first(packed, plan)
+            # Metadata of a multipart upload comes before its bytes: what has no seal is hashed first.
+            must_hash = terms.hash_first or (packed.size > plan.size and not packed.form.sealed)
             sha256 = await packed.hash_original() if must_hash else None
             label = label_for(sha256)
             errand = _Errand(packed, label, prover, terms, plan, in_flight, sha256)
@@ -159,14 +163,9 @@ class Sender:
         """No later try goes on with the upload of this operation."""
         await self._resumer.disown(operation_id)
 
-    async def end(self, operation_id: str) -> None:
+    def end(self, operation_id: str) -> Awaitable[None]:
         """The operation is over, however it ended: no upload of it stays open."""
-        await self._resumer.end(operation_id)
-
-    async def _prover(self, terms: Terms, on_stage: Callable[[str], None]) -> Prover:
-        if terms.cold and self._learn is not None:
-            await self._learn()  # the careful way ends in reading back, which no cold class allows
-        return Prover(self._wire, self._profile, terms, on_stage)
+        return self._resumer.end(operation_id)
 
     def _upload(self, errand: "_Errand", verdict: Verdict) -> Upload:
         packed, label = errand.packed, errand.label
@@ -214,18 +213,15 @@ class Sender:
             )
         return needs
 
-    @staticmethod
-    def _must_hash_first(packed: Packed, plan: PartPlan) -> bool:
-        """Metadata of a multipart upload comes before its bytes: what has no seal is hashed first."""
-        return not packed.form.sealed and packed.size > plan.size
-
     async def _send_whole(self, errand: "_Errand", body: Body) -> Sent:
         """Send what is in one piece by one PUT."""
         same_reading(errand.packed, errand.sha256)
         await self.end(errand.packed.job.operation_id)  # begun when it was cut into parts
         if not looks_first(errand.terms.on_conflict, self._profile().condition_on_put):
-            with contextlib.suppress(KeyTaken):  # then it is compared with what stands there
+            try:
                 return await self._put(errand, body, FREE)
+            except KeyTaken:  # by what it is compared with now
+                pass
         comparison = self._comparison(errand, body)
         for _ in range(_MOST_RACES):
             verdict = await self._settle(errand, comparison)
@@ -242,6 +238,7 @@ class Sender:
         label, digests = errand.label, errand.packed.final_digests()
         key = label.alternative if verdict.way is Way.BESIDE else label.key
         condition = self._profile().condition_on_put
+        races = condition is not True and verdict.way is Way.SEND and not errand.overwrites
         over = verdict.way is Way.REPLACE or verdict.broken is not None
         looks = verdict.way is Way.BESIDE and condition is not True and not over
         if looks and await self._wire.head(key):
@@ -254,7 +251,6 @@ class Sender:
             unless_exists=not over and condition is not False,
         )
         took = asyncio.get_running_loop().time() - began
-        races = condition is not True and verdict.way is Way.SEND and not errand.overwrites
         if races and not await self._conflicts.outlasts(label, key, receipt, took):
             raise KeyTaken(f"the object {key} was replaced by another writer's")
         proof = await errand.prover.whole(key, receipt, body, digests)
@@ -302,8 +298,7 @@ class Sender:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Errand:
+class _Errand(NamedTuple):
     """One file to be sent: all that its ways have in common. `sha256`: of a first reading, if any."""
 
     packed: Packed

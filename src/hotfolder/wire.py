@@ -1,6 +1,5 @@
 """The way to one store: its port behind the request budget, and the threads that hash for it."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -10,6 +9,7 @@ from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 from hotfolder.parts import md5_of, sha256_of
+from hotfolder.slots import Slots
 from hotfolder.threads import Threads
 
 
@@ -29,7 +29,7 @@ class Wire:
     ) -> None:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
-        self._free = asyncio.Semaphore(requests)
+        self._free = Slots(requests)
         self._threads = threads
 
     async def check(self) -> None:

@@ -2,29 +2,39 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hotfolder.core.conflict import Family, OnConflict, Replaced
 from hotfolder.core.records import (
     Digests,
+    Job,
     ObjectDraft,
     ObjectInfo,
     Receipt,
     Verification,
     Verify,
 )
+from hotfolder.core.routing import Route
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What is known of an object before its bytes: both keys it may get, and its metadata."""
+class Label(NamedTuple):
+    """What is known of an object before its bytes: both keys it may get, and its metadata.
+
+    A tuple, as all here that is made anew for each file: it costs a quarter of a frozen dataclass.
+    """
 
     key: str
-    alternative: str
-    operation_id: str
+    route: Route
+    job: Job
     content_type: str
     metadata: dict[str, str]
     storage_class: str | None = None
     tags: Mapping[str, str] | None = None
+
+    @property
+    def alternative(self) -> str:
+        """The key beside, where its own is taken. Raises `FileRejected` where it would be too long."""
+        return self.route.alternative(self.key, self.job)
 
     def draft(self, key: str, sha256: bytes | None, replaced: Replaced | None = None) -> ObjectDraft:
         """The object under `key`, with the original's SHA-256 where it is known already.
@@ -38,16 +48,15 @@ class Label:
 
     def names(self, info: ObjectInfo) -> bool:
         """Whether an object was made by this very operation (an answer of the store was lost)."""
-        return info.metadata.get("hotfolder-operation") == self.operation_id
+        return info.metadata.get("hotfolder-operation") == self.job.operation_id
 
     @property
     def family(self) -> Family:
         """The keys that this file's content may stand under already."""
-        return Family.of(self.key, self.alternative, self.operation_id)
+        return Family.of(self.key, self.alternative, self.job.operation_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A proven object. `skipped`: the store had it already and nothing was kept of ours.
 
     `replaced`: what stood under its key before. `format`: of the object, where another may have made it.
@@ -77,8 +86,7 @@ class Terms:
     on_conflict: OnConflict = OnConflict.KEEP_BOTH
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """What shows that the store holds an object of ours; `info` if it was looked up for that."""
 
     verification: Verification

@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import re
 import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
@@ -73,16 +73,6 @@ class KeyTemplate:
     text: str
     variables: tuple[tuple[str, str, str], ...]  # (literal before, variable, its format)
 
-    def render(self, value_of: Callable[[str, str], str]) -> str:
-        """`value_of` gets a variable and its format: only what stands in the template is worked out."""
-        pieces: list[str] = []
-        for literal, variable, spec in self.variables:
-            pieces.append(literal)
-            if variable:
-                pieces.append(value_of(variable, spec))
-        # An empty prefix leaves its slash behind; many stores refuse "//". No path has one of its own.
-        return _SLASHES.sub("/", "".join(pieces)).lstrip("/")
-
     def names(self) -> frozenset[str]:
         """The variables that stand in it."""
         return frozenset(variable for _, variable, _ in self.variables if variable)
@@ -145,9 +135,13 @@ class Route:
 
         `sha256` is that of the original, where `needs_sha256`.
         """
-        return self._checked(
-            self.template.render(lambda name, spec: self._value(name, spec, job, sha256)), job, self.ext
-        )
+        key = ""
+        for literal, variable, spec in self.template.variables:
+            key += literal
+            if variable:  # only what stands in the template is worked out
+                key += self._value(variable, spec, job, sha256)
+        # An empty prefix leaves its slash behind; many stores refuse "//". No path has one of its own.
+        return self._checked(_SLASHES.sub("/", key).lstrip("/"), job, self.ext)
 
     def _value(self, variable: str, spec: str, job: Job, sha256: bytes | None) -> str:
         """What `variable` is of this job."""
