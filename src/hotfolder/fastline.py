@@ -5,7 +5,7 @@ the standard library 8 and 7, with the GIL held.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -21,6 +21,14 @@ def encode(value: Mapping[str, Any]) -> bytes:
         return orjson.dumps(value if isinstance(value, dict) else dict(value), option=_ONLY_JSON)
     except TypeError:  # undecodable bytes of a path, integers of more than 64 bits: nothing usual
         return jsonline.encode(value)
+
+
+def text(value: Mapping[str, Any], default: Callable[[Any], Any]) -> str:
+    """`value` as one line for people's eyes; `default` says what becomes of a value that JSON lacks.
+
+    A number that is none becomes null. Raises `TypeError` where `encode` falls back.
+    """
+    return orjson.dumps(value, default, _ONLY_JSON).decode()
 
 
 def decode(line: bytes) -> Any:

@@ -1,9 +1,10 @@
 """Ledger entries: every field, in its order, and what is filled in after the move."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hotfolder.core.entries import (
@@ -165,6 +166,15 @@ def test_a_clock_set_back_gives_no_negative_duration() -> None:
 def test_timestamps_are_rfc_3339_in_utc_with_microseconds() -> None:
     assert timestamp(0) == "1970-01-01T00:00:00.000000Z"
     assert timestamp(1_730_182_741.12) == "2024-10-29T06:19:01.120000Z"
+
+
+@given(st.floats(-4e9, 4e9))
+@example(0.9999999)
+@example(-0.0000001)
+@example(-1.5)
+def test_timestamps_are_those_of_the_standard_library(seconds: float) -> None:
+    words = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+    assert timestamp(seconds) == words.removesuffix("+00:00") + "Z"
 
 
 @given(st.floats(0, 4e9))

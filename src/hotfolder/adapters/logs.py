@@ -1,5 +1,6 @@
 """How log events become lines: structlog and the standard library's loggers through one renderer."""
 
+import contextlib
 import errno
 import json
 import logging
@@ -14,6 +15,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from hotfolder import fastline
 from hotfolder.core.entries import timestamp
 from hotfolder.core.errors import ConfigError
 from hotfolder.core.redaction import escape, looks_secret, masked_field, plain
@@ -161,6 +163,10 @@ _encode = json.JSONEncoder(
 
 
 def _json_line(event: EventDict) -> str:
+    with contextlib.suppress(TypeError):  # surrogates, and all that is told below
+        line = fastline.text(event, plain)
+        if "null" not in line:  # it may have been NaN
+            return escape(line)
     try:
         return escape(_encode(event))
     except (TypeError, ValueError, RecursionError):

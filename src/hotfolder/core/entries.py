@@ -3,6 +3,7 @@
 A field that does not apply is None, never absent. `prev` is added last, by the ledger itself.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,10 +34,17 @@ class StoredObject:
 
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC with microseconds: 2025-10-29T06:19:01.120000Z."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    fraction, whole = math.modf(seconds)
+    micros = round(fraction * 1_000_000)
+    if not 0 <= micros < 1_000_000:  # before the epoch, or rounded up
+        whole, micros = whole + micros // 1_000_000, micros % 1_000_000
+    return f"{_second(int(whole))}.{micros:06d}Z"
 
 
-_timestamp_of_batch = lru_cache(maxsize=1)(timestamp)
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    """Thousands of files end in one second, and most of a timestamp's work is to word it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 def seconds_of(text: str) -> float:
@@ -141,7 +149,7 @@ def finished(
     included, and is 0 where the clock was set back meanwhile. The order of fields stays.
     """
     done = dict(entry)
-    done["completed_at"] = _timestamp_of_batch(completed_at)
+    done["completed_at"] = timestamp(completed_at)
     done["duration_seconds"] = max(0.0, round(completed_at - seconds_of(entry["started_at"]), 6))
     done["result_path"] = result_path
     done["completed_dir_path"] = completed_dir_path

@@ -31,6 +31,8 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
+_ASCII_CONTROLS = bytes([*range(0x20), 0x7F])
+
 
 def looks_secret(text: str) -> bool:
     """Whether `text` could hold a secret: cheap (a microsecond), for every line; may err with yes."""
@@ -74,7 +76,12 @@ def masked_field(key: str, value: Any) -> Any:
 
 def escape(text: str) -> str:
     """`text` with every control, direction mark and surrogate as a JSON escape, such as \\u001b."""
-    if text.isprintable():
+    # For every line of the log. `isprintable` takes several microseconds where most text is ASCII.
+    if text.isascii():
+        raw = text.encode()
+        if len(raw.translate(None, _ASCII_CONTROLS)) == len(raw):
+            return text
+    elif text.isprintable():
         return text
     return _UNSAFE.sub(_escaped, text)
 
