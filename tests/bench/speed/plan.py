@@ -41,7 +41,7 @@ def full() -> list[Group]:
                 peers.S5CMD_CP: 3,
                 DAEMON: 3,
                 peers.S5CMD_MV: 2,
-                ONCE: 2,
+                ONCE: 1,
                 peers.RCLONE: 2,
                 peers.RCLONE_64: 2,
                 peers.RCLONE_COMPRESS: 1,
