@@ -120,6 +120,14 @@ def test_parts_become_one_object_and_all_is_counted(store: NullSink) -> None:
     assert store.usage().requests == {}
 
 
+def test_uploads_at_the_same_time_are_kept_apart(store: NullSink) -> None:
+    s3 = client(store)
+    begun = [s3.create_multipart_upload(Bucket="b", Key=key)["UploadId"] for key in "ab"]
+    s3.abort_multipart_upload(Bucket="b", Key="a", UploadId=begun[0])
+    begun.append(s3.create_multipart_upload(Bucket="b", Key="c")["UploadId"])
+    assert len(set(begun)) == 3
+
+
 def plain(store: NullSink) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(store.target().endpoint_url.removeprefix("http://"))
 

@@ -147,7 +147,7 @@ def test_the_page_shows_every_row_and_what_was_left_out() -> None:
 
 def test_the_readme_shows_seconds_and_what_was_missed() -> None:
     lines = report.readme(results(row("text", HOTFOLDER, 4.0), row("text", TAR_GZIP_AWS, 30.0)))
-    assert r"| title of text | **4.00** | 30.0 |" in lines
+    assert r"| title of text | **4.00** | 30.0 (7.5 x) |" in lines
     missed = f"- title of text, {NEAR}: at least 8 times as fast as `{TAR_GZIP_AWS}`: 7.50 x"
     assert missed in lines
 

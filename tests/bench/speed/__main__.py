@@ -36,7 +36,10 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", help="works by their short names: small mixed large ...")
     parser.add_argument("--write", action="store_true", help="write docs/ and the README's section")
     parser.add_argument("--show", type=Path, metavar="FILE", help="an earlier run's speed.json")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.write and (options.quick or options.only) and not options.show:
+        parser.error("--write is for a whole run")
+    return options
 
 
 def run(options: argparse.Namespace) -> Results:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -98,6 +99,7 @@ class Answers:
         self._stored: dict[str, _Stored] = {}
         self._readable: OrderedDict[str, None] = OrderedDict()
         self._uploads: dict[str, dict[int, _Stored]] = {}
+        self._numbers = itertools.count(1)
         self._asked: Counter[str] = Counter()
         self._received = 0
         self._cpu = time.process_time()
@@ -126,7 +128,7 @@ class Answers:
         if method == "PUT":
             return self._put(request, body)
         if "uploads" in query:
-            upload = f"{len(self._uploads) + 1:032x}"
+            upload = f"{next(self._numbers):032x}"
             self._uploads[upload] = {}
             named = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key><UploadId>{upload}</UploadId>"
             return _xml("InitiateMultipartUploadResult", named)

@@ -27,9 +27,9 @@ class Group:
 def full() -> list[Group]:
     """About a quarter of an hour."""
     small, mixed = works.small("small", 10_000), works.mixed("mixed", 1000)
-    large = works.large("large", 20, 64 * MIB, "random")
+    large = works.large("large", 20, 64 * MIB, "random bytes")
     random, text = (
-        works.large("random", 1, 4 * GIB, "random"),
+        works.large("random", 1, 4 * GIB, "random bytes"),
         works.large("text", 1, 4 * GIB, "text"),
     )
     few, many = works.small("few", 1000), works.small("many", 100_000)
@@ -41,7 +41,7 @@ def full() -> list[Group]:
                 peers.S5CMD_CP: 3,
                 DAEMON: 3,
                 peers.S5CMD_MV: 2,
-                ONCE: 2,
+                ONCE: 1,
                 peers.RCLONE: 2,
                 peers.RCLONE_64: 2,
                 peers.RCLONE_COMPRESS: 1,
@@ -90,7 +90,8 @@ def full() -> list[Group]:
 def quick() -> list[Group]:
     """The same in two minutes: fewer and smaller files, one or two rounds."""
     small, mixed = works.small("small", 2000), works.mixed("mixed", 200)
-    random, text = (works.large(kind, 1, GIB // 2, kind) for kind in ("random", "text"))
+    random = works.large("random", 1, GIB // 2, "random bytes")
+    text = works.large("text", 1, GIB // 2, "text")
     return [
         Group(
             small,

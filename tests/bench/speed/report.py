@@ -155,7 +155,7 @@ def readme(results: Results) -> list[str]:
     for work, store, words in _README_ROWS:
         found = [_first(results, work, store, names) for _, names in columns]
         if known := [row for row in found if row]:
-            shown = " | ".join(_seconds(row) for row in found)
+            shown = " | ".join(_seconds(results, row) for row in found)
             lines.append(f"| {words.format(title=known[0].title)} | {shown} |")
     return [*lines, "", *_verdict(goals.judged(results)), "", *conditions(results)]
 
@@ -164,13 +164,16 @@ def _first(results: Results, work: str, store: str, names: Sequence[str]) -> Row
     return next((row for name in names if (row := results.row(work, store, name))), None)
 
 
-def _seconds(row: Row | None) -> str:
+def _seconds(results: Results, row: Row | None) -> str:
     if row is None:
         return ""
     shown = _number(row.wall)
     if row.contestant == HOTFOLDER:
         return f"**{shown}**"
-    return f"{shown} (64 transfers)" if row.contestant == RCLONE_64 else shown
+    ratio = results.ratio(row)
+    notes = [f"{ratio:.1f} x"] if ratio is not None else []
+    notes += ["64 transfers"] if row.contestant == RCLONE_64 else []
+    return f"{shown} ({', '.join(notes)})" if notes else shown
 
 
 def _verdict(judged: Sequence[goals.Goal]) -> list[str]:

@@ -84,7 +84,7 @@ def mixed(name: str, count: int) -> Work:
 
 
 def large(name: str, count: int, size: int, what: str) -> Work:
-    """`what` is text or random."""
+    """`what` is "text" or "random bytes"."""
 
     def fill(folder: Path, seed: int) -> None:
         dice = random.Random(seed)
@@ -92,7 +92,7 @@ def large(name: str, count: int, size: int, what: str) -> Work:
             _write(folder, number, (_text if what == "text" else _random)(size, dice))
 
     unit = f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
-    return Work(name, f"{count:,} x {unit} {what}", fill)
+    return Work(name, f"{f'{count} x ' if count > 1 else ''}{unit} of {what}", fill)
 
 
 def source_tree(name: str) -> Work:
