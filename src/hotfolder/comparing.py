@@ -9,11 +9,12 @@ unpacked.
 import hashlib
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from hotfolder.core.conflict import EarlierObject, is_told_otherwise
+from hotfolder.core.digest import sha256_of_parts
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -48,7 +49,7 @@ class Same:
 
 
 class Comparison:
-    """Compares one file with objects. `body`: all of it, packed, where that fits into one part.
+    """Compares one file with objects. `whole`: all of it, packed, where that fits into one part.
 
     Raises `SourceChanged`, and the `DestinationError` of a store that cannot be asked.
     """
@@ -61,11 +62,11 @@ class Comparison:
         *,
         part: int,
         unpackers: Unpackers,
-        body: Body | None = None,
+        whole: tuple[Body, Digests] | None = None,
     ) -> None:
         self._wire, self._prover, self._packed = wire, prover, packed
-        self._part, self._unpackers, self._body = part, unpackers, body
-        self._sha256 = packed.final_digests().original_sha256 if body is not None else None
+        self._part, self._unpackers, self._whole = part, unpackers, whole
+        self._sha256 = whole[1].original_sha256 if whole is not None else None
 
     @property
     def size(self) -> int:
@@ -80,7 +81,7 @@ class Comparison:
 
     async def proof(self, taken: ObjectInfo, told: EarlierObject | None = None) -> Same | None:
         """The proof that `taken` holds the file, or None. `told`: what the ledger says of the object."""
-        if self._body is not None and (same := await self._as_sent(self._body, taken)) is not None:
+        if self._whole is not None and (same := await self._as_sent(*self._whole, taken)) is not None:
             return same
         if not self._is_candidate(taken, told):
             return None
@@ -91,8 +92,7 @@ class Comparison:
             return None
         return await self._read_back(taken)
 
-    async def _as_sent(self, body: Body, taken: ObjectInfo) -> Same | None:
-        digests = self._packed.final_digests()
+    async def _as_sent(self, body: Body, digests: Digests, taken: ObjectInfo) -> Same | None:
         proof = await self._prover.same_whole(taken, body, digests)
         return None if proof is None else Same(taken, proof, digests, self._packed.form.name)
 
@@ -101,7 +101,7 @@ class Comparison:
         size = taken.metadata.get("hotfolder-size")
         if size is not None:
             return size == str(self.size)
-        packs_alike = self._body is not None and taken.size == len(self._body)
+        packs_alike = self._whole is not None and taken.size == len(self._whole[0])
         is_bare = self._packed.form.name == "none" and taken.size == self.size
         return packs_alike or is_bare or (told is not None and told.original_size == self.size)
 
@@ -109,7 +109,7 @@ class Comparison:
         """The file as it was packed for `taken`, as far as that can be made; None: compared already."""
         mtime_ns = nanoseconds(taken.metadata.get("hotfolder-mtime", ""))
         if mtime_ns is None or mtime_ns == self._packed.mtime_ns:
-            return self._packed if self._body is None else None
+            return self._packed if self._whole is None else None
         return self._packed.as_of(mtime_ns)
 
     async def _packed_again(self, twin: Packed, taken: ObjectInfo) -> Same | None:
@@ -120,14 +120,19 @@ class Comparison:
             async for part in parts:
                 body = part.take()
                 if part.is_last and not ours:
-                    proof = await self._prover.same_whole(taken, body, twin.final_digests())
+                    whole, sha256 = await self._wire.joined(body)
+                    digests = replace(twin.final_digests(), packed_sha256=sha256, part_size=None)
+                    proof = await self._prover.same_whole(taken, whole, digests)
                     break
                 sha256, md5 = await self._wire.sha256(body), await self._wire.md5(body)
                 ours.append(PartDigest(part.number, len(body), sha256, md5))
                 del body
-        digests = twin.final_digests()
-        self._sha256 = digests.original_sha256
+        self._sha256 = twin.final_digests().original_sha256
         if ours:
+            sha256s = [part.sha256 for part in ours]
+            digests = replace(
+                twin.final_digests(), packed_sha256=sha256_of_parts(sha256s), part_size=self._part
+            )
             proof = self._prover.same_parts(taken, ours, digests)
         return None if proof is None else Same(taken, proof, digests, self._packed.form.name)
 

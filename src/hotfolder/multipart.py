@@ -16,7 +16,7 @@ from hotfolder.core.errors import (
     UploadLost,
 )
 from hotfolder.core.objects import Label, Sent
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Scattered
 from hotfolder.core.records import (
     Digests,
     ObjectInfo,
@@ -49,6 +49,7 @@ class Upload:
         *,
         key: str,
         recipe: str,
+        part_size: int,
         in_flight: int,
         condition: bool | None = None,
         conflicts: Conflicts | None = None,
@@ -71,6 +72,7 @@ class Upload:
         self._label = label
         self._key = key
         self._recipe = recipe
+        self._part_size = part_size
         self._slots = asyncio.Semaphore(in_flight)
         self._known = Known("")
         self._sent: dict[int, SentPart] = {}
@@ -80,7 +82,7 @@ class Upload:
         try:
             self._known = await self._open(sha256)
             await self._send_parts(first, rest)
-            digests = same_reading(self._packed, sha256)
+            digests = self._with_parts(same_reading(self._packed, sha256))
             began = asyncio.get_running_loop().time()
             receipt = await self._complete()
             took = asyncio.get_running_loop().time() - began
@@ -136,7 +138,7 @@ class Upload:
             typed = failed.subgroup(HotfolderError)
             raise (typed or failed).exceptions[0] from failed
 
-    async def _send_part(self, number: int, body: Body, *, is_last: bool) -> None:
+    async def _send_part(self, number: int, body: Scattered, *, is_last: bool) -> None:
         try:
             ours = PartDigest(number, len(body), await self._wire.sha256(body))
             sent = await self._already_there(ours, body, is_last=is_last)
@@ -148,7 +150,9 @@ class Upload:
         finally:
             self._slots.release()
 
-    async def _already_there(self, ours: PartDigest, body: Body, *, is_last: bool) -> SentPart | None:
+    async def _already_there(
+        self, ours: PartDigest, body: Scattered, *, is_last: bool
+    ) -> SentPart | None:
         """The part as a former try sent it. An MD5 is made only of what was not noted.
 
         Where nothing was noted the last part is sent again: only an answer tells whether the store
@@ -158,7 +162,7 @@ class Upload:
             return None
         return self._known.has(ours) or self._known.has(replace(ours, md5=await self._wire.md5(body)))
 
-    async def _send(self, ours: PartDigest, body: Body) -> SentPart:
+    async def _send(self, ours: PartDigest, body: Scattered) -> SentPart:
         receipt = await self._wire.upload_part(
             self._key, self._known.upload_id, ours.number, body, sha256=ours.sha256
         )
@@ -204,6 +208,13 @@ class Upload:
             raise KeyTaken(f"the key {self._key} was taken during the upload")
         self._replaced = None if info is None else Replaced.of(info)
         return None
+
+    def _with_parts(self, digests: Digests) -> Digests:
+        """All parts were hashed: that is a digest of the whole, too, without another pass."""
+        if digests.packed_sha256 is not None:
+            return digests
+        sha256s = [self._sent[number].ours.sha256 for number in sorted(self._sent)]
+        return replace(digests, packed_sha256=digest.sha256_of_parts(sha256s), part_size=self._part_size)
 
     def _in_order(self) -> list[PartReceipt]:
         sent = [self._sent[number] for number in sorted(self._sent)]

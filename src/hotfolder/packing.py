@@ -11,7 +11,6 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -22,18 +21,10 @@ from hotfolder.core.records import Digests, Job
 from hotfolder.core.segments import KIB, spans, worst_case
 from hotfolder.formats import Format
 from hotfolder.threads import Threads
-from hotfolder.whole import Opener, Reading, Whole, pack_whole
+from hotfolder.whole import Opener, Reading, Whole, pack_whole, read_hashed
 
 #: Bytes up to which a file goes with others: it takes a thread some milliseconds, whatever it holds.
 _SMALL = 256 * KIB
-
-
-@dataclass(slots=True)
-class _Sent:
-    """What has left the packer so far."""
-
-    hashing: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    size: int = 0
 
 
 class Packed(Protocol):
@@ -59,7 +50,7 @@ class Packed(Protocol):
     ) -> None: ...
 
     def final_digests(self) -> Digests:
-        """The digests of a stream that was read to its end."""
+        """The digests of a stream that was read to its end; of the packed one where it came whole."""
         ...
 
     async def hash_original(self) -> bytes:
@@ -150,7 +141,7 @@ class Streamed:
         hashing = hashlib.sha256()
         offset = 0
         for span in spans(self.size, self._segment):
-            await self._threads.run(self._read, hashing, offset, span)
+            await self._threads.run(read_hashed, self._original, hashing, offset, span)
             offset += span
         return hashing.digest()
 
@@ -177,28 +168,24 @@ class Streamed:
 
     async def _stream(self) -> AsyncGenerator[Body]:
         codec = self.form.codec
-        hashing, sent = hashlib.sha256(), _Sent()
+        hashing = hashlib.sha256()
         crc = raw_size = 0
-        await self._count(sent, codec.head)
+        packed_size = len(codec.head)
         yield codec.head
         async with aclosing(self._segments(hashing)) as packed:
             async for segment in packed:
                 crc = codec.combine(crc, segment)
                 raw_size += segment.size
-                data = segment.data
+                pieces = deque(segment.pieces)
                 del segment  # what is handed out is kept alive by its receiver alone
-                await self._count(sent, data)
-                yield data
-                del data
+                while pieces:
+                    packed_size += len(pieces[0])
+                    yield pieces.popleft()
         sha256 = hashing.digest()
         end = codec.end(crc, raw_size) + codec.seal(sha256, self.size)
-        await self._count(sent, end)
-        self.digests = Digests(self.size, sha256, sent.size, sent.hashing.digest())
+        # Who sends it hashes it, too: whole, or part for part.
+        self.digests = Digests(self.size, sha256, packed_size + len(end), None)
         yield end
-
-    async def _count(self, sent: "_Sent", chunk: Body) -> None:
-        await self._threads.run(sent.hashing.update, chunk)
-        sent.size += len(chunk)
 
     async def _segments(self, hashing: "hashlib._Hash") -> AsyncGenerator[PackedSegment]:
         """Segments packed up to `window` at a time, in the order of the file."""
@@ -206,8 +193,8 @@ class Streamed:
         offset = 0
         try:
             for span in spans(self.size, self._segment):
-                raw = await self._threads.run(self._read, hashing, offset, span)
-                pieces = self._pieces(raw, offset)
+                raw = await self._threads.run(read_hashed, self._original, hashing, offset, span)
+                pieces = self._pieces(raw, offset, span)
                 making.append(asyncio.create_task(self._threads.run(self.form.codec.pack, pieces)))
                 del raw, pieces  # the task alone holds the bytes, and lets go when it is done
                 offset += span
@@ -222,17 +209,12 @@ class Streamed:
                 task.cancel()
             await asyncio.gather(*making, return_exceptions=True)
 
-    def _read(self, hashing: "hashlib._Hash", offset: int, size: int) -> bytes:
-        raw = self._original.read(offset, size)
-        hashing.update(raw)
-        return raw
-
-    def _pieces(self, raw: bytes, offset: int) -> list[Body]:
+    def _pieces(self, raw: list[Body], offset: int, size: int) -> list[Body]:
         """The segment at `offset` with what the archive puts before the first and behind the last."""
-        pieces: list[Body] = [raw]
+        pieces = list(raw)
         if offset == 0 and self._head:
             pieces.insert(0, self._head)
-        if offset + len(raw) == self.size and not self._original.is_archive:
+        if offset + size == self.size and not self._original.is_archive:
             pieces.append(self.form.archive.tail(self.size))
         return [piece for piece in pieces if piece] or [b""]
 

@@ -11,7 +11,7 @@ from functools import partial
 from hotfolder.core import digest
 from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.objects import Proof, Terms
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.profile import Profile
 from hotfolder.core.records import (
     Digests,
@@ -75,7 +75,7 @@ class Prover:
         profile = self._profile
         if self._reads_anyway(profile):
             return Proof(await self._read_back(key, digests))
-        sha256 = digests.packed_sha256
+        sha256 = packed_sha256(digests)
         counts = self._counts(profile.put_checksum_counts)
         proof = digest.prove_whole(receipt, sha256=sha256, md5=None, checksum_counts=counts)
         if proof is not None:
@@ -85,7 +85,9 @@ class Prover:
         judge = partial(digest.prove_whole, sha256=sha256, md5=md5, checksum_counts=counts)
         return await self._looked_up(key, digests, judge, refuting=md5 if gives_md5s else None)
 
-    async def part(self, receipt: PartReceipt, ours: PartDigest, body: Body, what: str) -> PartDigest:
+    async def part(
+        self, receipt: PartReceipt, ours: PartDigest, body: Scattered, what: str
+    ) -> PartDigest:
         """`ours`, with its MD5 where only that can prove the part; raises where `receipt` refutes it."""
         if self._reads_anyway(self._profile) or self._proves_part(receipt, ours):
             return ours
@@ -128,7 +130,7 @@ class Prover:
             return None
         judge = partial(
             digest.prove_whole,
-            sha256=digests.packed_sha256,
+            sha256=packed_sha256(digests),
             md5=None if self._verify is Verify.CHECKSUM else await self._wire.md5(body),
             checksum_counts=self._counts(self._profile.put_checksum_counts),
         )
@@ -187,12 +189,13 @@ class Prover:
                 f"nothing that the store says proves {key}, and it cannot be read back", hint=_COLD
             )
         self._on_stage("reading back")
-        sha256, size = await self._wire.read_back(key, most=digests.packed_size)
-        if (sha256, size) != (digests.packed_sha256, digests.packed_size):
+        expected = _hashed(digests)
+        sha256, size = await self._wire.read_back(key, most=digests.packed_size, part=digests.part_size)
+        if (sha256, size) != (expected, digests.packed_size):
             raise VerificationFailed(
                 f"what was read back from {key} is not what was sent "
                 f"({size} bytes of SHA-256 {digest.b64(sha256)}, sent were {digests.packed_size} "
-                f"of {digest.b64(digests.packed_sha256)})",
+                f"of {digest.b64(expected)})",
                 hint=digest.NOT_TRUSTED,
             )
         return Verification.READBACK
@@ -216,6 +219,19 @@ class Prover:
     def _proves_part(self, receipt: PartReceipt, ours: PartDigest) -> bool:
         counts = self._counts(self._profile.part_checksum_counts)
         return digest.prove_part(receipt, ours, checksum_counts=counts) is not None
+
+
+def _hashed(digests: Digests) -> bytes:
+    if digests.packed_sha256 is None:
+        raise ValueError("the packed stream was not hashed")
+    return digests.packed_sha256
+
+
+def packed_sha256(digests: Digests) -> bytes:
+    """Of a packed stream that is sent in one piece."""
+    if digests.part_size is not None:
+        raise ValueError("the packed stream was hashed in parts")
+    return _hashed(digests)
 
 
 _WORDS = {Verify.CHECKSUM: "checksum", Verify.ETAG: "ETag"}

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from math import ceil
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ import structlog
 
 from hotfolder.budget import ByteBudget
 from hotfolder.core.errors import LocalError, VerificationFailed
-from hotfolder.core.ports import Body, Reading
+from hotfolder.core.ports import Body, Making, Reading
 from hotfolder.core.records import Digests, Job, Staged
 from hotfolder.core.room import Room
 from hotfolder.core.segments import spans, worst_case
@@ -199,11 +200,11 @@ class Stager:
         ) as granted:
             original.window = max(1, (granted - segment) // (3 * segment))
             on_stage("staging")
-            making = await self._spool.make(job, worst)
+            making, hashing = await self._spool.make(job, worst), hashlib.sha256()
             try:
                 async with aclosing(original.chunks()) as chunks:
                     async for chunk in chunks:
-                        await self._threads.run(making.write, chunk)
+                        await self._threads.run(_write, making, hashing, chunk)
                         self._spool.written(job, len(chunk))
                         del chunk
                 await self._threads.run(making.finish)
@@ -218,13 +219,18 @@ class Stager:
             fingerprint=job.fingerprint,
             made_at=job.made_at,
             recipe=recipe,
-            digests=original.final_digests(),
+            digests=replace(original.final_digests(), packed_sha256=hashing.digest()),
         )
         reading = await self._spool.note(staged)
         if reading is None:
             await self._spool.discard(job)
             raise VerificationFailed(f"the packed file of {job.path} was taken away from the spool")
         return staged, reading
+
+
+def _write(making: Making, hashing: "hashlib._Hash", chunk: Body) -> None:
+    making.write(chunk)
+    hashing.update(chunk)
 
 
 def _cost(segment: int, window: int) -> int:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from hotfolder.core.errors import (
 from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile
-from hotfolder.core.records import Receipt
+from hotfolder.core.records import Digests, Receipt
 from hotfolder.core.segments import (
     KIB,
     PartPlan,
@@ -41,7 +41,7 @@ from hotfolder.core.segments import (
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
-from hotfolder.proving import Prover
+from hotfolder.proving import Prover, packed_sha256
 from hotfolder.resuming import Resumer
 from hotfolder.wire import Wire
 
@@ -146,12 +146,14 @@ class Sender:
             whole = await packed.whole(plan.size)
             if whole is not None:
                 on_stage("uploading")
-                return await self._send_whole(errand, whole)
+                return await self._send_whole(errand, whole, same_reading(packed, sha256))
             async with aclosing(cut(packed.chunks(), plan.size)) as parts:
                 first = await anext(parts)
                 on_stage("uploading")
                 if first.is_last:
-                    return await self._send_whole(errand, first.take())
+                    body, of_packed = await self._wire.joined(first.take())
+                    digests = replace(same_reading(packed, sha256), packed_sha256=of_packed)
+                    return await self._send_whole(errand, body, digests)
                 if await self._wire.head(label.key) is None:
                     with contextlib.suppress(KeyTaken, UploadLost):  # meanwhile: look again
                         return await self._upload(errand, FREE).run(first, parts, sha256)
@@ -177,6 +179,7 @@ class Sender:
             label,
             key=label.alternative if verdict.way is Way.BESIDE else label.key,
             recipe=f"{packed.form.recipe}, segment {self._limits.segment}, part {errand.plan.size}",
+            part_size=errand.plan.size,
             in_flight=errand.in_flight,
             condition=self._profile().condition_on_complete,
             conflicts=None if errand.overwrites or verdict.broken is not None else self._conflicts,
@@ -213,29 +216,28 @@ class Sender:
             )
         return needs
 
-    async def _send_whole(self, errand: "_Errand", body: Body) -> Sent:
+    async def _send_whole(self, errand: "_Errand", body: Body, digests: Digests) -> Sent:
         """Send what is in one piece by one PUT."""
-        same_reading(errand.packed, errand.sha256)
         await self.end(errand.packed.job.operation_id)  # begun when it was cut into parts
         if not looks_first(errand.terms.on_conflict, self._profile().condition_on_put):
             try:
-                return await self._put(errand, body, FREE)
+                return await self._put(errand, body, digests, FREE)
             except KeyTaken:  # by what it is compared with now
                 pass
-        comparison = self._comparison(errand, body)
+        comparison = self._comparison(errand, (body, digests))
         for _ in range(_MOST_RACES):
             verdict = await self._settle(errand, comparison)
             if verdict.same is not None:
                 return self._found(errand.label, verdict.same)
             try:
-                return await self._put(errand, body, verdict)
+                return await self._put(errand, body, digests, verdict)
             except KeyTaken as error:
                 if verdict.way is Way.BESIDE:
                     return await self._found_beside(errand.label, comparison, error)
         raise _never_settles(errand.label)
 
-    async def _put(self, errand: "_Errand", body: Body, verdict: Verdict) -> Sent:
-        label, digests = errand.label, errand.packed.final_digests()
+    async def _put(self, errand: "_Errand", body: Body, digests: Digests, verdict: Verdict) -> Sent:
+        label = errand.label
         key = label.alternative if verdict.way is Way.BESIDE else label.key
         condition = self._profile().condition_on_put
         races = condition is not True and verdict.way is Way.SEND and not errand.overwrites
@@ -247,7 +249,7 @@ class Sender:
         receipt = await self._wire.put(
             label.draft(key, digests.original_sha256, verdict.replaced),
             body,
-            sha256=digests.packed_sha256,
+            sha256=packed_sha256(digests),
             unless_exists=not over and condition is not False,
         )
         took = asyncio.get_running_loop().time() - began
@@ -266,14 +268,14 @@ class Sender:
             ) from error
         return self._found(label, same)
 
-    def _comparison(self, errand: "_Errand", body: Body | None = None) -> Comparison:
+    def _comparison(self, errand: "_Errand", whole: tuple[Body, Digests] | None = None) -> Comparison:
         return Comparison(
             self._wire,
             errand.prover,
             errand.packed,
             part=errand.plan.size,
             unpackers=self._unpackers,
-            body=body,
+            whole=whole,
         )
 
     async def _settle(self, errand: "_Errand", comparison: Comparison) -> Verdict:

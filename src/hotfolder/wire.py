@@ -1,14 +1,14 @@
 """The way to one store: its port behind the request budget, and the threads that hash for it."""
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from hotfolder.bandwidth import Bandwidth
+from hotfolder.core.digest import RunningSha256
 from hotfolder.core.errors import VerificationFailed
-from hotfolder.core.ports import Body, ObjectStore
+from hotfolder.core.ports import Body, ObjectStore, Scattered
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
-from hotfolder.parts import md5_of, sha256_of
+from hotfolder.parts import joined, md5_of, sha256_of
 from hotfolder.slots import Slots
 from hotfolder.threads import Threads
 
@@ -56,12 +56,13 @@ class Wire:
             raise VerificationFailed(f"the store confirmed {key} and then did not have it")
         return info
 
-    async def read_back(self, key: str, *, most: int) -> tuple[bytes, int]:
+    async def read_back(self, key: str, *, most: int, part: int | None = None) -> tuple[bytes, int]:
         """SHA-256 and size of an object as it is read, in bounded memory; not far beyond `most` bytes.
 
-        Raises `VerificationFailed` where it is not there.
+        `part`: the SHA-256 is of those of its runs of so many bytes. Raises `VerificationFailed` where
+        the object is not there.
         """
-        hasher, size = hashlib.sha256(), 0
+        hasher, size = RunningSha256(part), 0
         async with self._free:
             try:
                 async with aclosing(self._store.get(key)) as chunks:
@@ -95,7 +96,7 @@ class Wire:
             return await self._store.create_multipart(draft)
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+        self, key: str, upload_id: str, number: int, body: Scattered, *, sha256: bytes
     ) -> PartReceipt:
         await self._bandwidth.opened()
         async with self._free:
@@ -125,8 +126,12 @@ class Wire:
         async with self._free:
             await self._store.abort(key, upload_id)
 
-    async def sha256(self, body: Body) -> bytes:
+    async def joined(self, body: Scattered) -> tuple[Body, bytes]:
+        """A body in one piece, and its SHA-256."""
+        return await self._threads.run(joined, body)
+
+    async def sha256(self, body: Body | Scattered) -> bytes:
         return await self._threads.run(sha256_of, body)
 
-    async def md5(self, body: Body) -> bytes:
+    async def md5(self, body: Body | Scattered) -> bytes:
         return await self._threads.run(md5_of, body)

@@ -27,6 +27,7 @@ from hotfolder.core.profile import Profile
 from hotfolder.core.records import Disposition, Job, ObjectDraft, ObjectInfo, Receipt, Verify
 from hotfolder.core.segments import MIB
 from tests.support.careless_store import WatchedStore
+from tests.support.checksums import as_said
 from tests.support.profiles import AS_S3
 from tests.support.samples import job_at
 from tests.support.works import KEY, MEMORY, Works
@@ -203,7 +204,7 @@ async def test_the_same_content_is_skipped_whatever_is_wanted(
     assert line["metadata"]["format"] == form, "of what is to be unpacked"
     assert line["compression_type"] == {"tar.gz": "gzip", "tar.zst": "zstd"}[form]
     assert line["compressed_size"] == len(stored)
-    assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    assert line["checksum_compressed"] == as_said(line["checksum_compressed"], stored)
     assert works.folders.files() == {"completed/clip.mp4": data}
     assert works.store.uploads == {}
 
@@ -419,7 +420,7 @@ async def test_a_racer_at_the_last_moment_is_noticed_by_the_condition(
         expected = ("success", KEY)
     assert (line["status"], line["s3_object_key"]) == expected
     stored = store.objects[line["s3_object_key"]][1]
-    assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    assert line["checksum_compressed"] == as_said(line["checksum_compressed"], stored)
     assert store.uploads == {}
     assert works.folders.files() == {"completed/clip.mp4": data}
 
@@ -444,7 +445,7 @@ async def test_a_writer_that_replaces_ours_at_the_same_moment_is_noticed(
     expected = ("skipped", KEY) if same else ("success", beside)
     assert (line["status"], line["s3_object_key"]) == expected
     stored = store.objects[line["s3_object_key"]][1]
-    assert line["checksum_compressed"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    assert line["checksum_compressed"] == as_said(line["checksum_compressed"], stored)
     assert store.uploads == {}
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from hotfolder.activity import Activity
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.core.errors import DestinationError, DestinationTrouble, SourceChanged, UploadLost
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.records import Job, ObjectDraft, OpenUpload, PartReceipt, Receipt
 from hotfolder.core.segments import MIB
 from hotfolder.gate import Gate
@@ -41,7 +41,7 @@ class Cut(MemoryStore):
         self.aborted: list[str] = []
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+        self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
     ) -> PartReceipt:
         if number >= self.since:
             self.reached.set()

@@ -63,7 +63,7 @@ async def test_the_object_is_the_one_that_streaming_makes(
     assert list(stored(world).values()) == [streamed.stream]
     entry = ending.entry
     assert entry["checksum_original"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
-    assert entry["checksum_compressed"] == f"sha256:{streamed.digests.packed_sha256.hex()}"
+    assert entry["checksum_compressed"] == f"sha256:{hashlib.sha256(streamed.stream).hexdigest()}"
     assert entry["compressed_file_path"] is None
     assert world.codec.packs == packs
     assert world.folders.completed.joinpath("clip.mp4").read_bytes() == data

@@ -15,7 +15,7 @@ from hotfolder.core.errors import (
     UploadLost,
     VerificationFailed,
 )
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
 _CHUNK = 64 * 1024
@@ -74,7 +74,7 @@ class MemoryStore:
         return upload_id
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+        self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
     ) -> PartReceipt:
         upload = self._upload(key, upload_id)
         if not 1 <= number <= 10_000:
@@ -194,7 +194,7 @@ def _check_draft(draft: ObjectDraft) -> None:
         raise FileRejected("MetadataTooLarge")
 
 
-def _verified(body: Body, sha256: bytes) -> bytes:
+def _verified(body: Body | Scattered, sha256: bytes) -> bytes:
     content = bytes(body)  # a copy: the body is the caller's again when the call returns
     if hashlib.sha256(content).digest() != sha256:
         raise VerificationFailed("BadDigest: the body has another SHA-256 than its checksum header")

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
 
@@ -30,7 +30,7 @@ class RefusingStore:
         raise NotImplementedError
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+        self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
     ) -> PartReceipt:
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from hotfolder.core.errors import VerificationFailed
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt
 from tests.support.memory_store import MemoryStore
 
@@ -80,9 +80,11 @@ class WickedStore(MemoryStore):
         return await self._put(draft, content, None, sha(content), unless_exists=False)
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+        self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
     ) -> PartReceipt:
-        return await self.part_claiming(key, upload_id, number, body, checksum=sha256, signed=sha256)
+        return await self.part_claiming(
+            key, upload_id, number, bytes(body), checksum=sha256, signed=sha256
+        )
 
     async def part_claiming(
         self,
@@ -134,7 +136,7 @@ class WickedStore(MemoryStore):
         async for chunk in super().get(key, start=start):
             yield chunk
 
-    def _got(self, body: Body, checksum: bytes | None, signed: bytes) -> bytes:
+    def _got(self, body: Body | Scattered, checksum: bytes | None, signed: bytes) -> bytes:
         """What arrives, and is not refused."""
         got = altered(bytes(body)) if self.habits.alters == "on the way" else bytes(body)
         if self.habits.compares_checksums and checksum not in {None, sha(got)}:

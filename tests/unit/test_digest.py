@@ -163,3 +163,16 @@ def test_a_stored_size_that_differs_is_a_failure() -> None:
 )
 def test_an_md5_is_32_hexadecimal_digits(etag: str, is_one: bool) -> None:
     assert digest.is_md5(etag) is is_one
+
+
+@pytest.mark.parametrize("run", [1, 2, 3, 7, 16, 100])
+def test_a_running_checksum_is_that_of_the_parts_however_it_is_fed(run: int) -> None:
+    for part in (5, 6, 16, 17):
+        running = digest.RunningSha256(part)
+        for start in range(0, len(BODY), run):
+            running.update(BODY[start : start + run])
+        cut = [hashlib.sha256(BODY[at : at + part]).digest() for at in range(0, len(BODY), part)]
+        assert running.digest() == digest.sha256_of_parts(cut)
+    whole = digest.RunningSha256()
+    whole.update(BODY)
+    assert whole.digest() == SHA

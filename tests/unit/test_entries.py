@@ -1,5 +1,6 @@
 """Ledger entries: every field, in its order, and what is filled in after the move."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,7 +62,7 @@ def failed() -> dict[str, Any]:
     )
 
 
-def uploaded() -> dict[str, Any]:
+def uploaded(digests: Digests = DIGESTS) -> dict[str, Any]:
     return upload_entry(
         JOB,
         status=Status.SUCCESS,
@@ -70,7 +71,7 @@ def uploaded() -> dict[str, Any]:
         host="nas",
         mime_type="video/mp4",
         format="tar.gz",
-        digests=DIGESTS,
+        digests=digests,
         stored=StoredObject(
             bucket="media", key="nas1/clip.tar.gz", etag="abc-2", version_id="v1", parts=2
         ),
@@ -78,6 +79,11 @@ def uploaded() -> dict[str, Any]:
         command_args=("--move", "clip.mp4"),
         metadata={"requests": 4},
     )
+
+
+def test_the_checksum_of_a_multipart_object_names_the_size_of_its_parts() -> None:
+    entry = uploaded(replace(DIGESTS, part_size=8_388_608))
+    assert entry["checksum_compressed"] == "sha256-parts-8388608:" + "02" * 32
 
 
 @pytest.mark.parametrize("entry", [failed(), uploaded()])

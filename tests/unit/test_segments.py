@@ -212,8 +212,8 @@ def test_the_spans_of_a_file_cover_it_exactly(segment: int) -> None:
 
 def cut(chunks: list[bytes], size: int) -> list[bytes]:
     cutter = PartCutter(size)
-    parts = [bytes(part) for chunk in chunks for part in cutter.feed(chunk)]
-    return [*parts, bytes(cutter.rest())]
+    parts = [b"".join(part) for chunk in chunks for part in cutter.feed(chunk)]
+    return [*parts, b"".join(cutter.rest())]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8])
@@ -241,4 +241,4 @@ def test_a_part_that_was_handed_out_is_not_changed_by_what_follows() -> None:
     cutter = PartCutter(4)
     (first,) = cutter.feed(b"abcde")
     list(cutter.feed(b"fghij"))
-    assert bytes(first) == b"abcd"
+    assert b"".join(first) == b"abcd"

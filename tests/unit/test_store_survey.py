@@ -7,7 +7,7 @@ import pytest
 
 from hotfolder import probing
 from hotfolder.core.errors import DestinationError, DestinationTrouble
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.profile import UNKNOWN, Profile, Seen
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt, Receipt, Verification
 from hotfolder.core.store_survey import profile_of
@@ -103,7 +103,7 @@ async def test_a_denial_is_a_refusal_only_where_honest_requests_get_through() ->
     class Denying(WickedStore):
         honest = True
 
-        def _got(self, body: Body, checksum: bytes | None, signed: bytes) -> bytes:
+        def _got(self, body: Body | Scattered, checksum: bytes | None, signed: bytes) -> bytes:
             if signed != sha(bytes(body)) or checksum not in {None, signed}:
                 raise denied
             return super()._got(body, checksum, signed)

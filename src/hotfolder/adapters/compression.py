@@ -54,17 +54,19 @@ class GzipCodec:
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
         crc, size = _crc_and_size(pieces)
-        packed = b"" if _looks_incompressible(pieces, size) else self._deflate(pieces)
-        if not packed or len(packed) > size + size // 4096 + 64:
-            packed = b"".join(block for piece in pieces for block in segments.stored_blocks(piece))
+        packed = [] if _looks_incompressible(pieces, size) else self._deflate(pieces)
+        if not packed or sum(map(len, packed)) > size + size // 4096 + 64:
+            packed = [b"".join(segments.stored_blocks(piece)) for piece in pieces]
         return _check(PackedSegment(packed, crc, size), _inflated(packed))
 
-    def _deflate(self, pieces: Sequence[Body]) -> bytes:
+    def _deflate(self, pieces: Sequence[Body]) -> list[bytes]:
         if self._level == 0:
             fast = isal_zlib.compressobj(_ISAL_LEVEL, isal_zlib.DEFLATED, -15)
-            return b"".join([*map(fast.compress, pieces), fast.flush(isal_zlib.Z_FULL_FLUSH)])
-        slow = zlib.compressobj(self._level, zlib.DEFLATED, -15, 9)
-        return b"".join([*map(slow.compress, pieces), slow.flush(zlib.Z_FULL_FLUSH)])
+            packed = [*map(fast.compress, pieces), fast.flush(isal_zlib.Z_FULL_FLUSH)]
+        else:
+            slow = zlib.compressobj(self._level, zlib.DEFLATED, -15, 9)
+            packed = [*map(slow.compress, pieces), slow.flush(zlib.Z_FULL_FLUSH)]
+        return [run for run in packed if run]
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:
         return isal_zlib.crc32_combine(crc32, segment.crc32, segment.size)
@@ -77,24 +79,28 @@ class GzipCodec:
 
 
 def _looks_incompressible(pieces: Sequence[Body], size: int) -> bool:
-    """A cheap test on three samples of the largest piece; small segments are always tried."""
+    """A cheap test on three samples, of the start, the middle and the end; small segments are tried."""
     if size < 4 * _SAMPLE:
         return False
-    largest = memoryview(max(pieces, key=len))
-    last = len(largest) - _SAMPLE
-    samples = (largest[start : start + _SAMPLE] for start in (0, last // 2, last))
+    large = [memoryview(piece) for piece in pieces if len(piece) >= _SAMPLE]
+    if not large:
+        return False
+    middle = large[len(large) // 2]
+    half = (len(middle) - _SAMPLE) // 2
+    samples = (large[0][:_SAMPLE], middle[half : half + _SAMPLE], large[-1][-_SAMPLE:])
     return all(len(isal_zlib.compress(sample, 1, -15)) >= _HOPELESS * _SAMPLE for sample in samples)
 
 
-def _inflated(packed: bytes) -> tuple[int, int]:
+def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
     """CRC-32 and size of what a run of deflate blocks unpacks to, in chunks."""
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
     crc = size = 0
-    chunk = inflater.decompress(packed, _CHECK_CHUNK)
-    while chunk:
-        crc = isal_zlib.crc32(chunk, crc)
-        size += len(chunk)
-        chunk = inflater.decompress(b"", _CHECK_CHUNK)
+    for piece in packed:
+        chunk = inflater.decompress(piece, _CHECK_CHUNK)
+        while chunk:
+            crc = isal_zlib.crc32(chunk, crc)
+            size += len(chunk)
+            chunk = inflater.decompress(b"", _CHECK_CHUNK)
     return crc, size
 
 
@@ -112,7 +118,7 @@ class ZstdCodec:
         crc, size = _crc_and_size(pieces)
         compressor = self._compressor().compressobj(size=size)
         packed = b"".join([*map(compressor.compress, pieces), compressor.flush()])
-        return _check(PackedSegment(packed, crc, size), _unframed(packed))
+        return _check(PackedSegment([packed], crc, size), _unframed(packed))
 
     def _compressor(self) -> zstandard.ZstdCompressor:
         mine: zstandard.ZstdCompressor | None = getattr(self._of_thread, "compressor", None)
@@ -147,8 +153,7 @@ class NoCodec:
     recipe = "as it is"
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
-        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return PackedSegment(whole, 0, len(whole))
+        return PackedSegment(pieces, 0, sum(map(len, pieces)))
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:  # noqa: ARG002 - nothing to check
         return 0

@@ -17,7 +17,39 @@ def b64(digest: bytes) -> str:
 
 def composite_sha256(parts: Sequence[bytes]) -> str:
     """S3's SHA-256 of a multipart object: the digest of the parts' digests, "-" and their number."""
-    return f"{b64(hashlib.sha256(b''.join(parts)).digest())}-{len(parts)}"
+    return f"{b64(sha256_of_parts(parts))}-{len(parts)}"
+
+
+def sha256_of_parts(parts: Sequence[bytes]) -> bytes:
+    """The SHA-256 of the SHA-256s of all parts, in their order."""
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+class RunningSha256:
+    """SHA-256 of what is fed; with `part`, of the SHA-256s of its runs of so many bytes."""
+
+    def __init__(self, part: int | None = None) -> None:
+        self._part, self._room = part, part
+        self._hashing = hashlib.sha256()
+        self._done: list[bytes] = []
+
+    def update(self, data: bytes | memoryview) -> None:
+        if self._part is None:
+            self._hashing.update(data)
+            return
+        view = memoryview(data)
+        while view:
+            if self._room == 0:
+                self._done.append(self._hashing.digest())
+                self._hashing, self._room = hashlib.sha256(), self._part
+            run = view[: self._room]
+            self._hashing.update(run)
+            self._room = (self._room or 0) - len(run)
+            view = view[len(run) :]
+
+    def digest(self) -> bytes:
+        last = self._hashing.digest()
+        return last if self._part is None else sha256_of_parts([*self._done, last])
 
 
 def composite_etag(part_md5s: Sequence[bytes]) -> str:

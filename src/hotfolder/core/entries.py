@@ -124,7 +124,7 @@ def upload_entry(
         "s3_storage_class": stored.storage_class if stored else None,
         "s3_version_id": stored.version_id if stored else None,
         "checksum_original": _checksum(original),
-        "checksum_compressed": _checksum(digests.packed_sha256 if digests else None),
+        "checksum_compressed": _checksum_of_packed(digests),
         "checksum_s3_etag": stored.etag if stored else None,
         "verification": verification.value if verification else None,
         "parts": stored.parts if stored else None,
@@ -183,3 +183,10 @@ def recorded(
 
 def _checksum(sha256: bytes | None) -> str | None:
     return None if sha256 is None else f"sha256:{sha256.hex()}"
+
+
+def _checksum_of_packed(digests: Digests | None) -> str | None:
+    """Of a multipart object it is S3's own: every part is hashed once, and not the whole again."""
+    if digests is None or digests.packed_sha256 is None or digests.part_size is None:
+        return _checksum(digests.packed_sha256 if digests else None)
+    return f"sha256-parts-{digests.part_size}:{digests.packed_sha256.hex()}"

@@ -170,12 +170,17 @@ class PartDigest:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What went through our hands: the original as read, and the packed stream as sent."""
+    """What went through our hands: the original as read, and the packed stream as sent.
+
+    `packed_sha256` is of the packed stream; None where it was not hashed as a whole. With a `part_size`
+    it is of the SHA-256s of the stream's runs of so many bytes, as S3 makes that of a multipart object.
+    """
 
     original_size: int
     original_sha256: bytes
     packed_size: int
-    packed_sha256: bytes
+    packed_sha256: bytes | None
+    part_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

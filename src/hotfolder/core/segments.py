@@ -190,7 +190,7 @@ class PartCutter:
     """Cuts a stream of chunks into parts of exactly `size` bytes; the last may be shorter.
 
     A part is handed out only when a byte behind it is known, so that the last part is never empty
-    and a stream of up to `size` bytes is one part.
+    and a stream of up to `size` bytes is one part. Parts are lists of pieces, as they were fed.
     """
 
     def __init__(self, size: int) -> None:
@@ -198,7 +198,7 @@ class PartCutter:
         self._held: list[bytes | memoryview] = []
         self._length = 0
 
-    def feed(self, chunk: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    def feed(self, chunk: bytes | memoryview) -> Iterator[list[bytes | memoryview]]:
         """Take in a chunk; yields the parts that are full."""
         view = memoryview(chunk)
         while self._length + len(view) > self._size:
@@ -208,10 +208,10 @@ class PartCutter:
             yield self.rest()
         self._hold(chunk if len(view) == len(chunk) else view)
 
-    def rest(self) -> bytes | memoryview:
-        """What has been fed and not handed out; possibly empty."""
+    def rest(self) -> list[bytes | memoryview]:
+        """The pieces that have been fed and not handed out; possibly none."""
         held, self._held, self._length = self._held, [], 0
-        return held[0] if len(held) == 1 else b"".join(held)
+        return held
 
     def _hold(self, piece: bytes | memoryview) -> None:
         if piece:

@@ -11,7 +11,7 @@ import botocore.exceptions as boto_errors
 from hotfolder.adapters.s3.faults import status
 from hotfolder.adapters.s3.watching import current_watch
 from hotfolder.core.errors import ObjectRefused
-from hotfolder.core.ports import Body
+from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.stalls import Phase
 
 if TYPE_CHECKING:
@@ -27,18 +27,21 @@ class Pieces:
     botocore would ask for "100 Continue" first and urllib3 would copy it in 16 KiB blocks.
     """
 
-    def __init__(self, body: Body) -> None:
-        self._view = memoryview(body).cast("B")
+    def __init__(self, body: Body | Scattered) -> None:
+        pieces = body if isinstance(body, Scattered) else (body,)
+        self._views = [memoryview(piece).cast("B") for piece in pieces]
+        self._size = len(body)
         self._halted = False
 
     def __len__(self) -> int:
-        return len(self._view)
+        return self._size
 
     def __iter__(self) -> Iterator[memoryview]:
-        for offset in range(0, len(self._view), _PIECE):
-            if self._halted:
-                raise CancelledError
-            yield self._view[offset : offset + _PIECE]
+        for view in self._views:
+            for offset in range(0, len(view), _PIECE):
+                if self._halted:
+                    raise CancelledError
+                yield view[offset : offset + _PIECE]
 
     def seek(self, position: int) -> int:
         # botocore rewinds before it follows a redirect to another region; iterating does that.

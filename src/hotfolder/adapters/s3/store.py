@@ -26,7 +26,7 @@ from hotfolder.core.answers import Subject
 from hotfolder.core.errors import (
     UploadLost,
 )
-from hotfolder.core.ports import Body, Limiter, PutEngine
+from hotfolder.core.ports import Body, Limiter, PutEngine, Scattered
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 
@@ -140,7 +140,7 @@ class S3Store:
                 await self.abort(key, upload.upload_id)
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+        self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
     ) -> PartReceipt:
         """See `ObjectStore`."""
         pieces = Pieces(body)

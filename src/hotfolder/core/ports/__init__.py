@@ -1,6 +1,6 @@
 """The ports: what the journey asks of the outside. Each has one contract suite under tests/contract."""
 
-from hotfolder.core.ports.body import Body
+from hotfolder.core.ports.body import Body, Scattered
 from hotfolder.core.ports.files import (
     Archive,
     Codec,
@@ -62,6 +62,7 @@ __all__ = [
     "PutEngine",
     "ReadLedger",
     "Reading",
+    "Scattered",
     "SigningKeys",
     "SpoolFiles",
     "StagedIndex",

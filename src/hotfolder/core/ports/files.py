@@ -18,7 +18,7 @@ from hotfolder.core.tree import TreeEntry
 class PackedSegment:
     """One compressed segment, already inflated and compared; CRC-32 and bytes of what went in."""
 
-    data: Body
+    pieces: Sequence[Body]
     crc32: int
     size: int
 

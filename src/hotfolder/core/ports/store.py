@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hotfolder.core.ports.body import Body
+from hotfolder.core.ports.body import Body, Scattered
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import (
     ObjectDraft,
@@ -47,7 +47,7 @@ class ObjectStore(Protocol):
         ...
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
+        self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
     ) -> PartReceipt:
         """Send part `number` (from 1). Raises `UploadLost` if the store forgot the upload."""
         ...
