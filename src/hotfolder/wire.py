@@ -41,8 +41,7 @@ class Wire:
         self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool = True
     ) -> Receipt:
         """Store a whole object. `unless_exists`: where none stands; `KeyTaken` otherwise."""
-        await self._bandwidth.opened()
-        async with self._free:
+        async with self._bandwidth.place_for(len(body)), self._free:
             return await self._store.put(draft, body, sha256=sha256, unless_exists=unless_exists)
 
     async def head(self, key: str) -> ObjectInfo | None:
@@ -97,8 +96,7 @@ class Wire:
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Body, *, sha256: bytes
     ) -> PartReceipt:
-        await self._bandwidth.opened()
-        async with self._free:
+        async with self._bandwidth.place_for(len(body)), self._free:
             return await self._store.upload_part(key, upload_id, number, body, sha256=sha256)
 
     async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:
