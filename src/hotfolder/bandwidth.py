@@ -15,6 +15,7 @@ import structlog
 
 from hotfolder.core.allowance import Allowance
 from hotfolder.core.bandwidth import NO_LIMIT, Limit, LocalTime, Timetable, why_closed
+from hotfolder.places import Places
 
 log = structlog.get_logger()
 
@@ -49,8 +50,7 @@ class Bandwidth:
         self._valid = (math.inf, -math.inf)  # the moments (epoch) for which `limit` was looked up
         self.limit = Limit()
         self._opened.set()
-        self._sending_large = 0
-        self._large: dict[asyncio.Future[None], None] = {}  # those that wait for a place, in order
+        self._large = Places(self._places)
         self._look()
 
     def follow(self, timetable: Timetable) -> None:
@@ -83,7 +83,7 @@ class Bandwidth:
         with self._lock:
             self._allowance.set_rate(self.limit.rate or math.inf, self._clock())
         self._opened.set()
-        self._admit()
+        self._large.admit()
 
     # -- what may begin ----------------------------------------------------------------------------
 
@@ -108,38 +108,13 @@ class Bandwidth:
         if size <= _LARGE:
             yield
             return
-        await self._take_place()
-        try:
+        async with self._large:
             yield
-        finally:
-            self._sending_large -= 1
-            self._admit()
-
-    async def _take_place(self) -> None:
-        if not self._large and self._sending_large < self._places():
-            self._sending_large += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._large[turn] = None
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._sending_large -= 1
-                self._admit()
-            else:
-                del self._large[turn]
-            raise
-
-    def _admit(self) -> None:
-        while self._large and not self.limit.is_closed and self._sending_large < self._places():
-            self._sending_large += 1
-            turn = next(iter(self._large))
-            del self._large[turn]
-            turn.set_result(None)
 
     def _places(self) -> float:
         """For large bodies, at the rate of now."""
+        if self.limit.is_closed:
+            return 0
         return 1 + math.ceil(self.rate / _PLACE) if self.rate < math.inf else math.inf
 
     def why_closed(self) -> str | None:

@@ -1,6 +1,5 @@
 """The way to one store: its port behind the request budget, and the threads that hash for it."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -10,26 +9,28 @@ from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 from hotfolder.parts import md5_of, sha256_of
+from hotfolder.places import RequestPlaces
 from hotfolder.threads import Threads
 
 
 class Wire:
-    """At most `requests` calls of the store are under way at once. Raises what `ObjectStore` raises.
+    """Calls of the store, at most as many at once as `requests` has places.
 
-    While the upload window is closed no body is begun to be sent; whatever else is asked is.
+    Raises what `ObjectStore` raises. While the upload window is closed no body is begun to be sent;
+    whatever else is asked is.
     """
 
     def __init__(
         self,
         store: ObjectStore,
         *,
-        requests: int,
+        requests: RequestPlaces,
         threads: Threads,
         bandwidth: Bandwidth | None = None,
     ) -> None:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
-        self._free = asyncio.Semaphore(requests)
+        self._free = requests
         self._threads = threads
 
     async def check(self) -> None:

@@ -4,8 +4,9 @@
 
 A daemon delivers to the null sink through a proxy that counts every byte on the way to it, heads of
 requests included. Each row is one limit and one work: a large file, many small ones, or both. Counted
-is from a second after the first byte on, for `--seconds`, and in the busiest single second of these;
-and for the mix, how long the slowest small file took beside the large one.
+is for `--seconds`, once the work is under way, and in the busiest single second of these; and for the
+mix, how long the slowest small file took beside the large one. Where less is sent than may be, the same
+is measured without a limit: what this machine carries at this hour.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from tests.support.counting_proxy import CountingProxy
 _WORKS = ("large", "small", "mix")
 _TICK = 0.05  # seconds
 _UNDER_WAY, _LONGEST_START = 64 * 1024, 60.0  # bytes, seconds
+_WARM = 3.0  # seconds in which connections are opened and the store is looked at
+_ALLOWED = 0.05  # of the limit
 _FEWEST_BYTES, _MOST_FILES = 4096, 500  # of small files: size, and number a second
 console = Console(width=120)
 
@@ -45,10 +48,17 @@ class Row:
     measured: float
     busiest: float
     small: float | None
+    unlimited: float | None = None
 
     @property
     def deviation(self) -> float:
         return self.measured / self.rate - 1
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the limit was kept to, as far as the machine let it be reached."""
+        reachable = self.unlimited is None or self.unlimited > self.rate * (1 + 2 * _ALLOWED)
+        return self.deviation <= _ALLOWED and (not reachable or self.deviation >= -_ALLOWED)
 
 
 def main() -> int:
@@ -58,31 +68,36 @@ def main() -> int:
     parser.add_argument("--engine", nargs="+", default=["direct", "boto3"])
     parser.add_argument("--seconds", type=float, default=8.0)
     asked = parser.parse_args()
-    table = Table(
-        "engine", "limit", "work", "measured", "deviation", "busiest second", "a small file took"
-    )
-    worst = 0.0
+    columns = ("measured", "deviation", "busiest second", "a small file took", "without a limit")
+    table = Table("engine", "limit", "work", *columns)
+    kept = True
     with sink() as port:
         for engine in asked.engine:
             for written in asked.limits:
                 for work in asked.works:
                     row = measure(engine, written, work, port, asked.seconds)
-                    worst = max(worst, abs(row.deviation))
+                    if row.deviation < -_ALLOWED:
+                        free = measure(engine, written, work, port, asked.seconds, limited=False)
+                        row = replace(row, unlimited=free.measured)
+                    kept = kept and row.is_kept
                     table.add_row(*told(row))
     console.print(table)
-    console.print(f"worst deviation {worst:.1%}")
-    return int(worst > 0.05)
+    return int(not kept)
 
 
 def told(row: Row) -> tuple[str, ...]:
     small = "-" if row.small is None else f"{row.small:.1f} s at most"
+    free = "-" if row.unlimited is None else f"{row.unlimited / 1e6:.1f} MB/s"
     return (
         *(row.engine, row.written, row.work, f"{row.measured / 1e6:.3f} MB/s"),
-        *(f"{row.deviation:+.1%}", f"{row.busiest / row.rate:.2f} of the limit", small),
+        *(f"{row.deviation:+.1%}", f"{row.busiest / row.rate:.2f} of the limit"),
+        *(small, free),
     )
 
 
-def measure(engine: str, written: str, work: str, port: int, seconds: float) -> Row:
+def measure(
+    engine: str, written: str, work: str, port: int, seconds: float, *, limited: bool = True
+) -> Row:
     rate = int(str(limit(written)))
     with (
         tempfile.TemporaryDirectory(prefix="hotfolder-bandwidth-") as root,
@@ -95,9 +110,10 @@ def measure(engine: str, written: str, work: str, port: int, seconds: float) -> 
             secret_key="y",
             bucket=f"bench-{secrets.token_hex(4)}",  # the sink knows what it was sent before
         )
-        transfer = f'[transfer]\nbandwidth = "{written}"\nengine = "{engine}"'
+        bandwidth = written if limited else ""
+        transfer = f'[transfer]\nbandwidth = "{bandwidth}"\nengine = "{engine}"'
         box.configure('settle = "0s"\nready = "closed"\ncompression = "none"', extra=transfer)
-        lay_out(box, work, rate, seconds + 4)
+        lay_out(box, work, rate, (seconds + _WARM + 2) * (1 if limited else 2))
         box.start(wait=False)
         try:
             sent = [size for _, size in counted(proxy, seconds)]
@@ -123,13 +139,13 @@ def lay_out(box: Box, work: str, rate: int, seconds: float) -> None:
 
 
 def counted(proxy: CountingProxy, seconds: float) -> Iterator[tuple[float, int]]:
-    """(moment, bytes so far), from a second after much began to be sent."""
+    """(moment, bytes so far), from a while after much began to be sent."""
     begun = time.monotonic()
     while proxy.sent < _UNDER_WAY:
         if time.monotonic() - begun > _LONGEST_START:
             raise TimeoutError(f"only {proxy.sent} bytes were sent in {_LONGEST_START:g} s")
         time.sleep(_TICK)
-    time.sleep(1.0)
+    time.sleep(_WARM)
     begun = time.monotonic()
     for tick in range(int(seconds / _TICK) + 1):
         time.sleep(max(0.0, begun + tick * _TICK - time.monotonic()))

@@ -74,3 +74,25 @@ async def test_without_a_limit_nobody_asks(way: Way, login: FileLogin) -> None:
     (head,) = await put(way, login, turns, BODY)
     assert turns.asked == []
     assert sender(head) == way
+
+
+@pytest.mark.parametrize("way", ["boto3", "direct"])  # awscrt repeats by itself, and tells nobody
+async def test_each_answer_that_asks_for_less_is_passed_on(way: Way, login: FileLogin) -> None:
+    told = []
+    async with scripted(Reply(503, "SlowDown"), Reply(503, "SlowDown"), Reply(200)) as server:
+        settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login)
+        async with opened(settings, way=way, on_throttled=lambda: told.append(1)) as store:
+            sha256 = hashlib.sha256(BODY).digest()
+            await store.put(ObjectDraft("key"), BODY, sha256=sha256, unless_exists=True)
+    assert len(told) == 2
+
+
+async def test_other_trouble_asks_for_nothing(login: FileLogin) -> None:
+    told = []
+    async with scripted(Reply(500, "InternalError"), Reply(200)) as server:
+        settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login)
+        async with opened(settings, on_throttled=lambda: told.append(1)) as store:
+            await store.put(
+                ObjectDraft("key"), b"", sha256=hashlib.sha256().digest(), unless_exists=True
+            )
+    assert (len(server.seen), told) == (2, [])

@@ -123,6 +123,7 @@ async def opened(
     sleep: Naps | None = None,
     clock: Callable[[], float] = time.monotonic,
     limiter: Limiter | None = None,
+    on_throttled: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[S3Store]:
     """A store with threads of its own, and with the engine of that name for small bodies."""
     connection = S3Connection(settings, clock=clock)
@@ -135,6 +136,7 @@ async def opened(
                 single_put=put_engine(settings, way, limiter),
                 sleep=sleep or Naps(),
                 limiter=limiter,
+                on_throttled=on_throttled,
             )
             yield store
     finally:
