@@ -7,17 +7,24 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 
 import structlog
 
 from hotfolder.core.allowance import Allowance
 from hotfolder.core.bandwidth import NO_LIMIT, Limit, LocalTime, Timetable, why_closed
+from hotfolder.places import Places
 
 log = structlog.get_logger()
 
 _LOOK = 1.0  # seconds between two looks at the clock
+_LARGE = 1024 * 1024  # bytes of a body that needs a place
+_PLACE = (
+    8e6  # bytes a second for each place: one connection carries more on any line that is worth a limit
+)
+_AT_ONCE = nullcontext()
 _VALID = 60.0  # seconds that a look is believed: the wall clock may be set
 
 
@@ -43,6 +50,7 @@ class Bandwidth:
         self._valid = (math.inf, -math.inf)  # the moments (epoch) for which `limit` was looked up
         self.limit = Limit()
         self._opened.set()
+        self._large = Places(self._places)
         self._look()
 
     def follow(self, timetable: Timetable) -> None:
@@ -75,6 +83,7 @@ class Bandwidth:
         with self._lock:
             self._allowance.set_rate(self.limit.rate or math.inf, self._clock())
         self._opened.set()
+        self._large.admit()
 
     # -- what may begin ----------------------------------------------------------------------------
 
@@ -82,6 +91,31 @@ class Bandwidth:
         """Wait until uploads may begin."""
         if self.limit.is_closed:
             await self._opened.wait()
+
+    def place_for(self, size: int) -> AbstractAsyncContextManager[None]:
+        """Enter it to begin a body of `size` bytes, and leave it when it is sent.
+
+        Under a limit few large bodies suffice to use it, and more would only be sent more slowly: small
+        files would find no room beside them, and a stop would cut them all. First come, first served.
+        """
+        if not self.limit.is_closed and (size <= _LARGE or self.rate == math.inf):
+            return _AT_ONCE  # for many thousands of files: nothing is made
+        return self._place_for(size)
+
+    @asynccontextmanager
+    async def _place_for(self, size: int) -> AsyncIterator[None]:
+        await self.opened()
+        if size <= _LARGE:
+            yield
+            return
+        async with self._large:
+            yield
+
+    def _places(self) -> float:
+        """For large bodies, at the rate of now."""
+        if self.limit.is_closed:
+            return 0
+        return 1 + math.ceil(self.rate / _PLACE) if self.rate < math.inf else math.inf
 
     def why_closed(self) -> str | None:
         """Why no upload begins, as a reason for one file; None where they do."""

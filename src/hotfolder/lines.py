@@ -20,6 +20,7 @@ from hotfolder.core.pulse import Step
 from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger
+from hotfolder.places import RequestPlaces
 from hotfolder.profiling import Profiler
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.surveying import profile_key, survey, token_of
@@ -98,6 +99,7 @@ class Lines:
         # A store that hangs keeps its buffers and threads: the others must have their own.
         memory = transfer.memory // len(self._settings.destinations())
         connection = S3Connection(s3_settings(destination, transfer))
+        places = RequestPlaces(transfer.requests)
         requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
         store = S3Store(
             connection,
@@ -105,8 +107,9 @@ class Lines:
             single_put=put_engine(destination, transfer, self._activity.progressed, self._bandwidth),
             on_move=self._activity.progressed,
             limiter=self._bandwidth,
+            on_throttled=places.throttled,
         )
-        wire = Wire(store, requests=transfer.requests, threads=self._hashers, bandwidth=self._bandwidth)
+        wire = Wire(store, requests=places, threads=self._hashers, bandwidth=self._bandwidth)
         name = self._name_of(destination)
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self._notebook, bucket=name, asks=asks)

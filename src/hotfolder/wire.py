@@ -9,27 +9,28 @@ from hotfolder.core.errors import VerificationFailed
 from hotfolder.core.ports import Body, ObjectStore, Scattered
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 from hotfolder.parts import joined, md5_of, sha256_of
-from hotfolder.slots import Slots
+from hotfolder.places import RequestPlaces
 from hotfolder.threads import Threads
 
 
 class Wire:
-    """At most `requests` calls of the store are under way at once. Raises what `ObjectStore` raises.
+    """Calls of the store, at most as many at once as `requests` has places.
 
-    While the upload window is closed no body is begun to be sent; whatever else is asked is.
+    Raises what `ObjectStore` raises. While the upload window is closed no body is begun to be sent;
+    whatever else is asked is.
     """
 
     def __init__(
         self,
         store: ObjectStore,
         *,
-        requests: int,
+        requests: RequestPlaces,
         threads: Threads,
         bandwidth: Bandwidth | None = None,
     ) -> None:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
-        self._free = Slots(requests)
+        self._free = requests
         self._threads = threads
 
     async def check(self) -> None:
@@ -41,8 +42,7 @@ class Wire:
         self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool = True
     ) -> Receipt:
         """Store a whole object. `unless_exists`: where none stands; `KeyTaken` otherwise."""
-        await self._bandwidth.opened()
-        async with self._free:
+        async with self._bandwidth.place_for(len(body)), self._free:
             return await self._store.put(draft, body, sha256=sha256, unless_exists=unless_exists)
 
     async def head(self, key: str) -> ObjectInfo | None:
@@ -98,8 +98,7 @@ class Wire:
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Scattered, *, sha256: bytes
     ) -> PartReceipt:
-        await self._bandwidth.opened()
-        async with self._free:
+        async with self._bandwidth.place_for(len(body)), self._free:
             return await self._store.upload_part(key, upload_id, number, body, sha256=sha256)
 
     async def list_parts(self, key: str, upload_id: str) -> list[PartReceipt]:

@@ -17,6 +17,7 @@ from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.records import Job, ObjectDraft, OpenUpload, PartReceipt, Receipt
 from hotfolder.core.segments import MIB
 from hotfolder.gate import Gate
+from hotfolder.places import RequestPlaces
 from hotfolder.resuming import Resumer
 from hotfolder.sweeping import Sweeper, Territory
 from hotfolder.wire import Wire
@@ -373,7 +374,7 @@ class Clock:
 
 
 async def sweeper_of(works: Works, store: MemoryStore, clock: Clock, flying: str = "") -> Sweeper:
-    wire = Wire(store, requests=4, threads=works.threads)
+    wire = Wire(store, requests=RequestPlaces(4), threads=works.threads)
     gate = Gate(
         store,
         Activity(version="0", pid=1, host="nas", clock=lambda: MOMENT),

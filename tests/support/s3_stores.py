@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.direct import DirectPutEngine
 from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings, S3Store, usual_bundle
-from hotfolder.core.ports import PutEngine
+from hotfolder.core.ports import Limiter, PutEngine
 from hotfolder.core.stalls import Bounds
 from hotfolder.seaweed import SeaweedFS
 from tests.support.certificates import Authority
@@ -122,6 +122,8 @@ async def opened(
     way: Way = "boto3",
     sleep: Naps | None = None,
     clock: Callable[[], float] = time.monotonic,
+    limiter: Limiter | None = None,
+    on_throttled: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[S3Store]:
     """A store with threads of its own, and with the engine of that name for small bodies."""
     connection = S3Connection(settings, clock=clock)
@@ -129,7 +131,12 @@ async def opened(
     try:
         with ThreadPoolExecutor(8) as executor:
             store = S3Store(
-                connection, executor, single_put=put_engine(settings, way), sleep=sleep or Naps()
+                connection,
+                executor,
+                single_put=put_engine(settings, way, limiter),
+                sleep=sleep or Naps(),
+                limiter=limiter,
+                on_throttled=on_throttled,
             )
             yield store
     finally:
@@ -138,7 +145,7 @@ async def opened(
         connection.close()
 
 
-def put_engine(settings: S3Settings, way: Way) -> PutEngine | None:
+def put_engine(settings: S3Settings, way: Way, limiter: Limiter | None = None) -> PutEngine | None:
     """The engine of that name, of few connections."""
     if way == "boto3":
         return None
@@ -154,6 +161,7 @@ def put_engine(settings: S3Settings, way: Way) -> PutEngine | None:
         bounds=Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed),
         connections=8,
         ca_bundle=settings.ca_bundle or usual_bundle(),
+        limiter=limiter,
     )
 
 

@@ -22,6 +22,7 @@ from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.delivery import Rules, Tools
 from hotfolder.formats import Format
 from hotfolder.packing import Packer
+from hotfolder.places import RequestPlaces
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.spool import Spool
@@ -157,7 +158,7 @@ class SpoolRun:
 
     def _tools(self) -> Tools:
         world = self.world
-        wire = Wire(world.store, requests=4, threads=self.threads)
+        wire = Wire(world.store, requests=RequestPlaces(4), threads=self.threads)
         notebook = Notebook(MemoryUploads(), self.notes, lambda: MOMENT)
         self.packer = Packer(opener=open_original, threads=self.threads, segment=MIB)
         self.stager = Stager(

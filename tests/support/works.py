@@ -16,6 +16,7 @@ from hotfolder.core.routing import Route, parse_template
 from hotfolder.core.segments import MIB
 from hotfolder.delivery import Rules, Tools, deliver
 from hotfolder.packing import Packer
+from hotfolder.places import RequestPlaces
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook, Resumer
 from hotfolder.threads import Threads
@@ -82,7 +83,7 @@ class Works:
         part_size: int | None = None,
     ) -> Tools:
         form_of = form(name, level)
-        wire = Wire(self.store, requests=4, threads=self.threads)
+        wire = Wire(self.store, requests=RequestPlaces(4), threads=self.threads)
         return Tools(
             packer=Packer(opener=self.opener, threads=self.threads, segment=MIB),
             sender=Sender(

@@ -82,10 +82,10 @@ def test_bytes_go_at_the_rate_in_the_order_in_which_they_were_asked_for() -> Non
     assert line.wait(places[3], 2.0) == 0
 
 
-def test_after_a_pause_a_tenth_of_a_second_goes_at_once_and_no_more() -> None:
+def test_after_a_pause_a_quarter_of_a_second_goes_at_once_and_no_more() -> None:
     line = Allowance()
     line.set_rate(1000.0, 0.0)
-    assert line.wait(line.ask(100, 60.0), 60.0) == 0
+    assert line.wait(line.ask(250, 60.0), 60.0) == 0
     assert line.wait(line.ask(100, 60.0), 60.0) == pytest.approx(0.1)
 
 
@@ -178,6 +178,88 @@ async def test_uploads_wait_for_their_window_and_for_no_longer() -> None:
     line.follow(Timetable())
     await asyncio.gather(*waiting)
     await line.opened()
+
+
+class Sending:
+    """Bodies of `size` bytes that are begun as the line lets them, and are on their way until ended."""
+
+    def __init__(self, line: Bandwidth, size: int) -> None:
+        self._line, self._size = line, size
+        self.under_way: list[int] = []
+        self._ends: dict[int, asyncio.Event] = {}
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self, *numbers: int) -> None:
+        for number in numbers:
+            self._ends[number] = asyncio.Event()
+            self.tasks.append(asyncio.create_task(self._send(number)))
+        await self.settle()
+
+    async def end(self, number: int) -> None:
+        self._ends[number].set()
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def _send(self, number: int) -> None:
+        async with self._line.place_for(self._size):
+            self.under_way.append(number)
+            await self._ends[number].wait()
+            self.under_way.remove(number)
+
+
+async def test_few_large_bodies_are_begun_at_a_time_in_their_order() -> None:
+    line = Clocks(at(0, 9)).line(Window(WEEKDAYS, 0, 1440, MB))
+    large, small = Sending(line, 8 * MB), Sending(line, 4096)
+    await large.begin(1, 2, 3, 4)
+    assert large.under_way == [1, 2]
+    await small.begin(*range(100))
+    assert len(small.under_way) == 100
+    await large.end(1)
+    assert large.under_way == [2, 3]
+    large.tasks[1].cancel()  # one on its way
+    await large.settle()
+    assert large.under_way == [2, 3, 4]  # the cancelled one did not take itself off the list
+    line.follow(Timetable())
+    await large.begin(*range(5, 30))
+    assert len(large.under_way) == 3 + 25
+    for task in (*large.tasks, *small.tasks):
+        task.cancel()
+
+
+async def test_a_large_body_that_is_given_up_while_it_waits_leaves_its_place_to_others() -> None:
+    line = Clocks(at(0, 9)).line(Window(WEEKDAYS, 0, 1440, MB))
+    large = Sending(line, 8 * MB)
+    await large.begin(1, 2, 3, 4)
+    large.tasks[2].cancel()
+    await large.settle()
+    await large.end(1)
+    assert large.under_way == [2, 4]
+    await large.end(2)
+    await large.end(4)
+    await large.begin(5, 6)
+    assert large.under_way == [5, 6]
+    for task in large.tasks:
+        task.cancel()
+
+
+async def test_another_limit_lets_those_go_that_wait_for_a_place() -> None:
+    line = Clocks(at(0, 9)).line(Window(WEEKDAYS, 0, 1440, MB))
+    large = Sending(line, 8 * MB)
+    await large.begin(*range(10))
+    line.follow(Timetable((Window(WEEKDAYS, 0, 1440, 40 * MB),)))
+    await large.settle()
+    assert large.under_way == list(range(6))
+    line.follow(Timetable((Window(WEEKDAYS, 0, 1440, CLOSED),)))
+    await large.end(0)
+    assert large.under_way == [1, 2, 3, 4, 5]
+    line.follow(Timetable())
+    await large.settle()
+    assert len(large.under_way) == 9
+    for task in large.tasks:
+        task.cancel()
 
 
 def test_pieces_are_a_quarter_of_a_second_at_most() -> None:

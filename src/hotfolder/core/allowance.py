@@ -8,7 +8,7 @@ another rate counts at once for what already waits, and nobody has to be told.
 import math
 from dataclasses import dataclass
 
-_BURST = 0.1  # seconds' worth that may go at once after a pause
+_BURST = 0.25  # seconds' worth that may go at once after a pause: a busy machine pauses now and then
 _PIECE = 0.05  # seconds' worth that is asked for at once: small, so that all get on side by side
 _LEAST_PIECE, _MOST_PIECE = 1024, 256 * 1024  # bytes
 

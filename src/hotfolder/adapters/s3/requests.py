@@ -60,6 +60,7 @@ class Requests:
         wall: Callable[[], float],
         on_move: Callable[[], None],
         limiter: Limiter | None = None,
+        on_throttled: Callable[[], None] = lambda: None,
     ) -> None:
         """`wall`: seconds since the epoch on this machine's clock."""
         self._connection = connection
@@ -67,6 +68,7 @@ class Requests:
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
         self._line = Line(executor, bounds, on_move, limiter)
         self._check, self._sleep, self.wall = check, sleep, wall
+        self._on_throttled = on_throttled
         self._heard = False  # whether an S3 store ever answered
 
     def steps(self) -> list[Step]:
@@ -104,6 +106,7 @@ class Requests:
             stop=self._is_enough,
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
             sleep=self._sleep,
+            before_sleep=self._heed,
             reraise=True,
         )
         try:
@@ -113,6 +116,12 @@ class Requests:
             if failed.verdict.may_be_this_one and isinstance(error, DestinationError):
                 error.failing_for = asyncio.get_running_loop().time() - begun
             raise error from failed.__cause__ or failed
+
+    def _heed(self, state: RetryCallState) -> None:
+        failure = state.outcome.exception() if state.outcome else None
+        error = failure.verdict.error if isinstance(failure, Failed) else None
+        if isinstance(error, DestinationError) and error.trouble is DestinationTrouble.THROTTLED:
+            self._on_throttled()
 
     async def once(self, subject: Subject, work: Callable[[], T]) -> T:
         """Run `work` in the executor; raises `Failed`."""

@@ -54,10 +54,12 @@ class S3Store:
         wall: Callable[[], float] = time.time,
         on_move: Callable[[], None] = lambda: None,
         limiter: Limiter | None = None,
+        on_throttled: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_move` is called now and then while the bytes of a long request move.
 
-        `limiter`: of the line that it shares with other stores.
+        `limiter`: of the line that it shares with other stores. `on_throttled`: it asks for less, by an
+        answer after which the request is repeated.
         """
         self._settings = connection.settings
         self._options = connection.settings.options
@@ -69,6 +71,7 @@ class S3Store:
             wall=wall,
             on_move=on_move,
             limiter=limiter,
+            on_throttled=on_throttled,
         )
         self._small_puts = (
             SmallPuts(connection, single_put, self._requests, limiter) if single_put else None
