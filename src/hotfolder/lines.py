@@ -17,6 +17,7 @@ from hotfolder.core.conflict import EarlierObject, Family
 from hotfolder.core.ports import Profiles
 from hotfolder.core.profile import Seen
 from hotfolder.core.pulse import Step
+from hotfolder.core.window import Window
 from hotfolder.destinations import put_engine, s3_settings
 from hotfolder.gate import Gate
 from hotfolder.indexing import IndexedLedger
@@ -99,14 +100,22 @@ class Lines:
         memory = transfer.memory // len(self._settings.destinations())
         connection = S3Connection(s3_settings(destination, transfer))
         requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
+        single_put = put_engine(destination, transfer, self._activity.progressed, self._bandwidth)
         store = S3Store(
             connection,
             requests,
-            single_put=put_engine(destination, transfer, self._activity.progressed, self._bandwidth),
+            single_put=single_put,
             on_move=self._activity.progressed,
             limiter=self._bandwidth,
         )
-        wire = Wire(store, requests=transfer.requests, threads=self._hashers, bandwidth=self._bandwidth)
+        wire = Wire(
+            store,
+            requests=transfer.requests,
+            threads=self._hashers,
+            bandwidth=self._bandwidth,
+            # boto3 needs a thread for each.
+            window=Window(transfer.requests, transfer.small_requests) if single_put else None,
+        )
         name = self._name_of(destination)
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self._notebook, bucket=name, asks=asks)

@@ -2,19 +2,27 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from hotfolder.bandwidth import Bandwidth
-from hotfolder.core.errors import VerificationFailed
+from hotfolder.core.errors import DestinationError, VerificationFailed
 from hotfolder.core.ports import Body, ObjectStore
 from hotfolder.core.records import ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
+from hotfolder.core.window import Window
 from hotfolder.parts import md5_of, sha256_of
 from hotfolder.threads import Threads
+
+SMALL = 64 * 1024  # bytes: a body that costs its way to the store and back, not its size
 
 
 class Wire:
     """At most `requests` calls of the store are under way at once. Raises what `ObjectStore` raises.
+
+    Small bodies have a `window` of their own, as they take a connection and no memory to speak of: so
+    many beside those calls as the store lets pass without trouble.
 
     While the upload window is closed no body is begun to be sent; whatever else is asked is.
     """
@@ -26,10 +34,12 @@ class Wire:
         requests: int,
         threads: Threads,
         bandwidth: Bandwidth | None = None,
+        window: Window | None = None,
     ) -> None:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
         self._free = asyncio.Semaphore(requests)
+        self._small = None if window is None else SmallRequests(window)
         self._threads = threads
 
     async def check(self) -> None:
@@ -42,8 +52,11 @@ class Wire:
     ) -> Receipt:
         """Store a whole object. `unless_exists`: where none stands; `KeyTaken` otherwise."""
         await self._bandwidth.opened()
+        put = partial(self._store.put, draft, body, sha256=sha256, unless_exists=unless_exists)
+        if self._small is not None and len(body) <= SMALL:
+            return await self._small.run(put)
         async with self._free:
-            return await self._store.put(draft, body, sha256=sha256, unless_exists=unless_exists)
+            return await put()
 
     async def head(self, key: str) -> ObjectInfo | None:
         async with self._free:
@@ -130,3 +143,51 @@ class Wire:
 
     async def md5(self, body: Body) -> bytes:
         return await self._threads.run(md5_of, body)
+
+
+class SmallRequests:
+    """As many at once as the window has room for, first come first served."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._under_way = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def run(self, put: Callable[[], Awaitable[Receipt]]) -> Receipt:
+        """What `put` returns or raises, called once there is room for it."""
+        await self._enter()
+        number = self._window.begin()
+        try:
+            receipt = await put()
+            if receipt.attempts > 1:
+                self._window.trouble(number)
+            else:
+                self._window.success(self._under_way)
+            return receipt
+        except DestinationError:
+            self._window.trouble(number)
+            raise
+        finally:
+            self._under_way -= 1
+            self._admit()
+
+    async def _enter(self) -> None:
+        if not self._waiting and self._under_way < self._window.limit:
+            self._under_way += 1
+            return
+        admitted = asyncio.get_running_loop().create_future()
+        self._waiting.append(admitted)
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            if not admitted.cancelled():  # it was let in at the same moment
+                self._under_way -= 1
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self._under_way < self._window.limit:
+            admitted = self._waiting.popleft()
+            if not admitted.done():
+                self._under_way += 1
+                admitted.set_result(None)
