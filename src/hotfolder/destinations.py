@@ -42,7 +42,7 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
         read_timeout=transfer.read_timeout,
         min_speed=float(transfer.min_speed),
         attempts=transfer.attempts,
-        max_pool_connections=transfer.requests,
+        max_pool_connections=transfer.requests + transfer.small_requests,
     )
 
 
@@ -67,7 +67,7 @@ def put_engine(
         return CrtPutEngine(
             region=destination.region,
             connect_timeout=transfer.connect_timeout,
-            connections=transfer.requests,
+            connections=transfer.requests + transfer.small_requests,
             ca_bundle=bundle,
         )
     if is_named and not is_near:
@@ -75,7 +75,7 @@ def put_engine(
     return DirectPutEngine(
         region=destination.region,
         bounds=Bounds(transfer.connect_timeout, transfer.read_timeout, float(transfer.min_speed)),
-        connections=transfer.requests,
+        connections=transfer.requests + transfer.small_requests,
         ca_bundle=bundle or usual_bundle(),
         on_move=on_move,
         limiter=limiter,

@@ -101,15 +101,25 @@ class Lines:
         connection = S3Connection(s3_settings(destination, transfer))
         places = RequestPlaces(transfer.requests)
         requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
+        single_put = put_engine(destination, transfer, self._activity.progressed, self._bandwidth)
+        # Without an engine each request needs a thread, so that small ones have no more places.
+        small = RequestPlaces(transfer.small_requests, first=transfer.requests) if single_put else places
+
+        def on_throttled() -> None:
+            for these in {places, small}:
+                these.throttled()
+
         store = S3Store(
             connection,
             requests,
-            single_put=put_engine(destination, transfer, self._activity.progressed, self._bandwidth),
+            single_put=single_put,
             on_move=self._activity.progressed,
             limiter=self._bandwidth,
-            on_throttled=places.throttled,
+            on_throttled=on_throttled,
         )
-        wire = Wire(store, requests=places, threads=self._hashers, bandwidth=self._bandwidth)
+        wire = Wire(
+            store, requests=places, small=small, threads=self._hashers, bandwidth=self._bandwidth
+        )
         name = self._name_of(destination)
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self._notebook, bucket=name, asks=asks)

@@ -55,17 +55,22 @@ class Places:
 
 
 class RequestPlaces(Places):
-    """Places for the requests to one store: `most`, and fewer after it has said SlowDown."""
+    """Places for the requests to one store: up to `most`, and fewer after it has said SlowDown.
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    `first`: how many there are before it is known that it takes more.
+    """
+
+    def __init__(
+        self, most: int, *, first: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(lambda: int(self._breadth.allowed))
-        self._breadth, self._clock = Breadth(most, float(most)), clock
+        self._breadth, self._clock = Breadth(most, float(first or most)), clock
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._breadth.is_narrow:
-            self._breadth = self._breadth.taken()
+        if kind is None:
+            self._breadth = self._breadth.taken(self._taken)
         self._leave()
 
     def throttled(self) -> None:

@@ -12,11 +12,14 @@ from hotfolder.parts import joined, md5_of, sha256_of
 from hotfolder.places import RequestPlaces
 from hotfolder.threads import Threads
 
+SMALL = 64 * 1024  # bytes: a body that costs its way to the store and back, not its size
+
 
 class Wire:
     """Calls of the store, at most as many at once as `requests` has places.
 
-    Raises what `ObjectStore` raises. While the upload window is closed no body is begun to be sent;
+    Raises what `ObjectStore` raises. Small bodies have places of their own (`small`), as they take a
+    connection and no memory to speak of. While the upload window is closed no body is begun to be sent;
     whatever else is asked is.
     """
 
@@ -27,10 +30,11 @@ class Wire:
         requests: RequestPlaces,
         threads: Threads,
         bandwidth: Bandwidth | None = None,
+        small: RequestPlaces | None = None,
     ) -> None:
         self._store = store
         self._bandwidth = bandwidth or Bandwidth()
-        self._free = requests
+        self._free, self._small = requests, small or requests
         self._threads = threads
 
     async def check(self) -> None:
@@ -42,7 +46,8 @@ class Wire:
         self, draft: ObjectDraft, body: Body, *, sha256: bytes, unless_exists: bool = True
     ) -> Receipt:
         """Store a whole object. `unless_exists`: where none stands; `KeyTaken` otherwise."""
-        async with self._bandwidth.place_for(len(body)), self._free:
+        places = self._small if len(body) <= SMALL else self._free
+        async with self._bandwidth.place_for(len(body)), places:
             return await self._store.put(draft, body, sha256=sha256, unless_exists=unless_exists)
 
     async def head(self, key: str) -> ObjectInfo | None:

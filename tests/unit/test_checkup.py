@@ -102,10 +102,10 @@ def test_instances_queue_and_open_files() -> None:
     assert instances_finding(2, Limit(None), in_use=127).state is State.OK
     assert queue_finding(16384).state is queue_finding(None).state is State.OK
     assert queue_finding(100).state is State.WARNING
-    assert open_files_finding(1024, requests=64, flights=256, folders=1).state is State.OK
-    few = open_files_finding(256, requests=64, flights=256, folders=1)
+    assert open_files_finding(1024, connections=384, flights=256, folders=1).state is State.OK
+    few = open_files_finding(256, connections=384, flights=256, folders=1)
     assert few.state is State.WARNING
-    assert "LimitNOFILE=512" in few.fix
+    assert "LimitNOFILE=1024" in few.fix
 
 
 @pytest.mark.parametrize(

@@ -21,15 +21,26 @@ def test_it_is_half_of_what_was_under_way_and_never_none() -> None:
     assert Breadth(64, 1.0).throttled(1, now=10.0).allowed == 1
 
 
-def test_a_round_of_answers_allows_one_more_and_no_more_than_there_were() -> None:
-    breadth = Breadth(64, 8.0)
-    for _ in range(8):
-        breadth = breadth.taken()
+def answered(breadth: Breadth, times: int) -> Breadth:
+    for _ in range(times):
+        breadth = breadth.taken(int(breadth.allowed))
+    return breadth
+
+
+def test_after_a_refusal_a_round_of_answers_allows_one_more_and_no_more_than_there_may_be() -> None:
+    breadth = answered(Breadth(64, 16.0).throttled(16, now=10.0), 8)
     assert breadth.allowed == pytest.approx(9, abs=0.1)
-    for _ in range(5000):
-        breadth = breadth.taken()
-    assert breadth.allowed == 64
-    assert not breadth.is_narrow
+    assert answered(breadth, 5000).allowed == 64
+
+
+def test_before_any_refusal_each_answer_allows_one_more() -> None:
+    breadth = answered(Breadth(256, 64.0), 100)
+    assert breadth.allowed == 164
+    assert answered(breadth, 1000).allowed == 256
+
+
+def test_what_is_not_used_up_is_no_reason_for_more() -> None:
+    assert Breadth(256, 64.0).taken(63).allowed == 64
 
 
 async def settle() -> None:

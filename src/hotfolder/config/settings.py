@@ -34,7 +34,8 @@ class Transfer(Table):
     """Packing threads: a number, or a multiple of the processors."""
 
     requests: Annotated[int, Field(ge=1, le=256)] = 64
-    """Requests to the store at the same time."""
+    """Requests to the store at the same time. Beside them PUTs of up to 64 KiB: as many at first, up to
+    four times as many (256 at most) while all goes well, and half as many after each refusal."""
 
     engine: Literal["auto", "direct", "crt", "boto3"] = "auto"
     """What sends small files. `direct`: the daemon itself, by far the leanest; `crt`: awscrt; `boto3`:
@@ -71,6 +72,11 @@ class Transfer(Table):
     """Free space that is left alone on the disks of `state_dir`, and of completed/ and failed/ where
     files are copied there. Below it nothing new starts. `auto`: 256MiB, or a fiftieth of a small disk.
     0: none."""
+
+    @property
+    def small_requests(self) -> int:
+        """How many PUTs of small bodies there may be at the same time."""
+        return max(self.requests, min(256, 4 * self.requests))
 
 
 class StatusKeys(Table):

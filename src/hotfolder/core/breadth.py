@@ -1,8 +1,10 @@
 """How many requests a store takes at once. Pure: the clock is an argument.
 
-As many as are allowed, until the store asks for fewer (SlowDown): then half of those that were under
-way, and one more for each round of answers that it gives. The retries of what it refused come on top, so
-that fewer at once is what lets them through, where all at once would only be refused again.
+A small request is bound by the way to the store and back, so that many have to be under way to fill the
+line. As TCP does it: one more with each that goes well, until the store asks for fewer (SlowDown): then
+half of those that were under way, and one more for each round of answers that it gives. The retries
+of what it refused come on top, so that fewer at once is what lets them through, where all at once would
+only be refused again.
 """
 
 import math
@@ -19,10 +21,6 @@ class Breadth:
     allowed: float
     narrowed_at: float = -math.inf
 
-    @property
-    def is_narrow(self) -> bool:
-        return self.allowed < self.most
-
     def throttled(self, under_way: int, now: float) -> "Breadth":
         """The store refused one of `under_way` because there are too many."""
         if now - self.narrowed_at < _ROUND:
@@ -30,6 +28,9 @@ class Breadth:
         half = min(self.allowed, float(under_way)) / 2
         return replace(self, allowed=max(1.0, half), narrowed_at=now)
 
-    def taken(self) -> "Breadth":
-        """It took one."""
-        return replace(self, allowed=min(float(self.most), self.allowed + 1.0 / self.allowed))
+    def taken(self, under_way: int) -> "Breadth":
+        """It took one of `under_way`; what is not used up is no reason for more."""
+        if self.allowed >= self.most or under_way < int(self.allowed):
+            return self
+        more = 1.0 if self.narrowed_at == -math.inf else 1.0 / self.allowed
+        return replace(self, allowed=min(float(self.most), self.allowed + more))

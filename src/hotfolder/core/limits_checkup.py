@@ -78,9 +78,9 @@ def queue_finding(limit: int | None) -> Finding:
     return Finding(name, State.OK, f"the kernel keeps {known} events of a burst", numbers=numbers)
 
 
-def open_files_finding(limit: int, *, requests: int, flights: int, folders: int) -> Finding:
+def open_files_finding(limit: int, *, connections: int, flights: int, folders: int) -> Finding:
     """Both engines' connections and every file on its way take a descriptor."""
-    needed = 2 * requests + flights + 2 * folders + _OWN_FILES
+    needed = connections + flights + 2 * folders + _OWN_FILES
     numbers = {"limit": limit, "needed": needed}
     if limit >= needed:
         what = f"{limit} files may be open at once, {needed} are needed at most"

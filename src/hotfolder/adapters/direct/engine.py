@@ -96,10 +96,10 @@ class DirectPutEngine:
         """See `PutEngine`. The signature binds the body: it covers `sha256`."""
         start = url.index("/", url.index("//") + 2)
         origin = _origin(url[:start])
+        head = self._head(origin, url[start:], headers, len(body), sha256, keys)
         line = self._take(origin) or await self._connect(origin)
         if isinstance(line, Answer):
             return line
-        head = self._head(origin, url[start:], headers, len(body), sha256, keys)
         self._busy.add(line)
         if self._timer is None:
             self._look_later()
@@ -163,6 +163,8 @@ class DirectPutEngine:
             return Answer(0, fault=Fault.NO_CONNECTION, detail=f"{origin}: within {seconds:g} s")
         except OSError as error:
             return unconnected(str(origin), error)
+        if not line.is_free:
+            return Answer(0, fault=Fault.CUT, detail=f"{origin}: closed as soon as it was open")
         return line
 
     async def _trusted(self) -> ssl.SSLContext:

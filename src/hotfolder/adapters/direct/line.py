@@ -83,7 +83,7 @@ class Line(asyncio.BufferedProtocol):
             if self._limit is not None:
                 self._limit.ask(len(head))  # it counts, and is too small to wait for
             self._transport.write(head)
-            self._rest = memoryview(body).cast("B")
+            self._rest = memoryview(body).cast("B") or None
             self._send_on()
         return answer
 
