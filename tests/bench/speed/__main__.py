@@ -76,7 +76,7 @@ def main() -> int:
     chart.draw(results, to / "speed.svg")
     if to == report.DOCS:
         report.write(results)
-    console.print(f"{to / 'speed.json'} and {to / 'speed.svg'} are written")
+    console.print(f"speed.json and speed.svg are in {to}")
     return 1 if wrong else 0
 
 

@@ -46,9 +46,11 @@ _STYLE = {
 
 
 def draw(results: Results, to: Path) -> None:
-    """Write the chart; the kind of file goes by the name's ending."""
+    """Write the chart, if there is something to show; the kind of file goes by the name's ending."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # the reader has the fonts
     panels = [panel for panel in (_panel(results, *keys) for keys in _PANELS) if panel]
+    if not panels:
+        return
     pairs = list(zip(panels[::2], [*panels[1::2], []], strict=False))
     bars = [max(len(panel) for panel in pair) for pair in pairs]
     with mpl.rc_context(_STYLE):
