@@ -25,6 +25,7 @@ _PLACE = (
     8e6  # bytes a second for each place: one connection carries more on any line that is worth a limit
 )
 _AT_ONCE = nullcontext()
+_RECENT = 10.0  # seconds for which what was asked for still goes
 _VALID = 60.0  # seconds that a look is believed: the wall clock may be set
 
 
@@ -51,6 +52,7 @@ class Bandwidth:
         self.limit = Limit()
         self._opened.set()
         self._large = Places(self._places)
+        self._asked_at = -math.inf  # when somebody last wanted to send under a limit
         self._look()
 
     def follow(self, timetable: Timetable) -> None:
@@ -117,6 +119,10 @@ class Bandwidth:
             return 0
         return 1 + math.ceil(self.rate / _PLACE) if self.rate < math.inf else math.inf
 
+    def delays(self) -> bool:
+        """Whether it is the limit that requests wait for now, and no store."""
+        return self.limit.is_closed or self._clock() - self._asked_at < _RECENT
+
     def why_closed(self) -> str | None:
         """Why no upload begins, as a reason for one file; None where they do."""
         return why_closed(self.limit, self._wall(), self._local)
@@ -137,7 +143,8 @@ class Bandwidth:
         if self.rate == math.inf:
             return 0.0
         with self._lock:
-            return self._allowance.ask(size, self._clock())
+            self._asked_at = self._clock()
+            return self._allowance.ask(size, self._asked_at)
 
     def wait(self, place: float) -> float:
         """Seconds until what has this place may go, as it looks now; 0: go."""

@@ -85,8 +85,8 @@ class Heart:
         self._closing.set()
 
     def _look(self) -> None:
-        if self._bandwidth.limit.is_closed:
-            self._activity.progressed()  # what waits for its hour is neither silent nor stuck
+        if self._bandwidth.delays():
+            self._activity.progressed()  # what waits for its turn or its hour is not silent, nor stuck
         if self._alarm.look(self._clock() - self._came_at):
             self._tell(self.snapshot())  # once more, to say what is stuck; then silence
 

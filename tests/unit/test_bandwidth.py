@@ -169,6 +169,23 @@ def test_what_is_on_its_way_goes_on_as_it_was_when_the_window_closes() -> None:
     assert line.wait(place) == 0
 
 
+def test_the_limit_delays_while_somebody_sends_under_it_or_it_is_closed() -> None:
+    clocks = Clocks(at(0, 9))
+    line = clocks.line(Window(WEEKDAYS, 8 * 60, 10 * 60, MB), OFFICE)
+    assert not line.delays()
+    line.ask(1000)
+    clocks.now += 5
+    assert line.delays()
+    clocks.now += 6  # who was to send does so no more: what holds it up is not the limit
+    assert not line.delays()
+    clocks.now = at(0, 10)
+    line.look()
+    assert line.delays()
+    line.follow(Timetable())
+    line.ask(1000)
+    assert not line.delays()
+
+
 async def test_uploads_wait_for_their_window_and_for_no_longer() -> None:
     clocks = Clocks(at(0, 9))
     line = clocks.line(OFFICE)

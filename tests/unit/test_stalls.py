@@ -1,5 +1,6 @@
 """When a request is ended: silence, and too little in a window, shared by those under way."""
 
+import math
 from dataclasses import dataclass, field
 
 from hotfolder.core.refusals import Fault
@@ -15,6 +16,7 @@ class Line:
     phase: Phase
     queued: int = 0
     sharing: int = 1
+    most: float = math.inf
     now: float = 1000.0
     moved: float = 0.0
     progress: Progress = field(default_factory=lambda: Progress(BOUNDS, 1000.0))
@@ -26,7 +28,7 @@ class Line:
             self.now += BOUNDS.interval
             self.moved += rate * BOUNDS.interval
             traffic = Traffic(int(self.moved), self.queued)
-            stall = self.progress.look(self.phase, traffic, self.now, self.sharing)
+            stall = self.progress.look(self.phase, traffic, self.now, self.sharing, self.most)
             if stall is not None:
                 return stall
         return None
@@ -57,6 +59,16 @@ def test_who_shared_the_line_until_now_is_judged_by_that() -> None:
     assert line.run(240.0, rate=16.0) is None
     line.sharing = 1  # the others are through
     assert line.run(150.0, rate=900.0) is None
+
+
+def test_what_we_slow_down_is_no_stall() -> None:
+    # Allowed are 80 bytes a second for eight requests, and the line is to carry 1 kB/s at least.
+    slowed = Line(Phase.SENDING, queued=1, sharing=8, most=80.0)
+    assert slowed.run(5000.0, rate=10.0) is None
+    slowed.most = math.inf
+    assert slowed.run(290.0, rate=10.0) is None  # judged by what was allowed in all that time
+    assert slowed.run(700.0, rate=10.0) is not None
+    assert Line(Phase.SENDING, queued=1, sharing=8, most=80.0).run(400.0, rate=1.0) is not None
 
 
 def test_a_peer_that_waits_for_us_is_no_stall() -> None:
