@@ -4,6 +4,7 @@ ISA-L is the fastest deflate there is on x86-64 and ARM and comes as a wheel; it
 level, so the headers of stored blocks are `core.segments`' own.
 """
 
+import struct
 import threading
 import zlib
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ def _crc_and_size(pieces: Sequence[Body]) -> tuple[int, int]:
     return crc, size
 
 
-def _check(packed: PackedSegment, unpacked: tuple[int, int]) -> PackedSegment:
+def _check(packed: PackedSegment, unpacked: tuple[int, int] | None) -> PackedSegment:
     if unpacked != (packed.crc32, packed.size):
         raise VerificationFailed(
             f"a segment of {packed.size} bytes does not unpack to what went in",
@@ -57,6 +58,7 @@ class GzipCodec:
         packed = [] if _looks_incompressible(pieces, size) else self._deflate(pieces)
         if not packed or sum(map(len, packed)) > size + size // 4096 + 64:
             packed = [b"".join(segments.stored_blocks(piece)) for piece in pieces]
+            return _check(PackedSegment(packed, crc, size), _unstored(packed))
         return _check(PackedSegment(packed, crc, size), _inflated(packed))
 
     def _deflate(self, pieces: Sequence[Body]) -> list[bytes]:
@@ -89,6 +91,14 @@ def _looks_incompressible(pieces: Sequence[Body], size: int) -> bool:
     half = (len(middle) - _SAMPLE) // 2
     samples = (large[0][:_SAMPLE], middle[half : half + _SAMPLE], large[-1][-_SAMPLE:])
     return all(len(isal_zlib.compress(sample, 1, -15)) >= _HOPELESS * _SAMPLE for sample in samples)
+
+
+def _unstored(packed: Sequence[bytes]) -> tuple[int, int] | None:
+    """CRC-32 and size of what stored blocks hold, without a copy; None for anything else."""
+    try:
+        return _crc_and_size([block for piece in packed for block in segments.stored_content(piece)])
+    except (ValueError, struct.error):
+        return None
 
 
 def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
