@@ -24,6 +24,7 @@ _CHECK_CHUNK = 256 * segments.KIB
 GZIP_LEVELS = {"fast": 0, "balanced": 6, "small": 9}  # 0: ISA-L
 ZSTD_LEVELS = {"fast": 3, "balanced": 9, "small": 19}
 _ISAL_LEVEL = 2
+_QUICK = 1  # zstd's level for what does not compress
 
 
 def _crc_and_size(pieces: Sequence[Body]) -> tuple[int, int]:
@@ -114,6 +115,11 @@ def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
     return crc, size
 
 
+class _Compressors(threading.local):
+    def __init__(self) -> None:
+        self.by_level: dict[int, zstandard.ZstdCompressor] = {}
+
+
 class ZstdCodec:
     """One zstd frame a segment, each with its content size and checksum."""
 
@@ -122,20 +128,21 @@ class ZstdCodec:
     def __init__(self, level: int) -> None:
         self._level = level
         self.recipe = f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} level {level}"
-        self._of_thread = threading.local()  # zstandard's compressors serve one thread at a time
+        self._of_thread = _Compressors()  # zstandard's compressors serve one thread at a time
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
         crc, size = _crc_and_size(pieces)
-        compressor = self._compressor().compressobj(size=size)
+        # A high level searches random bytes for minutes and finds nothing: 4 MB/s at level 19.
+        level = min(self._level, _QUICK) if _looks_incompressible(pieces, size) else self._level
+        compressor = self._compressor(level).compressobj(size=size)
         packed = b"".join([*map(compressor.compress, pieces), compressor.flush()])
         return _check(PackedSegment([packed], crc, size), _unframed(packed))
 
-    def _compressor(self) -> zstandard.ZstdCompressor:
-        mine: zstandard.ZstdCompressor | None = getattr(self._of_thread, "compressor", None)
-        if mine is None:
-            mine = zstandard.ZstdCompressor(level=self._level, write_checksum=True)
-            self._of_thread.compressor = mine
-        return mine
+    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
+        mine = self._of_thread.by_level
+        if level not in mine:
+            mine[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
+        return mine[level]
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:  # noqa: ARG002 - frames carry their own
         return 0
