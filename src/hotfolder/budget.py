@@ -22,6 +22,10 @@ class Lease:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Before the end, where nothing is needed any more. May be called again."""
         self._budget.give_back(self)
 
 

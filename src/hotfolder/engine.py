@@ -259,6 +259,8 @@ class Engine:
             pack=open_ledger(self.settings).pack_rotated,
             threads=self.upkeepers,
             clock=time.monotonic,
+            idle_seconds=self.activity.idle_seconds,
+            relax=allocator.give_back,
         )
 
     def steps(self) -> list[Step]:

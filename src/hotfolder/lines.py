@@ -29,6 +29,7 @@ from hotfolder.threads import Threads
 from hotfolder.transfer import Sender, SendLimits
 from hotfolder.wire import Wire
 
+_FILES_AT_ONCE = 2  # so that one large file packs with half of the threads: two for each core
 _PROBERS = 8  # threads of one destination: those of probes that hang, and of the one that does not
 _PROBE_CONNECT, _PROBE_READ = 5.0, 60.0  # seconds
 _PROBE_ATTEMPTS = 2
@@ -141,7 +142,9 @@ class Lines:
             wire,
             resumer,
             buffers=buffers,
-            limits=SendLimits(memory, self._segment, transfer.part_size, transfer.workers),
+            limits=SendLimits(
+                memory, self._segment, transfer.part_size, max(1, transfer.workers // _FILES_AT_ONCE)
+            ),
             profile=profiler.profile,
             learn=profiler.learn,
             earlier=partial(self._earlier, destination.bucket),

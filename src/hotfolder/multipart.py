@@ -1,7 +1,7 @@
 """One multipart upload: parts sent side by side, completed, proven; gone on with, or taken back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from hotfolder.conflicts import Conflicts
@@ -78,10 +78,19 @@ class Upload:
         self._sent: dict[int, SentPart] = {}
         self._got_through = False  # whether any part did, in this try
 
-    async def run(self, first: Part, rest: AsyncIterator[Part], sha256: bytes | None) -> Sent:
+    async def run(
+        self,
+        first: Part,
+        rest: AsyncIterator[Part],
+        sha256: bytes | None,
+        *,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> Sent:
+        """`on_sent`: called when no bytes are held any more; what follows only waits for answers."""
         try:
             self._known = await self._open(sha256)
             await self._send_parts(first, rest)
+            on_sent()
             digests = self._with_parts(same_reading(self._packed, sha256))
             began = asyncio.get_running_loop().time()
             receipt = await self._complete()

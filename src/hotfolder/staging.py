@@ -198,7 +198,7 @@ class Stager:
         async with self._buffers.lease(
             least, max(least, min(most_bytes, self._buffers.total * 3 // 4))
         ) as granted:
-            original.window = max(1, (granted - segment) // (3 * segment))
+            original.window = max(1, (granted - segment) // (2 * segment))
             on_stage("staging")
             making, hashing = await self._spool.make(job, worst), hashlib.sha256()
             try:
@@ -234,5 +234,5 @@ def _write(making: Making, hashing: "hashlib._Hash", chunk: Body) -> None:
 
 
 def _cost(segment: int, window: int) -> int:
-    """Bytes of buffers: three of a segment for each in the making, and one that is being written."""
-    return segment * (3 * window + 1)
+    """Bytes of buffers: two of a segment for each in the making, and one that is being written."""
+    return segment * (2 * window + 1)

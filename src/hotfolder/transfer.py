@@ -48,6 +48,7 @@ from hotfolder.wire import Wire
 _PLAIN = Terms()
 #: Sizes are rounded up to this many bytes, so that what a file needs is seldom reckoned twice.
 _GRAIN = 16 * KIB
+_LARGE = 512_000_000  # bytes
 _MOST_RACES = 5  # how often others may be faster before a file is put off
 
 
@@ -135,7 +136,8 @@ class Sender:
             await self._learn()  # the careful way ends in reading back, which no cold class allows
         prover = Prover(self._wire, self._profile, terms, on_stage)
         prover.require_possible()
-        async with self._buffers.lease(needs.least, needs.most) as granted:
+        lease = self._buffers.lease(needs.least, needs.most)
+        async with lease as granted:
             packed.window, in_flight = needs.buffers.within(granted)
             on_stage("packing")
             # Metadata of a multipart upload comes before its bytes: what has no seal is hashed first.
@@ -156,10 +158,13 @@ class Sender:
                     return await self._send_whole(errand, body, digests)
                 if await self._wire.head(label.key) is None:
                     with contextlib.suppress(KeyTaken, UploadLost):  # meanwhile: look again
-                        return await self._upload(errand, FREE).run(first, parts, sha256)
+                        upload = self._upload(errand, FREE)
+                        return await upload.run(first, parts, sha256, on_sent=lease.give_back)
                 else:
                     first.take()
-            return await self._upload_anew(errand)
+        async with self._buffers.lease(needs.least, needs.most) as granted:
+            packed.window, in_flight = needs.buffers.within(granted)
+            return await self._upload_anew(replace(errand, in_flight=in_flight))
 
     async def disown(self, operation_id: str) -> None:
         """No later try goes on with the upload of this operation."""
@@ -333,8 +338,10 @@ def _reckoned(limits: SendLimits, size: int) -> _Needs | None:
     if plan is None:
         return None
     buffers = working_set(size, segment=limits.segment, parts=plan, packers=limits.packers)
-    # A quarter stays free for small files beside a large one.
-    most = max(buffers.least, min(buffers.most, limits.memory * 3 // 4))
+    # A quarter stays free for small files beside a large one; and several of middling size go side by
+    # side, so that one sends while others wait for answers.
+    share = limits.memory * 3 // 4 if worst >= _LARGE else limits.memory // 3
+    most = max(buffers.least, min(buffers.most, share))
     return _Needs(plan, buffers, buffers.least, most)
 
 

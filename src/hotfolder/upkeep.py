@@ -26,9 +26,16 @@ class Upkeep:
         pack: Callable[[Callable[[], bool]], int],
         threads: Threads,
         clock: Callable[[], float],
+        idle_seconds: Callable[[], float],
+        relax: Callable[[], None],
     ) -> None:
-        """`pack` packs what is to be packed, as long as its argument says that it is wanted."""
+        """`pack` packs what is to be packed, as long as its argument says that it is wanted.
+
+        `relax` is called once whenever the daemon has come to rest: it gives memory back.
+        """
         self._indexer, self._pack, self._threads, self._clock = indexer, pack, threads, clock
+        self._idle_seconds, self._relax = idle_seconds, relax
+        self._is_relaxed = False
         self._begun = asyncio.Event()
         self._closing = asyncio.Event()
         self._is_wanted = True
@@ -63,6 +70,10 @@ class Upkeep:
     def _step(self) -> float:
         """Do a little; returns for how many seconds to rest, at least as long as it took."""
         began = self._clock()
+        is_idle = self._idle_seconds() >= _PAUSE
+        if is_idle and not self._is_relaxed:
+            self._relax()
+        self._is_relaxed = is_idle
         if self._indexer.step():
             return self._clock() - began
         self._pack(lambda: self._is_wanted)

@@ -192,7 +192,14 @@ async def test_the_upkeep_indexes_and_packs_once_it_has_begun(world: World) -> N
         loop.call_soon_threadsafe(packed.set)
         return count
 
-    upkeep = Upkeep(indexer=world.indexer, pack=pack, threads=threads, clock=lambda: 0.0)
+    upkeep = Upkeep(
+        indexer=world.indexer,
+        pack=pack,
+        threads=threads,
+        clock=lambda: 0.0,
+        idle_seconds=lambda: 0.0,
+        relax=lambda: None,
+    )
     running = asyncio.create_task(upkeep.run())
     await asyncio.sleep(0)
     assert world.index.mark() is None
@@ -203,6 +210,40 @@ async def test_the_upkeep_indexes_and_packs_once_it_has_begun(world: World) -> N
     threads.close()
     assert world.indexed() == list(range(30))
     assert list(world.path.parent.glob("ledger-*.jsonl")) == []
+
+
+async def test_memory_is_given_back_once_whenever_the_daemon_has_come_to_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.upkeep._PAUSE", 0.0)
+    threads = Threads("test-keep", 1)
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    idle = iter([-1.0, 1.0, 2.0, -1.0, 1.0])
+    heard: list[str] = []
+
+    def idle_seconds() -> float:
+        heard.append("looked")
+        seconds = next(idle, None)
+        if seconds is None:
+            loop.call_soon_threadsafe(done.set)
+        return 2.0 if seconds is None else seconds
+
+    upkeep = Upkeep(
+        indexer=world.indexer,
+        pack=lambda _: 0,
+        threads=threads,
+        clock=lambda: 0.0,
+        idle_seconds=idle_seconds,
+        relax=lambda: heard.append("relaxed"),
+    )
+    upkeep.begin()
+    running = asyncio.create_task(upkeep.run())
+    await done.wait()
+    upkeep.close()
+    await running
+    threads.close()
+    assert heard[:7] == ["looked", "looked", "relaxed", "looked", "looked", "looked", "relaxed"]
+    assert heard.count("relaxed") == 2
 
 
 async def test_the_upkeep_complains_once_and_goes_on(
@@ -220,7 +261,14 @@ async def test_the_upkeep_complains_once_and_goes_on(
         loop.call_soon_threadsafe(done.set)
         return 0
 
-    upkeep = Upkeep(indexer=world.indexer, pack=pack, threads=threads, clock=lambda: 0.0)
+    upkeep = Upkeep(
+        indexer=world.indexer,
+        pack=pack,
+        threads=threads,
+        clock=lambda: 0.0,
+        idle_seconds=lambda: 0.0,
+        relax=lambda: None,
+    )
     upkeep.begin()
     with capture_logs() as logs:
         running = asyncio.create_task(upkeep.run())

@@ -204,6 +204,17 @@ async def test_an_error_inside_a_lease_gives_its_bytes_back() -> None:
     assert budget.free == 100
 
 
+async def test_bytes_that_are_not_needed_any_more_serve_others_before_the_end() -> None:
+    budget = ByteBudget(100)
+    lease = budget.lease(60, 60)
+    async with lease:
+        lease.give_back()
+        async with budget.lease(100, 100):
+            lease.give_back()  # it has nothing more to give
+            assert budget.free == 0
+    assert budget.free == 100
+
+
 async def test_a_lease_that_can_never_fit_is_refused_at_once() -> None:
     budget = ByteBudget(100)
     with pytest.raises(ValueError, match="can never fit"):

@@ -4,6 +4,7 @@ ISA-L is the fastest deflate there is on x86-64 and ARM and comes as a wheel; it
 level, so the headers of stored blocks are `core.segments`' own.
 """
 
+import struct
 import threading
 import zlib
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ _CHECK_CHUNK = 256 * segments.KIB
 GZIP_LEVELS = {"fast": 0, "balanced": 6, "small": 9}  # 0: ISA-L
 ZSTD_LEVELS = {"fast": 3, "balanced": 9, "small": 19}
 _ISAL_LEVEL = 2
+_QUICK = 1  # zstd's level for what does not compress
 
 
 def _crc_and_size(pieces: Sequence[Body]) -> tuple[int, int]:
@@ -33,7 +35,7 @@ def _crc_and_size(pieces: Sequence[Body]) -> tuple[int, int]:
     return crc, size
 
 
-def _check(packed: PackedSegment, unpacked: tuple[int, int]) -> PackedSegment:
+def _check(packed: PackedSegment, unpacked: tuple[int, int] | None) -> PackedSegment:
     if unpacked != (packed.crc32, packed.size):
         raise VerificationFailed(
             f"a segment of {packed.size} bytes does not unpack to what went in",
@@ -57,6 +59,7 @@ class GzipCodec:
         packed = [] if _looks_incompressible(pieces, size) else self._deflate(pieces)
         if not packed or sum(map(len, packed)) > size + size // 4096 + 64:
             packed = [b"".join(segments.stored_blocks(piece)) for piece in pieces]
+            return _check(PackedSegment(packed, crc, size), _unstored(packed))
         return _check(PackedSegment(packed, crc, size), _inflated(packed))
 
     def _deflate(self, pieces: Sequence[Body]) -> list[bytes]:
@@ -91,6 +94,14 @@ def _looks_incompressible(pieces: Sequence[Body], size: int) -> bool:
     return all(len(isal_zlib.compress(sample, 1, -15)) >= _HOPELESS * _SAMPLE for sample in samples)
 
 
+def _unstored(packed: Sequence[bytes]) -> tuple[int, int] | None:
+    """CRC-32 and size of what stored blocks hold, without a copy; None for anything else."""
+    try:
+        return _crc_and_size([block for piece in packed for block in segments.stored_content(piece)])
+    except (ValueError, struct.error):
+        return None
+
+
 def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
     """CRC-32 and size of what a run of deflate blocks unpacks to, in chunks."""
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
@@ -104,6 +115,11 @@ def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
     return crc, size
 
 
+class _Compressors(threading.local):
+    def __init__(self) -> None:
+        self.by_level: dict[int, zstandard.ZstdCompressor] = {}
+
+
 class ZstdCodec:
     """One zstd frame a segment, each with its content size and checksum."""
 
@@ -112,20 +128,21 @@ class ZstdCodec:
     def __init__(self, level: int) -> None:
         self._level = level
         self.recipe = f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} level {level}"
-        self._of_thread = threading.local()  # zstandard's compressors serve one thread at a time
+        self._of_thread = _Compressors()  # zstandard's compressors serve one thread at a time
 
     def pack(self, pieces: Sequence[Body]) -> PackedSegment:
         crc, size = _crc_and_size(pieces)
-        compressor = self._compressor().compressobj(size=size)
+        # A high level searches random bytes for minutes and finds nothing: 4 MB/s at level 19.
+        level = min(self._level, _QUICK) if _looks_incompressible(pieces, size) else self._level
+        compressor = self._compressor(level).compressobj(size=size)
         packed = b"".join([*map(compressor.compress, pieces), compressor.flush()])
         return _check(PackedSegment([packed], crc, size), _unframed(packed))
 
-    def _compressor(self) -> zstandard.ZstdCompressor:
-        mine: zstandard.ZstdCompressor | None = getattr(self._of_thread, "compressor", None)
-        if mine is None:
-            mine = zstandard.ZstdCompressor(level=self._level, write_checksum=True)
-            self._of_thread.compressor = mine
-        return mine
+    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
+        mine = self._of_thread.by_level
+        if level not in mine:
+            mine[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
+        return mine[level]
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:  # noqa: ARG002 - frames carry their own
         return 0

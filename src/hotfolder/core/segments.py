@@ -23,6 +23,7 @@ GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 DEFLATE_END = b"\x03\x00"
 
 STORED_BLOCK = 0xFFFF  # RFC 1951 §3.2.4: LEN has 16 bits
+_STORED_HEAD = struct.Struct("<BHH")  # not final and of type 00, LEN, NLEN
 _SEAL_SUBFIELD = b"HF"
 _SEAL_BODY = struct.Struct("<32sQ")
 _SKIPPABLE_MAGIC = 0x184D2A50  # RFC 8878 §3.1.2
@@ -60,8 +61,21 @@ def stored_blocks(data: bytes | memoryview) -> Iterator[bytes | memoryview]:
     view = memoryview(data)
     for start in range(0, len(view), STORED_BLOCK):
         block = view[start : start + STORED_BLOCK]
-        yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF)
+        yield _STORED_HEAD.pack(0, len(block), len(block) ^ STORED_BLOCK)
         yield block
+
+
+def stored_content(packed: bytes | memoryview) -> Iterator[memoryview]:
+    """What `stored_blocks` hold, block by block; raises `ValueError` for anything else."""
+    view = memoryview(packed)
+    at = 0
+    while at < len(view):
+        kind, length, complement = _STORED_HEAD.unpack_from(view, at)
+        at += _STORED_HEAD.size
+        if kind != 0 or length ^ complement != STORED_BLOCK or at + length > len(view):
+            raise ValueError(f"no stored block at byte {at - _STORED_HEAD.size}")
+        yield view[at : at + length]
+        at += length
 
 
 def gzip_seal(sha256: bytes, size: int) -> bytes:
@@ -135,7 +149,7 @@ def segment_size(memory: int) -> int:
 class WorkingSet:
     """The buffers of one file on its journey, in bytes: the least that moves it, and the most it uses.
 
-    A segment in the making counts three times: as read, as packed, and once for the check. A part
+    A segment in the making counts twice: as read, and as packed; it is checked in small chunks. A part
     counts once in flight, and one more is being filled.
     """
 
@@ -153,7 +167,7 @@ class WorkingSet:
         return self._cost(self.most_segments, self.most_parts)
 
     def _cost(self, segments: int, parts: int) -> int:
-        return 3 * self.segment * segments + self.part * (parts + 1)
+        return 2 * self.segment * segments + self.part * (parts + 1)
 
     def within(self, granted: int) -> tuple[int, int]:
         """(segments, parts) that may be in the making at once within `granted` bytes."""
