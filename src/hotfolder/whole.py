@@ -83,7 +83,9 @@ class Whole:
     # -- in a thread -------------------------------------------------------------------------------
 
     def _hash(self, original: Original) -> bytes:
-        return hashlib.sha256(original.read(0, self.size)).digest()
+        sha256 = hashlib.sha256(original.read(0, self.size)).digest()
+        original.unchanged()
+        return sha256
 
     def _pack(self, original: Original) -> tuple[Body, Digests, int]:
         head = self.form.archive.head(

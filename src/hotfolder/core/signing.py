@@ -34,7 +34,7 @@ class Signer:
         self._region, self._service = region, service
         self._keys: SigningKeys | None = None
         self._day = ""
-        self._derived = b""
+        self._keyed = hmac.new(b"", digestmod="sha256")
 
     def signed(
         self,
@@ -66,19 +66,22 @@ class Signer:
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"{_ALGORITHM}\n{moment}\n{scope}\n{hashed}"
-        signature = hmac.digest(self._key(keys, day), to_sign.encode(), "sha256").hex()
+        # Not hmac.digest: that lets go of the interpreter, and waits for it behind the busy threads.
+        signing = self._signing(keys, day).copy()
+        signing.update(to_sign.encode())
+        signature = signing.hexdigest()
         return (
             f"{shape.lines % values}authorization: {_ALGORITHM} Credential={keys.access_key}/{scope}, "
             f"SignedHeaders={shape.names}, Signature={signature}\r\n"
         )
 
-    def _key(self, keys: SigningKeys, day: str) -> bytes:
+    def _signing(self, keys: SigningKeys, day: str) -> hmac.HMAC:
         if keys is not self._keys or day != self._day:
             derived = f"AWS4{keys.secret_key}".encode()
             for word in (day, self._region, self._service, "aws4_request"):
                 derived = hmac.digest(derived, word.encode(), "sha256")
-            self._keys, self._day, self._derived = keys, day, derived
-        return self._derived
+            self._keys, self._day, self._keyed = keys, day, hmac.new(derived, digestmod="sha256")
+        return self._keyed
 
 
 @lru_cache(maxsize=256)
