@@ -72,7 +72,7 @@ B, A, HALF, IN = When.BEFORE, When.AFTER, When.HALFWAY, When.IN
 STEPS = (
     Step("found", "hotfolder.intake:Intake._job", A),
     Step("opened", "hotfolder.packing:Packer.open", A),
-    Step("packed", "hotfolder.packing:Streamed._pack_whole", A),
+    Step("packed", "hotfolder.whole:Whole._in_one", A),
     Step("put about to be sent", f"{_WIRE}.put", B),
     Step("put on the wire", f"{_WIRE}.put", IN),
     Step("put answered", f"{_WIRE}.put", A),

@@ -133,23 +133,27 @@ class Finisher:
         """
         inbox, _ = self._roots(row)
         with self._refusals(row):
-            if not row.root and not os.path.isdir(inbox):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), inbox)
-            # Its folder may have gone with it.
-            with contextlib.suppress(FileNotFoundError), parent_of(inbox, row.relpath) as place:
-                directory, name = place
-                aside = aside_name(name, row.operation_id)
-                if not is_name(directory, aside):  # else a killed run came so far
-                    seen = stand(row, directory, name)
-                    # A copy's owner or mode may change meanwhile; of what is deleted nothing may.
-                    if row.disposition is Disposition.DELETE or not row.fingerprint.survived_move(
-                        replace(seen, device=row.fingerprint.device)
-                    ):
-                        self._check_source(row, seen)
-                    set_aside(directory, name, aside)
-                proven = replace(row.fingerprint, device=os.fstat(directory).st_dev)
-                remove_aside(directory, aside, proven, name, clash_name(name, row.operation_id))
+            try:
+                directory, name = self._entered.parent(inbox, row.relpath)
+                self._remove_from(directory, name, row)
+            except FileNotFoundError:  # its folder may have gone with it
+                self._entered.close()
+                if not row.root and not os.path.isdir(inbox):
+                    raise
         self._touched.add((inbox, os.path.dirname(row.relpath)))
+
+    def _remove_from(self, directory: int, name: str, row: JournalRow) -> None:
+        aside = aside_name(name, row.operation_id)
+        if not is_name(directory, aside):  # else a killed run came so far
+            seen = stand(row, directory, name)
+            # A copy's owner or mode may change meanwhile; of what is deleted nothing may.
+            if row.disposition is Disposition.DELETE or not row.fingerprint.survived_move(
+                replace(seen, device=row.fingerprint.device)
+            ):
+                self._check_source(row, seen)
+            set_aside(directory, name, aside)
+        proven = replace(row.fingerprint, device=os.fstat(directory).st_dev)
+        remove_aside(directory, aside, proven, name, clash_name(name, row.operation_id))
 
     def take_marker(self, row: JournalRow, moved_to: str | None) -> None:
         """See `core.ports.Mover`."""

@@ -198,6 +198,7 @@ class StateDb:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._connection: sqlite3.Connection | None = None
+        self._is_durable = True  # as the connection stands now
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it; a later call opens it anew."""
@@ -209,7 +210,9 @@ class StateDb:
     def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """All or nothing; fsynced before it returns if `durable`, else with the next one that is."""
         with self.connection() as connection:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            if durable != self._is_durable:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._is_durable = durable
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
@@ -219,7 +222,7 @@ class StateDb:
         """The open connection; any failure closes it, which rolls back what was not committed."""
         try:
             if self._connection is None:
-                self._connection = self._open()
+                self._connection, self._is_durable = self._open(), True
             yield self._connection
         except sqlite3.Error as error:
             self._abandon()
