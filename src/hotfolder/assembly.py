@@ -127,8 +127,7 @@ def parts_of(
         clock=time.monotonic,
         most_flights=MOST_FLIGHTS,
         sweepers=made.lines.sweepers(made.io),
-        # A single run is over by the time all is known; it goes by what a daemon saw.
-        profilers=[] if once else [line.profiler for line in made.lines.all()],
+        profilers=[line.profiler for line in made.lines.all()],
         wake=wake,
     )
 

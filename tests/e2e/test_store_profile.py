@@ -52,6 +52,16 @@ def test_what_a_killed_look_left_the_next_one_takes_away(box: Box) -> None:
     assert line["verification"] == "checksum", "what lay there did not confuse it"
 
 
+def test_once_looks_at_the_store_where_many_files_would_have_to_be_asked_for(box: Box) -> None:
+    for number in range(800):
+        (box.inbox / f"{number}").write_bytes(b"%d" % number)
+    assert box.command("once").returncode == 0
+    kinds = [line["verification"] for line in box.ledger()]
+    assert kinds[0] == "etag"
+    assert kinds[-1] == "checksum"
+    assert probes(box) == []
+
+
 def test_once_and_upload_go_the_careful_way_and_look_at_nothing(box: Box) -> None:
     (box.inbox / "a").write_bytes(b"a")
     assert box.command("once").returncode == 0
