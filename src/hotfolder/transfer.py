@@ -338,9 +338,9 @@ def _reckoned(limits: SendLimits, size: int) -> _Needs | None:
     if plan is None:
         return None
     buffers = working_set(size, segment=limits.segment, parts=plan, packers=limits.packers)
-    # A quarter stays free for small files beside a large one; and several of middling size go side by
+    # A third stays free for small files beside a large one; and several of middling size go side by
     # side, so that one sends while others wait for answers.
-    share = limits.memory * 3 // 4 if worst >= _LARGE else limits.memory // 3
+    share = limits.memory * 2 // 3 if worst >= _LARGE else limits.memory // 3
     most = max(buffers.least, min(buffers.most, share))
     return _Needs(plan, buffers, buffers.least, most)
 
