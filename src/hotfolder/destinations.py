@@ -42,7 +42,7 @@ def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
         read_timeout=transfer.read_timeout,
         min_speed=float(transfer.min_speed),
         attempts=transfer.attempts,
-        max_pool_connections=transfer.requests + transfer.small_requests,
+        max_pool_connections=transfer.requests,
     )
 
 
