@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import NamedTuple
 
 from hotfolder.budget import ByteBudget
 from hotfolder.comparing import Comparison, Same, Unpackers
@@ -38,6 +37,7 @@ from hotfolder.core.segments import (
     working_set,
     worst_case,
 )
+from hotfolder.core.values import value
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
@@ -305,7 +305,8 @@ class Sender:
         )
 
 
-class _Errand(NamedTuple):
+@value(frozen=True, slots=True)
+class _Errand:
     """One file to be sent: all that its ways have in common. `sha256`: of a first reading, if any."""
 
     packed: Packed
