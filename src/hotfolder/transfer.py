@@ -164,7 +164,7 @@ class Sender:
                     first.take()
         async with self._buffers.lease(needs.least, needs.most) as granted:
             packed.window, in_flight = needs.buffers.within(granted)
-            return await self._upload_anew(errand._replace(in_flight=in_flight))
+            return await self._upload_anew(replace(errand, in_flight=in_flight))
 
     async def disown(self, operation_id: str) -> None:
         """No later try goes on with the upload of this operation."""
