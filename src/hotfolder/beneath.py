@@ -7,12 +7,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Self
 
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Writer
+from hotfolder.core.values import value
 
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Opens a regular file, and nothing else that may stand in its place: a FIFO must not block the open.
@@ -215,7 +215,7 @@ def cannot_look(path: str, error: OSError) -> LocalError:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Look:
     """What stands at a path: None for nothing or no regular file, or why that cannot be told."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -20,6 +19,7 @@ from hotfolder.core.conflict import (
 )
 from hotfolder.core.objects import Label
 from hotfolder.core.records import Receipt
+from hotfolder.core.values import value
 from hotfolder.wire import Wire
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ async def nothing_earlier(_: Family) -> Sequence[EarlierObject]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Verdict:
     """`same` where nothing is to be sent; `replaced` where something will be overwritten.
 

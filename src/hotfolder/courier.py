@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -13,6 +12,7 @@ from hotfolder.core.blame import Blame
 from hotfolder.core.errors import DestinationError, HotfolderError, SourceUnreadable
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
+from hotfolder.core.values import value
 from hotfolder.delivery import Tools, call_off, deliver, quarantine
 from hotfolder.threads import concerning
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 _TAKE_BACK = 10.0  # seconds that a store gets to abort the upload of a delivery that was called off
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ended:
     """The operation has its ledger line. `stays`: why the file given up is in the inbox nevertheless."""
 
@@ -33,7 +33,7 @@ class Ended:
         return bool(self.entry["status"] == "failed")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NotNow:
     """The file stays where it is; `error` is what happened and `decision` what follows."""
 

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from hotfolder.core.order import LANES, lane_of
 from hotfolder.core.records import Job
+from hotfolder.core.values import value
 from hotfolder.courier import Ended, NotNow
 from hotfolder.gate import Passage
 
 
-class Flight(NamedTuple):
+@value(frozen=True, slots=True)
+class Flight:
     job: Job
     task: "asyncio.Task[Ended | NotNow]"
     passage: Passage

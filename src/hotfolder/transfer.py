@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import NamedTuple
 
 from hotfolder.budget import ByteBudget
 from hotfolder.comparing import Comparison, Same, Unpackers
@@ -38,6 +37,7 @@ from hotfolder.core.segments import (
     working_set,
     worst_case,
 )
+from hotfolder.core.values import value
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
@@ -164,7 +164,7 @@ class Sender:
                     first.take()
         async with self._buffers.lease(needs.least, needs.most) as granted:
             packed.window, in_flight = needs.buffers.within(granted)
-            return await self._upload_anew(errand._replace(in_flight=in_flight))
+            return await self._upload_anew(replace(errand, in_flight=in_flight))
 
     async def disown(self, operation_id: str) -> None:
         """No later try goes on with the upload of this operation."""
@@ -305,7 +305,8 @@ class Sender:
         )
 
 
-class _Errand(NamedTuple):
+@value(frozen=True, slots=True)
+class _Errand:
     """One file to be sent: all that its ways have in common. `sha256`: of a first reading, if any."""
 
     packed: Packed

@@ -1,8 +1,6 @@
 """What an object is called before it is sent, and what is known of it once it is proven."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from hotfolder.core.conflict import Family, OnConflict, Replaced
 from hotfolder.core.records import (
@@ -15,13 +13,12 @@ from hotfolder.core.records import (
     Verify,
 )
 from hotfolder.core.routing import Route
+from hotfolder.core.values import value
 
 
-class Label(NamedTuple):
-    """What is known of an object before its bytes: both keys it may get, and its metadata.
-
-    A tuple, as all here that is made anew for each file: it costs a quarter of a frozen dataclass.
-    """
+@value(frozen=True, slots=True)
+class Label:
+    """What is known of an object before its bytes: both keys it may get, and its metadata."""
 
     key: str
     route: Route
@@ -56,7 +53,8 @@ class Label(NamedTuple):
         return Family.of(self.key, self.alternative, self.job.operation_id)
 
 
-class Sent(NamedTuple):
+@value(frozen=True, slots=True)
+class Sent:
     """A proven object. `skipped`: the store had it already and nothing was kept of ours.
 
     `replaced`: what stood under its key before. `format`: of the object, where another may have made it.
@@ -72,7 +70,7 @@ class Sent(NamedTuple):
     format: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Terms:
     """How one file is to be sent. `hash_first`: its key needs the original's SHA-256.
 
@@ -86,7 +84,8 @@ class Terms:
     on_conflict: OnConflict = OnConflict.KEEP_BOTH
 
 
-class Proof(NamedTuple):
+@value(frozen=True, slots=True)
+class Proof:
     """What shows that the store holds an object of ours; `info` if it was looked up for that."""
 
     verification: Verification

@@ -1,12 +1,14 @@
 """The values that travel through hotfolder. All frozen: a change makes a new value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from hotfolder.core.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value(frozen=True, slots=True)
 class Fingerprint:
     """What `fstat` says of a file: equal fingerprints may still differ in content, unequal ones do.
 
@@ -48,7 +50,7 @@ def nanoseconds(text: str) -> int | None:
     return -ns if text.startswith("-") else ns
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PassedOver:
     """An entry of the inbox that is never opened; `relpath` is relative to the inbox."""
 
@@ -56,7 +58,7 @@ class PassedOver:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Marker:
     """The file that says that another one is whole; `relpath` is relative to the inbox."""
 
@@ -64,7 +66,7 @@ class Marker:
     fingerprint: Fingerprint
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Job:
     """One settled file on its journey. `relpath` is relative to `root`, surrogate-escaped."""
 
@@ -89,7 +91,7 @@ class Job:
         return self.relpath.rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ObjectDraft:
     """An object that is about to be made: its key and the headers that are fixed before its bytes.
 
@@ -103,7 +105,7 @@ class ObjectDraft:
     tags: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Receipt:
     """What the store said of a finished PUT or CompleteMultipartUpload.
 
@@ -120,7 +122,7 @@ class Receipt:
     etag_is_digest: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PartReceipt:
     """What the store said of one part. `number` counts from 1; `size` in bytes; else as `Receipt`."""
 
@@ -132,7 +134,7 @@ class PartReceipt:
     etag_is_digest: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ObjectInfo:
     """What HEAD or a listing says of an object (a listing knows no metadata and no checksum).
 
@@ -149,7 +151,7 @@ class ObjectInfo:
     etag_is_digest: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OpenUpload:
     """A multipart upload that the store lists. `initiated`: seconds since the epoch, by its clock."""
 
@@ -158,7 +160,7 @@ class OpenUpload:
     initiated: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PartDigest:
     """Our own digests of one part as it was sent. `md5` only where an ETag had to prove it."""
 
@@ -168,7 +170,7 @@ class PartDigest:
     md5: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Digests:
     """What went through our hands: the original as read, and the packed stream as sent.
 
@@ -183,7 +185,7 @@ class Digests:
     part_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class UploadNote:
     """A multipart upload that was begun: what it takes to go on with it after a restart.
 
@@ -205,7 +207,7 @@ class UploadNote:
     upload_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SentPart:
     """A part that the store took: what we sent, and what it said."""
 
@@ -213,7 +215,7 @@ class SentPart:
     receipt: PartReceipt
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Staged:
     """A packed file that stands whole in the spool: of which original it was made, and how.
 
@@ -287,7 +289,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CalledOff:
     """A file of an inbox that somebody asked not to deliver, as it looked then."""
 
@@ -297,7 +299,7 @@ class CalledOff:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JournalRow:
     """An operation whose end is decided and durable, but not yet acted out and recorded.
 

@@ -6,10 +6,11 @@ compared with now: a copy that preserves them would look old at once.
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from hotfolder.core.records import Fingerprint
+from hotfolder.core.values import value
 
 #: Seconds between the looks at a file that is quiet and open for writing: a close is mostly heard of.
 _BACK_OFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -56,7 +57,7 @@ class Word(StrEnum):
         return self is Word.GIVEN and writer in {Writer.NONE, Writer.UNKNOWN}
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Waiting:
     """`since`: when it was first seen as it is. `due`: when to look again. `vetoes`: looks that found
     it quiet and open for writing."""
