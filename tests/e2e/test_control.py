@@ -125,7 +125,7 @@ def test_a_hangup_reloads_where_there_is_no_terminal(box: Box) -> None:
 
 
 def endless_key() -> str:
-    return "/".join(["p" * 200] * 5)
+    return "/".join(["p" * 204] * 5)
 
 
 def fail(box: Box, *names: str) -> None:

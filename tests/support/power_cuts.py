@@ -54,7 +54,8 @@ def delivery(box: Box, *, requests: int, files: int) -> Delivery:
     for place in (box.completed, box.inbox):
         place.mkdir(exist_ok=True)
         (place / "taken").write_bytes(b"another file of this name, from " + place.name.encode())
-    too_long = box.inbox.joinpath(*(letter * 250 for letter in "abcd"))  # no store takes such a key
+    # No store takes such a key.
+    too_long = box.inbox.joinpath(*(letter * 250 for letter in "abcd"), "e" * 50)
     too_long.mkdir(parents=True)
     (too_long / "rejected").write_bytes(b"the store takes no key as long as this one's")
     files_there = [path for top in ROOTS[:2] for path in (box.root / top).rglob("*") if path.is_file()]

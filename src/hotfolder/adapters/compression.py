@@ -99,7 +99,7 @@ def _unstored(packed: Sequence[bytes]) -> tuple[int, int] | None:
     try:
         return _crc_and_size([block for piece in packed for block in segments.stored_content(piece)])
     except (ValueError, struct.error):
-        return None
+        return None  # deflated blocks: they are inflated
 
 
 def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
