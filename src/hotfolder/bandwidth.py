@@ -21,16 +21,15 @@ log = structlog.get_logger()
 
 _LOOK = 1.0  # seconds between two looks at the clock
 _LARGE = 1024 * 1024  # bytes of a body that needs a place
-_PLACE = (
-    8e6  # bytes a second for each place: one connection carries more on any line that is worth a limit
-)
+#: Bytes a second for each place: one connection carries more on any line that is worth a limit.
+_PLACE = 8e6
 _AT_ONCE = nullcontext()
 _RECENT = 10.0  # seconds for which what was asked for still goes
 _VALID = 60.0  # seconds that a look is believed: the wall clock may be set
 
 
 class Bandwidth:
-    """Owned by the event loop; `limited`, `piece`, `ask` and `wait` may be called from any thread.
+    """Owned by the event loop; `rate`, `piece`, `ask` and `wait` may be called from any thread.
 
     `clock` is monotonic seconds, `wall` seconds since the epoch, `local` what its clocks show then.
     """

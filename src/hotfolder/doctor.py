@@ -207,7 +207,8 @@ def _limits(settings: Settings, counts: list[Census], *, daemon: int | None) -> 
     yield limits_checkup.queue_finding(machine.queue_limit())
     yield limits_checkup.open_files_finding(
         machine.open_files_limit(),
-        connections=2 * settings.transfer.requests + settings.transfer.small_requests,
+        connections=len(settings.destinations())
+        * (2 * settings.transfer.requests + settings.transfer.small_requests),
         flights=MOST_FLIGHTS,
         folders=len(counts),
     )

@@ -122,7 +122,7 @@ def test_files_of_every_kind_go_through_under_all_restrictions(running: Machine,
     big = secrets.token_bytes(30 << 20)  # parts, by boto3
     for folder in (inbox, running.root / "srv/hotfolder/inbox-zst"):
         (folder / "big").write_bytes(big)
-        for number in range(50):  # single requests, by awscrt
+        for number in range(50):  # single requests, by the event loop
             (folder / f"small {number}").write_bytes(b"text " * number)
     for path in inbox.parent.rglob("*"):
         if path.is_file():

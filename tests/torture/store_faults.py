@@ -167,7 +167,6 @@ def _poison(name: str, reason: str, *rules: Rule, **scenario: Any) -> StoreFault
 _SOON = {"file_attempts": 2, "attempts": 2}
 _LONG = {"file_attempts": 8}
 _PARTS = frozenset({Operation.PART})
-NO_UPLOAD = refuse(404, "NoSuchUpload")
 TAKEN = refuse(412, "PreconditionFailed")
 WRONG_ETAG = fp.change_answer(fp.other_etag)
 WRONG_CHECKSUM = fp.change_answer(fp.other_checksum)

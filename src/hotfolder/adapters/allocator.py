@@ -11,8 +11,8 @@ import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # what glibc takes at most on 64 bits
-#: Bytes at the end of the heap that wait for the next file: as many as all buffers may be. To get them
-#: from the system again costs as much as hashing them.
+#: Bytes at the end of the heap that wait for the next file: as many as all buffers may be at the default
+#: of transfer.memory. To get them from the system again costs as much as hashing them.
 _KEEP_FREE = 256 << 20
 
 

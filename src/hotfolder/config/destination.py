@@ -119,7 +119,7 @@ class Destination(Table):
         return self
 
     def trusted_bundle(self) -> Path | None:
-        """`ca_bundle`, else $AWS_CA_BUNDLE: boto3 would obey that by itself, and awscrt would not."""
+        """`ca_bundle`, else $AWS_CA_BUNDLE: boto3 would obey that by itself, the other engines not."""
         bundle = os.environ.get("AWS_CA_BUNDLE")
         return self.ca_bundle or (Path(bundle) if bundle else None)
 

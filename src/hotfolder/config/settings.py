@@ -34,12 +34,14 @@ class Transfer(Table):
     """Packing threads: a number, or a multiple of the processors."""
 
     requests: Annotated[int, Field(ge=1, le=256)] = 64
-    """Requests to the store at the same time. Beside them PUTs of up to 64 KiB: as many at first, up to
-    four times as many (256 at most) while all goes well, and half as many after each refusal."""
+    """Requests to each store at the same time. Beside them PUTs of up to 64 KiB: as many at first, up to
+    four times as many (256 at most) while all goes well, and half as many after each SlowDown. Where
+    boto3 sends these, too (`engine`, a proxy), they count among the former."""
 
     engine: Literal["auto", "direct", "crt", "boto3"] = "auto"
-    """What sends small files. `direct`: the daemon itself, by far the leanest; `crt`: awscrt; `boto3`:
-    what all else is done by. `auto`: direct. Through a proxy goes boto3 alone, whatever stands here."""
+    """What sends files of up to 8 MiB, as they are packed. `direct`: the daemon itself, by far the
+    leanest; `crt`: awscrt, and boto3 in its place while `bandwidth` limits anything; `boto3`: what sends
+    all else, and repeats what failed. `auto`: direct. Through a proxy goes boto3 alone."""
 
     attempts: Annotated[int, Field(ge=1, le=100)] = 12
     """Tries of each request, before the file or the store is given a rest."""

@@ -17,7 +17,7 @@ from hotfolder.core.pulse import Step
 from hotfolder.core.records import Receipt
 from hotfolder.core.refusals import Fault, read_refusal
 
-SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it the put engine's copies cost more than they gain
+SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it boto3's cost is small beside the bytes
 _REST = 600.0  # seconds that what the engine had no time for goes to boto3
 _TINY = 64 * 1024  # bytes; what is smaller was not too much for a thin line: that was an outage
 
