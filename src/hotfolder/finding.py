@@ -219,6 +219,9 @@ class Finder:
                 self.marks.forget(path)
                 seen = None
             elif self._is_left_alone(look, is_busy=is_busy):
+                # A walk that saw it just before it was claimed may have had it settle anew: it is looked
+                # at when it comes back, and would stand here for ever.
+                self.tracker.observe(path, None, begun)
                 continue
             else:
                 seen = self._fit(look, marks.get(path))

@@ -155,7 +155,9 @@ class Intake:
         if self._looking.rests() or not self._may_begin():
             return
         try:
-            settled = await self.finder.turn()
+            # At once: what has settled is known nowhere else, and what follows may fail.
+            for relpath, fingerprint in await self.finder.turn():
+                self._backlog.add(self._job(relpath, fingerprint))
             await self.asked.review()
             if self._tidier is not None:
                 await self._tidier.turn()
@@ -164,8 +166,6 @@ class Intake:
             return
         self._looking.worked()
         self._endings.lose_patience()
-        for relpath, fingerprint in settled:
-            self._backlog.add(self._job(relpath, fingerprint))
         self._backlog.wake()
         if paused or self._refusal() is not None or self.plan.why_closed() is not None:
             return

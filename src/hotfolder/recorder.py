@@ -121,7 +121,9 @@ class Recorder:
                 if due or again == float("inf"):
                     again = clock() + retry
                     retry = min(_LONGEST_RETRY, retry * 2)
-            elif not waiting:
+            elif waiting:
+                again = min(again, clock() + retry)  # nothing that waits is left to a later arrival
+            else:
                 again = float("inf")
                 if not self._doubtful:
                     retry = _FIRST_RETRY

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from hotfolder.durable import local_error
 from hotfolder.gate import Gate
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.threads import Threads
+from hotfolder.tidying import Tidier
 from hotfolder.walking import Search
 from tests.support.refusing_store import RefusingStore
 from tests.support.samples import operation_id
@@ -380,3 +382,35 @@ async def test_small_files_pass_any_number_of_large_ones_on_their_way(
     assert sorted(courier.delivered) == [f"small{number}" for number in range(5)]
     assert len(courier.begun) == 5 + MOST_FLIGHTS // 2, "half of the places are the most for them"
     await world.intake.drain(0.0, asyncio.Event())
+
+
+class FailsOnce:
+    """A tidier whose notes cannot be read at first."""
+
+    def __init__(self) -> None:
+        self._fails = True
+
+    async def turn(self) -> None:
+        if self._fails:
+            self._fails = False
+            raise LocalError("cannot read state.db", hint="wait")
+
+    def next_turn(self) -> float:
+        return math.inf
+
+    def over(self, *_: object) -> None: ...
+
+
+async def test_what_has_settled_is_not_forgotten_where_something_else_of_the_turn_fails(
+    tmp_path: Path, threads: Threads
+) -> None:
+    courier = PolicyOnKeys()
+    world = World(tmp_path, courier, threads)
+    world.intake.finder.walks._planned.clear()  # nothing finds it a second time
+    world.drop("good")
+    world.intake.hint("good")
+    world.intake._tidier = cast(Tidier, FailsOnce())
+    async with asyncio.timeout(10):
+        while not courier.delivered:
+            await world.turn()
+    assert courier.delivered == ["good"]

@@ -255,6 +255,41 @@ async def test_what_was_heard_of_waits_for_room_like_what_is_walked_by(inbox: Pa
     assert len(settled) == LOOKS + 1
 
 
+async def test_what_was_claimed_while_a_walk_looked_at_it_is_found_when_it_comes_again(
+    inbox: Path,
+) -> None:
+    claimed: set[str] = set()
+    threads = Threads("test-walk", 1)
+    finder = Finder(
+        Search(
+            inbox=str(inbox),
+            settle=0.0,
+            rescan=None,
+            ignored=ignore_filter([]),
+            refusal=lambda path: None,  # noqa: ARG005 - the shape of a refusal
+            walk=walk,
+            clock=lambda: 5.0,
+            wall=lambda: 5.0,
+        ),
+        threads=threads,
+        claimed=claimed.__contains__,
+        news=lambda path, seen: False,  # noqa: ARG005 - the finder's shape
+        room=lambda: WINDOW,
+        wake=lambda: None,
+    )
+    finder.walks._planned.clear()
+    drop(inbox, "a")
+    await finder._look_at_new(["a"])
+    claimed.add("a")
+    assert await finder.turn() == []
+    assert "a" not in finder.tracker
+    claimed.clear()
+    await finder._look_at_new(["a"])
+    settled = [path for path, _ in await finder.turn()]
+    threads.close()
+    assert settled == ["a"]
+
+
 async def test_only_so_many_of_what_is_passed_over_is_kept(
     inbox: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,18 +181,24 @@ class DirectPutEngine:
     def _look(self) -> None:
         self._timer = None
         now, moved = asyncio.get_running_loop().time(), False
-        for line in tuple(self._busy):
-            if now - line.begun >= self._interval:
-                moved = line.look(self._bounds, len(self._busy)) or moved
-        if moved:
-            self._on_move()
+        try:
+            for line in tuple(self._busy):
+                if now - line.begun >= self._interval:
+                    moved = line.look(self._bounds, len(self._busy)) or moved
+            if moved:
+                self._on_move()
+            self._end_rested(now)
+        finally:  # whatever happened: without the next look nobody sees what stands still
+            if self._busy or any(self._free.values()):
+                self._look_later()
+
+    def _end_rested(self, now: float) -> None:
+        """Close the connections that nobody has used for a while."""
         for origin, free in self._free.items():
             kept = [line for line in free if line.is_free and now - line.begun < _REST]
             for line in set(free).difference(kept):
                 line.end()
             self._free[origin] = kept
-        if self._busy or any(self._free.values()):
-            self._look_later()
 
     # -- the request ---------------------------------------------------------------------------------
 
