@@ -13,7 +13,7 @@ BLOCK, NS = 512, 1_000_000_000
 OCTAL = 8**11
 names = (
     st.text(st.characters(codec="ascii", exclude_characters="/\0"), min_size=1, max_size=120)
-    | st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=60)
+    | st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=60)
     | st.binary(min_size=1, max_size=60).map(lambda name: name.decode("utf-8", "surrogateescape"))
 )
 times = (
