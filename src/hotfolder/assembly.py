@@ -179,6 +179,7 @@ def _intake(
         called_off=called_off,
         order=folder.order,
         why_closed=made.bandwidth.why_closed,
+        is_shut_out=made.bandwidth.is_shut_out,
     )
     catch_up = known.catch_up(name, staying, batch)
     tidier = None if once else known.tidier(name)

@@ -7,8 +7,15 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from datetime import datetime
 
 import structlog
@@ -16,6 +23,7 @@ import structlog
 from hotfolder.core.allowance import Allowance
 from hotfolder.core.bandwidth import NO_LIMIT, Limit, LocalTime, Timetable, why_closed
 from hotfolder.places import Places
+from hotfolder.threads import about
 
 log = structlog.get_logger()
 
@@ -51,6 +59,7 @@ class Bandwidth:
         self.limit = Limit()
         self._opened.set()
         self._large = Places(self._places)
+        self._begun, self._waiting = Counter[str](), Counter[str]()  # bodies of each file, if any
         self._asked_at = -math.inf  # when somebody last wanted to send under a limit
         self._look()
 
@@ -91,7 +100,8 @@ class Bandwidth:
     async def opened(self) -> None:
         """Wait until uploads may begin."""
         if self.limit.is_closed:
-            await self._opened.wait()
+            with _counted(self._waiting):
+                await self._opened.wait()
 
     def place_for(self, size: int) -> AbstractAsyncContextManager[None]:
         """Enter it to begin a body of `size` bytes, and leave it when it is sent.
@@ -99,18 +109,24 @@ class Bandwidth:
         Under a limit few large bodies suffice to use it, and more would only be sent more slowly: small
         files would find no room beside them, and a stop would cut them all. First come, first served.
         """
-        if not self.limit.is_closed and (size <= _LARGE or self.rate == math.inf):
+        if size <= _LARGE and not self.limit.is_closed:
             return _AT_ONCE  # for many thousands of files: nothing is made
         return self._place_for(size)
 
     @asynccontextmanager
     async def _place_for(self, size: int) -> AsyncIterator[None]:
-        await self.opened()
-        if size <= _LARGE:
+        async with AsyncExitStack() as place:
+            place.enter_context(_counted(self._begun))
+            with _counted(self._waiting):
+                await self._opened.wait()
+                if size > _LARGE:
+                    await place.enter_async_context(self._large)
             yield
-            return
-        async with self._large:
-            yield
+
+    def is_shut_out(self, path: str) -> bool:
+        """Whether all that is still to be sent of the file at `path` waits for its window."""
+        waiting = self._waiting[path] if self.limit.is_closed else 0
+        return 0 < waiting >= self._begun[path]
 
     def _places(self) -> float:
         """For large bodies, at the rate of now."""
@@ -151,3 +167,16 @@ class Bandwidth:
             return 0.0
         with self._lock:
             return self._allowance.wait(place, self._clock())
+
+
+@contextmanager
+def _counted(counts: "Counter[str]") -> Iterator[None]:
+    """Count one more for the file that the running task is about."""
+    path = about()
+    counts[path] += 1
+    try:
+        yield
+    finally:
+        counts[path] -= 1
+        if not counts[path]:
+            del counts[path]

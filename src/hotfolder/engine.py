@@ -38,7 +38,7 @@ from hotfolder.core.retry import Policy
 from hotfolder.core.segments import segment_size
 from hotfolder.courier import Courier
 from hotfolder.delivery import Tools
-from hotfolder.folder_rules import places_of, rules_of
+from hotfolder.folder_rules import roots_of, rules_of
 from hotfolder.indexing import IndexedLedger
 from hotfolder.lines import Lines
 from hotfolder.packing import Packer, Packs
@@ -167,9 +167,9 @@ class Engine:
             {name: str(folder.completed) for name, folder in settings.folders.items()},
             rename=rename_without_clobbering,
         )
-        places = {name: places_of(folder) for name, folder in settings.folders.items()}
+        roots = {name: roots_of(folder) for name, folder in settings.folders.items()}
         self.mounts = mounts
-        self.mover = Finisher(places, mounts)
+        self.mover = Finisher(roots, mounts)
         self.recorder = Recorder(
             journal=journal,
             ledger=self.ledger,

@@ -1,7 +1,7 @@
 """The files of one folder that are on their way, each carried by a task of its own."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from hotfolder.core.order import LANES, lane_of
@@ -9,6 +9,8 @@ from hotfolder.core.records import Job
 from hotfolder.core.values import value
 from hotfolder.courier import Ended, NotNow
 from hotfolder.gate import Passage
+
+_LOOK = 0.2  # seconds after which it is looked again who is shut out
 
 
 @value(frozen=True, slots=True)
@@ -43,17 +45,30 @@ class Flights:
         flight.passage.leave()
         return flight.task.cancelled() or not isinstance(flight.task.result(), Ended)
 
-    async def land(self, grace: float, hurry: asyncio.Event) -> None:
-        """Let them end within `grace` seconds (or until `hurry`), then interrupt the rest."""
-        flights = {flight.task for flight in self._flying.values()}
+    async def land(self, grace: float, hurry: asyncio.Event, is_shut_out: Callable[[str], bool]) -> None:
+        """Let them end within `grace` seconds (or until `hurry`), then interrupt the rest.
+
+        Those that are shut out (a path's file can send nothing now) are not waited for.
+        """
+        flights, cut = list(self._flying.values()), set[str]()
         if not flights:
             return
-        hurried = asyncio.create_task(hurry.wait())
-        landed = asyncio.create_task(asyncio.wait(flights))
-        await asyncio.wait({hurried, landed}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-        for task in (*flights, hurried, landed):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace
+        hurried = loop.create_task(hurry.wait())
+        landed = loop.create_task(asyncio.wait({flight.task for flight in flights}))
+        while not (hurried.done() or landed.done()) and (left := until - loop.time()) > 0:
+            for flight in flights:  # each once: a second time would interrupt how it winds up
+                if flight.job.path not in cut and is_shut_out(flight.job.path):
+                    cut.add(flight.job.path)
+                    flight.task.cancel()
+            await asyncio.wait(
+                {hurried, landed}, timeout=min(left, _LOOK), return_when=asyncio.FIRST_COMPLETED
+            )
+        ending = (*(flight.task for flight in flights), hurried, landed)
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*flights, hurried, landed, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
 
     def get(self, relpath: str) -> Flight | None:
         return self._flying.get(relpath)

@@ -1,11 +1,11 @@
-"""What the settings of a folder become: its groups, the format and the key of each file, its places."""
+"""What the settings of a folder become: its groups, the format and the key of each file, its roots."""
 
 from pathlib import Path
 
 from hotfolder.adapters import compression
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.filters import include_filter
-from hotfolder.adapters.finishing import Places
+from hotfolder.adapters.finishing import Roots
 from hotfolder.config import EXTENSIONS, Folder, RouteKeys, Settings
 from hotfolder.core.conflict import OnConflict
 from hotfolder.core.grouping import Grouping, GroupRule
@@ -55,8 +55,8 @@ def format_of(rules: RouteKeys) -> Format:
     )
 
 
-def places_of(folder: Folder) -> Places:
-    return Places(str(folder.inbox), str(folder.completed), str(folder.failed))
+def roots_of(folder: Folder) -> Roots:
+    return Roots(str(folder.inbox), str(folder.completed), str(folder.failed))
 
 
 def marker_of(folder: Folder) -> MarkerName | None:

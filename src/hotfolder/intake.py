@@ -38,7 +38,8 @@ class FolderPlan:
 
     `patience`: how often a file may change or be busy before it is left for good (`once`); None
     waits without end. `remembered`: what was begun of (inbox, path, fingerprint), whose operation
-    goes on. `why_closed`: why no upload may begin at this hour.
+    goes on. `why_closed`: why no upload may begin at this hour. `is_shut_out(path)`: all that a file
+    on its way still has to send waits for its hour.
     """
 
     name: str
@@ -51,6 +52,7 @@ class FolderPlan:
     called_off: CallOffs | None = None
     order: Order = Order.FAIR
     why_closed: Callable[[], str | None] = lambda: None
+    is_shut_out: Callable[[str], bool] = lambda _: False
 
 
 class Intake:
@@ -244,10 +246,13 @@ class Intake:
         return self.plan.grouping.group_of(f"{relpath}/" if seen.tree else relpath)
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
-        """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest."""
+        """Let what flies land within `grace` seconds (or until `hurry`), then interrupt the rest.
+
+        What only waits for the upload window is interrupted at once.
+        """
         await self.finder.walks.stop()
         await self._beforehand.stop()
-        await self._flights.land(grace, hurry)
+        await self._flights.land(grace, hurry, self.plan.is_shut_out)
 
     def _is_claimed(self, relpath: str) -> bool:
         return (

@@ -29,7 +29,7 @@ class PutBack(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Roots:
+class WayBack:
     """Where files of one folder are dropped, and where its failed ones lie. Absolute.
 
     `marker`: what markers are called that come back with them, if the folder waits for such.
@@ -59,9 +59,9 @@ class Retrying:
         self,
         newest_first: Callable[[list[bytes]], Iterator[Mapping[str, Any]]],
         put_back: PutBack,
-        roots: Mapping[str, Roots],
+        ways: Mapping[str, WayBack],
     ) -> None:
-        self._newest_first, self._put_back, self._roots = newest_first, put_back, roots
+        self._newest_first, self._put_back, self._ways = newest_first, put_back, ways
 
     def run(self, request: Request) -> list[Retried]:
         """Put back every failed file that `request` means; each with what became of it."""
@@ -75,29 +75,29 @@ class Retrying:
             place = entry.get("result_path")
             if entry.get("status") != Status.FAILED or not place or place in seen:
                 continue
-            if _means(request, entry) and entry.get("folder") in self._roots and os.path.lexists(place):
+            if _means(request, entry) and entry.get("folder") in self._ways and os.path.lexists(place):
                 seen.add(place)
                 yield entry
 
     def _one(self, entry: Mapping[str, Any]) -> Retried:
         place, path = str(entry["result_path"]), str(entry["target_path"])
-        roots = self._roots[entry["folder"]]
+        way = self._ways[entry["folder"]]
         size, mtime_ns = entry["original_size"], entry["modified_at_ns"]
         try:
-            failed = _below(roots.failed, place, "failed")
-            relpath = _below(roots.inbox, path, "inbox")
-            self._put_back(roots.failed, failed, roots.inbox, relpath, size=size, mtime_ns=mtime_ns)
+            failed = _below(way.failed, place, "failed")
+            relpath = _below(way.inbox, path, "inbox")
+            self._put_back(way.failed, failed, way.inbox, relpath, size=size, mtime_ns=mtime_ns)
         except HotfolderError as error:
             log.warning("retry.refused", file=place, reason=error.sentence)
             return Retried(path, place, error.sentence)
         log.info("retry.put_back", file=path, was_at=place)
-        if roots.marker is not None:
-            self._put_marker_back(roots, roots.marker.of(failed), roots.marker.of(relpath))
+        if way.marker is not None:
+            self._put_marker_back(way, way.marker.of(failed), way.marker.of(relpath))
         return Retried(path, place)
 
-    def _put_marker_back(self, roots: Roots, failed: str, relpath: str) -> None:
+    def _put_marker_back(self, way: WayBack, failed: str, relpath: str) -> None:
         """Behind its file, so that it is the younger one. Without it the file waits for a new one."""
-        place = f"{roots.failed}/{failed}"
+        place = f"{way.failed}/{failed}"
         try:
             seen = os.lstat(place)
         except OSError as error:
@@ -105,7 +105,7 @@ class Retrying:
             return
         size, mtime_ns = seen.st_size, seen.st_mtime_ns
         try:
-            self._put_back(roots.failed, failed, roots.inbox, relpath, size=size, mtime_ns=mtime_ns)
+            self._put_back(way.failed, failed, way.inbox, relpath, size=size, mtime_ns=mtime_ns)
         except HotfolderError as error:
             log.warning("retry.refused", file=place, reason=error.sentence)
 

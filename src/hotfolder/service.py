@@ -35,7 +35,7 @@ from hotfolder.engine import (
 from hotfolder.folder_rules import marker_of
 from hotfolder.leaving import end_after
 from hotfolder.rebuilding import memory
-from hotfolder.retrying import Retried, Retrying, Roots
+from hotfolder.retrying import Retried, Retrying, WayBack
 from hotfolder.state_folder import open_ledger
 
 log = structlog.get_logger()
@@ -361,11 +361,11 @@ def _keep_inboxes(settings: Settings, locks: InboxLocks, but: Settings | None = 
 
 def retry(settings: Settings, request: Request) -> list[Retried]:
     """Put the failed files back that `request` means. Blocking; for whoever holds the state lock."""
-    roots = {
-        name: Roots(str(folder.inbox), str(folder.failed), marker_of(folder))
+    ways = {
+        name: WayBack(str(folder.inbox), str(folder.failed), marker_of(folder))
         for name, folder in settings.folders.items()
     }
-    return Retrying(open_ledger(settings).newest_first, hand_back, roots).run(request)
+    return Retrying(open_ledger(settings).newest_first, hand_back, ways).run(request)
 
 
 def _heard(done: "asyncio.Future[Mapping[str, Any]]") -> None:

@@ -153,7 +153,7 @@ async def recording(tmp_path: Path, ditch: Ditch) -> AsyncIterator[tuple[Recorde
         recorder = Recorder(
             journal=journal,
             ledger=ledger,
-            mover=Finisher({"media": folders.places}),
+            mover=Finisher({"media": folders.roots}),
             threads=threads,
             clock=time.time,
         )

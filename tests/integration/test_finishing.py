@@ -441,7 +441,7 @@ def test_a_file_deeper_than_any_path_may_be_long_holds_no_other(folders: Folders
         )
     )
     finisher.sync()
-    assert not finisher._touched
+    assert not finisher._unsynced.owed
 
 
 def test_a_sync_that_the_disk_refuses_is_told_and_tried_again(
@@ -460,12 +460,12 @@ def test_a_sync_that_the_disk_refuses_is_told_and_tried_again(
         disk.setattr(os, "fsync", refuse)
         with pytest.raises(LocalError, match="sync"):
             finisher.sync()
-    assert finisher._touched, "it is still owed"
+    assert finisher._unsynced.owed, "it is still owed"
     for descriptor in refused:  # it would report success for what is lost
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
     finisher.sync()
-    assert not finisher._touched
+    assert not finisher._unsynced.owed
 
 
 # -- many files of one batch -------------------------------------------------------------------
@@ -616,7 +616,7 @@ def test_a_target_that_was_a_mount_point_in_a_former_run_waits_for_its_volume(
     with SqliteMounts(tmp_path / "state.db") as former:
         former.remember(root)
     with SqliteMounts(tmp_path / "state.db") as mounts:
-        finisher = Finisher({"media": folders.places}, mounts)
+        finisher = Finisher({"media": folders.roots}, mounts)
         with pytest.raises(LocalError, match="not mounted any more"):
             finisher.move(folders.proven("clip.mp4"))
         assert (folders.inbox / "clip.mp4").exists()
@@ -648,7 +648,7 @@ def test_a_deleted_file_is_told_of_though_its_volume_came_back_as_another_device
     with SqliteMounts(tmp_path / "state.db") as mounts:
         mounts.remember(os.path.realpath(folders.inbox))  # and is no mount point now
         with pytest.raises(LocalError, match="another volume"):
-            Finisher({"media": folders.places}, mounts).find(row)
+            Finisher({"media": folders.roots}, mounts).find(row)
 
 
 def test_on_another_volume_an_absent_file_is_not_taken_for_gone(folders: Folders) -> None:

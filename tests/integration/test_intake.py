@@ -16,6 +16,8 @@ from structlog.testing import capture_logs
 from hotfolder.activity import Activity
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import walk
+from hotfolder.bandwidth import Bandwidth
+from hotfolder.core.bandwidth import CLOSED, Timetable, Window
 from hotfolder.core.blame import Blame
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
 from hotfolder.core.grouping import Grouping
@@ -28,7 +30,7 @@ from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.durable import local_error
 from hotfolder.gate import Gate
 from hotfolder.intake import FolderPlan, Intake
-from hotfolder.threads import Threads
+from hotfolder.threads import Threads, concerning
 from hotfolder.tidying import Tidier
 from hotfolder.walking import Search
 from tests.support.refusing_store import RefusingStore
@@ -124,6 +126,7 @@ class World:
         *,
         clock: Callable[[], float] = time.monotonic,
         patience: int | None = None,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
         activity = Activity(version="0", pid=1, host="nas", clock=time.time)
         self.inbox = inbox
@@ -157,6 +160,7 @@ class World:
                 batch=operation_id(0),
                 grouping=Grouping("box"),
                 patience=patience,
+                is_shut_out=(bandwidth or Bandwidth()).is_shut_out,
             ),
             courier=cast(Courier, courier),
             gate=self.gate,
@@ -382,6 +386,65 @@ async def test_small_files_pass_any_number_of_large_ones_on_their_way(
     assert sorted(courier.delivered) == [f"small{number}" for number in range(5)]
     assert len(courier.begun) == 5 + MOST_FLIGHTS // 2, "half of the places are the most for them"
     await world.intake.drain(0.0, asyncio.Event())
+
+
+class InParts:
+    """A courier that sends each file in as many parts, side by side, as its name says."""
+
+    def __init__(self, bandwidth: Bandwidth) -> None:
+        self._bandwidth = bandwidth
+        self.in_flight: set[str] = set()
+        self.sending = self.sent = 0
+        self.answer = asyncio.Event()  # of the store, to all parts
+
+    async def carry(self, job: Job, **_: object) -> Ended:
+        self.in_flight.add(job.relpath)
+        try:
+            with concerning(job.path):
+                async with asyncio.TaskGroup() as parts:
+                    for _number in range(int(job.relpath)):
+                        parts.create_task(self._send())
+        finally:
+            self.in_flight.discard(job.relpath)
+        return Ended({"status": "success"})
+
+    async def _send(self) -> None:
+        async with self._bandwidth.place_for(8 * 1024 * 1024):
+            self.sending += 1
+            await self.answer.wait()
+            self.sent += 1
+
+
+def always(limit: int) -> Timetable:
+    return Timetable((Window(frozenset(range(7)), 0, 1440, limit),))
+
+
+async def test_a_stop_waits_for_what_is_being_sent_and_not_for_the_upload_window(
+    tmp_path: Path, threads: Threads
+) -> None:
+    bandwidth = Bandwidth(always(1))  # two parts at a time
+    courier = InParts(bandwidth)
+    world = World(tmp_path, courier, threads, bandwidth=bandwidth)
+
+    async def drop(name: str) -> None:
+        world.drop(name)
+        world.intake.hint(name)
+        while name not in courier.in_flight:
+            await world.turn()
+
+    async with asyncio.timeout(60):
+        await drop("3")
+        while courier.sending < 2:
+            await world.turn()
+        bandwidth.follow(always(CLOSED))
+        await drop("1")
+        stopping = asyncio.create_task(world.intake.drain(math.inf, asyncio.Event()))
+        while courier.in_flight != {"3"}:
+            await asyncio.wait({stopping}, timeout=0.001)
+        courier.answer.set()
+        await stopping
+    assert (courier.sending, courier.sent) == (2, 2)
+    assert courier.in_flight == set()
 
 
 class FailsOnce:

@@ -51,7 +51,7 @@ async def test_killed_at_any_line(
         if disposition is not Disposition.FAILED:
             digest = hashlib.sha256(DATA).hexdigest()
             row = replace(row, entry={**row.entry, "checksum_original": f"sha256:{digest}"})
-        lines = await asyncio.to_thread(record_until_killed, world, folders.places, row, line)
+        lines = await asyncio.to_thread(record_until_killed, world, folders.roots, row, line)
         began = await end_what_was_begun(world, folders)
         judge(world, folders, disposition, began=began, story=f"killed at line {line}")
         shutil.rmtree(world)
@@ -64,7 +64,7 @@ async def test_killed_at_any_line(
 async def end_what_was_begun(world: Path, folders: Folders) -> bool:
     """The next start; returns whether there was anything to end."""
     threads = Threads("restarted", 1)
-    made, journal = recorder(world, folders.places, threads)
+    made, journal = recorder(world, folders.roots, threads)
     with journal:
         begun = bool(journal.rows())
         running = asyncio.create_task(made.run())

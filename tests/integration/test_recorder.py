@@ -73,7 +73,7 @@ class SeenFinisher(Finisher):
         return moved_to
 
     def sync(self) -> None:
-        owed = len(self._touched)
+        owed = len(self._unsynced.owed)
         super().sync()
         if owed:
             self.steps.append(("sync", owed))
@@ -90,7 +90,7 @@ class Desk:
         self.ledger_path = root / "ledger.jsonl"
         self.journal = SeenJournal(root / "state.db", self.steps)
         self.ledger = SeenLedger(self.ledger_path, self.steps)
-        finisher = SeenFinisher({"media": self.folders.places})
+        finisher = SeenFinisher({"media": self.folders.roots})
         finisher.steps = self.steps
         self.finisher: Finisher = finisher
         self.waits: list[str] = []
@@ -766,7 +766,7 @@ async def test_a_long_copy_does_not_hold_the_batches_of_others(across: Desk) -> 
             go_on.wait()
             return super().copy(row, progress)
 
-    across.finisher = Slow({"media": across.folders.places})
+    across.finisher = Slow({"media": across.folders.roots})
     async with across.at_work() as recorder:
         slow = asyncio.create_task(recorder.finish(proven(across, "slow"), across.waits.append))
         await until(lambda: across.waits)
@@ -787,7 +787,7 @@ async def test_a_copy_is_stopped_with_the_daemon_and_made_by_the_next(across: De
             while True:
                 progress(0)
 
-    across.finisher = Endless({"media": across.folders.places})
+    across.finisher = Endless({"media": across.folders.roots})
     async with across.at_work() as recorder:
         ending = asyncio.create_task(recorder.finish(row, across.waits.append))
         await until(lambda: across.waits)
@@ -819,7 +819,7 @@ async def test_a_copy_that_fails_again_and_again_is_one_trouble(
                 raise LocalError("full")
             return super().copy(row, progress)
 
-    across.finisher = Full({"media": across.folders.places})
+    across.finisher = Full({"media": across.folders.roots})
     with capture_logs() as logs:
         async with across.at_work() as recorder:
             await recorder.finish(proven(across, "clip.mp4"), across.waits.append)
@@ -843,7 +843,7 @@ async def test_a_removal_that_is_refused_goes_on_as_a_removal_even_after_a_resta
                 raise LocalError("read-only")
             super().remove(row)
 
-    stuck = across.finisher = Stuck({"media": across.folders.places})
+    stuck = across.finisher = Stuck({"media": across.folders.roots})
     async with across.at_work() as recorder:
         ending = asyncio.create_task(recorder.finish(proven(across, "clip.mp4"), across.waits.append))
         await until(lambda: "proven, waiting to be removed from the inbox" in across.waits)
@@ -875,7 +875,7 @@ async def test_what_changed_while_a_former_runs_copy_was_made_is_free_to_be_deli
             path.write_bytes(b"a new version")
             return super().copy(row, progress)
 
-    across.finisher = Meddled({"media": across.folders.places})
+    across.finisher = Meddled({"media": across.folders.roots})
     async with across.at_work() as recorder:
         await recorder.recover()
         await recorder.recovered()

@@ -13,7 +13,7 @@ from hotfolder.adapters.finishing import hand_back, rename_without_clobbering, r
 from hotfolder.core.control import Command, Request
 from hotfolder.core.errors import LocalError
 from hotfolder.core.marker import MarkerName, is_of_this_version
-from hotfolder.retrying import Retrying, Roots
+from hotfolder.retrying import Retrying, WayBack
 from tests.support.folders import Folders
 from tests.support.samples import fingerprint_at, operation_id
 
@@ -54,8 +54,8 @@ class Failed:
     def retry(self, wanted: str = "", group: str = "", *, everything: bool = False) -> dict[str, str]:
         """Path -> "" or the beginning of why it was not put back."""
         marker = MarkerName("{name}.done") if self.marked else None
-        roots = {"box": Roots(str(self.folders.inbox), str(self.folders.failed), marker)}
-        retrying = Retrying(self.newest_first, hand_back, roots)
+        ways = {"box": WayBack(str(self.folders.inbox), str(self.folders.failed), marker)}
+        retrying = Retrying(self.newest_first, hand_back, ways)
         done = retrying.run(Request(Command.RETRY, wanted, group, everything))
         return {Path(file.path).name: file.why or "" for file in done}
 

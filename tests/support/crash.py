@@ -24,7 +24,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from hotfolder import durable
-from hotfolder.adapters.finishing import Finisher, Places
+from hotfolder.adapters.finishing import Finisher, Roots
 from hotfolder.adapters.ledger import FileLedger, verify_chain
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.beneath import fingerprint_of
@@ -285,7 +285,7 @@ async def recover(root: Path, folder: str, journal: SqliteJournal, threads: Thre
     recorder = Recorder(
         journal=journal,
         ledger=FileLedger(root / LEDGER),
-        mover=Finisher({folder: Places(*(str(root / name) for name in _PLACES))}),
+        mover=Finisher({folder: Roots(*(str(root / name) for name in _PLACES))}),
         threads=threads,
         clock=time.time,  # of the same age as the ids: an old line ends the search for them
     )

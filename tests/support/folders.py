@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters.finishing import Finisher, Places, renaming
+from hotfolder.adapters.finishing import Finisher, Roots, renaming
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from tests.support.samples import job_at, row
 
@@ -73,7 +73,7 @@ class Folders:
         self.completed, self.failed = ((outputs or root) / name for name in ("completed", "failed"))
         for place in (self.inbox, self.completed, self.failed):
             place.mkdir(exist_ok=True)
-        self.places = Places(str(self.inbox), str(self.completed), str(self.failed))
+        self.roots = Roots(str(self.inbox), str(self.completed), str(self.failed))
 
     def drop(self, relpath: str, data: bytes = b"data") -> Path:
         path = self.inbox / relpath
@@ -100,7 +100,7 @@ class Folders:
         return unblock
 
     def finisher(self) -> Finisher:
-        return Finisher({"media": self.places})
+        return Finisher({"media": self.roots})
 
     def files(self) -> dict[str, bytes]:
         """Everything that is a regular file, relative to the root, with its content."""
@@ -117,7 +117,7 @@ class MeddledFinisher(Finisher):
     """A finisher with somebody else at work between its check and its rename."""
 
     def __init__(self, folders: Folders, meddle: Callable[[], object]) -> None:
-        super().__init__({"media": folders.places})
+        super().__init__({"media": folders.roots})
         self._meddle = meddle
         self.meddled = False
 

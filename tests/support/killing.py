@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import hotfolder
-from hotfolder.adapters.finishing import Finisher, Places
+from hotfolder.adapters.finishing import Finisher, Roots
 from hotfolder.adapters.ledger import FileLedger
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.records import JournalRow
@@ -28,13 +28,13 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 
 
-def record_until_killed(state: Path, places: Places, row: JournalRow, line: int) -> int | None:
+def record_until_killed(state: Path, roots: Roots, row: JournalRow, line: int) -> int | None:
     """Let a process end `row` and kill it at the line with this number, counted as they run.
 
     Returns None if it was killed, else how many lines there were.
     """
     reader, writer = _SERVER.Pipe(duplex=False)
-    process = _SERVER.Process(target=_record, args=(state, places, row, line, writer))
+    process = _SERVER.Process(target=_record, args=(state, roots, row, line, writer))
     process.start()
     writer.close()
     process.join()
@@ -45,29 +45,29 @@ def record_until_killed(state: Path, places: Places, row: JournalRow, line: int)
     return lines
 
 
-def recorder(state: Path, places: Places, threads: Threads) -> tuple[Recorder, SqliteJournal]:
+def recorder(state: Path, roots: Roots, threads: Threads) -> tuple[Recorder, SqliteJournal]:
     """A recorder as `engine` makes it, with its records in `state`."""
     journal = SqliteJournal(state / "state.db")
     made = Recorder(
         journal=journal,
         ledger=FileLedger(state / "ledger.jsonl"),
-        mover=Finisher({"media": places}),
+        mover=Finisher({"media": roots}),
         threads=threads,
         clock=lambda: 1_761_700_060.0,
     )
     return made, journal
 
 
-def _record(state: Path, places: Places, row: JournalRow, line: int, writer: Any) -> None:
+def _record(state: Path, roots: Roots, row: JournalRow, line: int, writer: Any) -> None:
     count = _kill_at(line)
-    asyncio.run(_end(state, places, row))
+    asyncio.run(_end(state, roots, row))
     threading.settrace(None)
     writer.send(count())
 
 
-async def _end(state: Path, places: Places, row: JournalRow) -> None:
+async def _end(state: Path, roots: Roots, row: JournalRow) -> None:
     threads = Threads("killed", 1)
-    made, _ = recorder(state, places, threads)
+    made, _ = recorder(state, roots, threads)
     running = asyncio.create_task(made.run())
     await made.finish(row, lambda _: None)
     made.close()

@@ -94,7 +94,7 @@ STEPS = (
     Step("renamed", f"{_FINISHING}.finisher:rename_without_clobbering", A),
     Step("moved", f"{_FINISHING}:Finisher.move", A),
     Step("before the folders' fsync", f"{_FINISHING}:Finisher.sync", B),
-    Step("one folder of two synced", f"{_FINISHING}.finisher:sync_names", A),
+    Step("one folder of two synced", f"{_FINISHING}.unsynced:sync_names", A),
     Step("folders synced", f"{_FINISHING}:Finisher.sync", A),
     Step("before the ledger", f"{_LEDGER}.append", B),
     Step("ledger torn", "hotfolder.durable:write_all", HALF, counts=_on_ledger),

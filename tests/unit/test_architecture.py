@@ -78,7 +78,7 @@ NAMES = {
     "adapters/finishing/renaming.py": "moves and removes originals: the only adapter that may",
     "adapters/finishing/tidying.py": "removes folders that deliveries have emptied",
     "adapters/finishing/copying.py": "removes its own unfinished copies",
-    "adapters/finishing/finisher.py": "removes unfinished copies of killed runs",
+    "adapters/finishing/leftovers.py": "removes unfinished copies of killed runs",
     "adapters/ledger/rotation.py": "numbers the ledger's full files, and takes them away once packed",
     "adapters/spool/files.py": "clears packed files, which can be made again",
     "adapters/spool/keeping.py": "moves packed files out of the spool",

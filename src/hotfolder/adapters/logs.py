@@ -50,7 +50,7 @@ def configure_logs(
     console = format == "console" or (format == "auto" and terminal)
     text = _coloured_line if terminal else _plain_line
     render = text if console else _json_line
-    line, writer = _Line(render), _Writer(stream, render)
+    line, writer = _Renderer(render), _Writer(stream, render)
     structlog.configure(
         processors=[structlog.processors.format_exc_info, line],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -60,7 +60,7 @@ def configure_logs(
     _adopt_libraries(LEVELS[level], line, writer)
 
 
-class _Line:
+class _Renderer:
     """The last processor: adds time and level, renders, and lets no secret and no odd character out."""
 
     def __init__(self, render: Callable[[EventDict], str]) -> None:
@@ -115,7 +115,7 @@ class _Writer:
 class _LibraryHandler(logging.Handler):
     """Brings the records of `logging` into the same form."""
 
-    def __init__(self, line: _Line, writer: _Writer) -> None:
+    def __init__(self, line: _Renderer, writer: _Writer) -> None:
         super().__init__()
         self._line = line
         self._writer = writer
@@ -131,7 +131,7 @@ class _LibraryHandler(logging.Handler):
         self._writer.write(self._line(None, record.levelname.lower(), dict(event)))
 
 
-def _adopt_libraries(level: int, line: _Line, writer: _Writer) -> None:
+def _adopt_libraries(level: int, line: _Renderer, writer: _Writer) -> None:
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler, _LibraryHandler):

@@ -4,73 +4,53 @@ Rename comes first and the check after, because only the other way round leaves 
 different file could be moved unseen. What should not have moved is put back, without clobbering.
 """
 
-import contextlib
-import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
-from hotfolder import durable
 from hotfolder.adapters.finishing import markers
 from hotfolder.adapters.finishing.copying import copy_proven
 from hotfolder.adapters.finishing.entered import Entered, enter_target
+from hotfolder.adapters.finishing.leftovers import Leftovers
 from hotfolder.adapters.finishing.renaming import (
     give_back,
-    put_back,
     remove_aside,
     rename_without_clobbering,
     set_aside,
 )
+from hotfolder.adapters.finishing.roots import Layout, Roots
 from hotfolder.adapters.finishing.standing import (
-    as_then,
     copy_place,
     is_name,
-    look_at,
     open_to_copy,
     refuse_writer,
     stand,
 )
-from hotfolder.adapters.finishing.targets import candidates, refused, sync_names
-from hotfolder.adapters.finishing.volumes import MountsOfNow, Volumes, require_same_inbox
+from hotfolder.adapters.finishing.unsynced import Unsynced
+from hotfolder.adapters.finishing.volumes import MountsOfNow, Volumes
 from hotfolder.beneath import (
-    NOT_THERE,
     directory_at,
     parent_of,
     refuse_steps,
 )
-from hotfolder.core.errors import AnotherFileSystem, HotfolderError, LocalError, SourceChanged
+from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
 from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
-from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
-from hotfolder.stuck import why_stuck
-
-_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
-_MOST_SURE = 10_000  # directories that are kept in mind
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The three roots of one folder, absolute."""
-
-    inbox: str
-    completed: str
-    failed: str
+from hotfolder.core.routing import aside_name, clash_name, copy_name
 
 
 class Finisher:
     """`core.ports.Mover`. Blocking; used by one thread at a time, but for `copy`."""
 
-    def __init__(self, places: Mapping[str, Places], mounts: Mounts | None = None) -> None:
+    def __init__(self, roots: Mapping[str, Roots], mounts: Mounts | None = None) -> None:
         """`mounts` None: what is seen now is remembered for this run alone."""
-        self._places = places
+        self._layout = Layout(roots)
         self._volumes = Volumes(mounts or MountsOfNow())
-        # (root, directory below it) whose names changed and are not synced yet
-        self._touched: set[tuple[str, str]] = set()
+        self._unsynced = Unsynced()
         self._entered = Entered()  # from the first move of a batch to its `sync`
-        # Those that a power cut cannot take away
-        self._sure: set[tuple[str, str]] = set()
+        self._leftovers = Leftovers(self._layout, self._volumes, self._unsynced)
 
     # -- the steps of an ending ------------------------------------------------------------------
 
@@ -81,7 +61,7 @@ class Finisher:
         put back), `LocalError` if the target refuses, and `AnotherFileSystem` where `copy` has to come
         first. Durable only after `sync`; then the original of a copy is still to be removed.
         """
-        inbox, target_root = self._roots(row)
+        inbox, target_root = self._layout.of(row)
         try:
             source, name = self._entered.parent(inbox, row.relpath)
             self._check_source(row, stand(row, source, name))
@@ -94,9 +74,9 @@ class Finisher:
         except OSError as error:
             # It may be of a directory that is not what it was: the next file enters it anew.
             self._entered.close()
-            raise self._in_words(row, error) from error
-        self._touched.add((inbox, row.relpath.rpartition("/")[0]))
-        self._touched.add((target_root, above))
+            raise self._layout.in_words(row, error) from error
+        self._unsynced.changed(inbox, row.relpath.rpartition("/")[0])
+        self._unsynced.changed(target_root, above)
         return os.path.join(target_root, above, moved_as)
 
     def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
@@ -105,20 +85,20 @@ class Finisher:
         Returns the copy's fingerprint; its bytes are durable then. `progress` is told bytes and may
         raise to end it. May run in any thread. Raises as `move` does; nothing is left behind then.
         """
-        inbox, target_root = self._roots(row)
+        inbox, target_root = self._layout.of(row)
         if row.fingerprint.tree:
             raise LocalError(
                 f"{row.relpath} is a directory, and {target_root} is on another file system",
                 hint="put completed/ and failed/ on the file system of the inbox (and on one mount)",
             )
-        with self._refusals(row), parent_of(inbox, row.relpath) as (source, name):
+        with self._layout.refusals(row), parent_of(inbox, row.relpath) as (source, name):
             self._check_source(row, stand(row, source, name))
             self._volumes.require(target_root)
             original = open_to_copy(source, name)
             try:
                 target, above = enter_target(target_root, os.path.dirname(row.target))
                 try:
-                    self._make_sure(target_root, above)
+                    self._unsynced.make_sure(target_root, above)
                     return copy_proven(row, original, target, progress)
                 finally:
                     os.close(target)
@@ -131,8 +111,8 @@ class Finisher:
         One that is gone is fine. Raises `SourceChanged` if it is not what was proven (it stays), and
         `LocalError`. Durable only after `sync`.
         """
-        inbox, _ = self._roots(row)
-        with self._refusals(row):
+        inbox, _ = self._layout.of(row)
+        with self._layout.refusals(row):
             try:
                 directory, name = self._entered.parent(inbox, row.relpath)
                 self._remove_from(directory, name, row)
@@ -140,7 +120,7 @@ class Finisher:
                 self._entered.close()
                 if not row.root and not os.path.isdir(inbox):
                     raise
-        self._touched.add((inbox, os.path.dirname(row.relpath)))
+        self._unsynced.changed(inbox, os.path.dirname(row.relpath))
 
     def _remove_from(self, directory: int, name: str, row: JournalRow) -> None:
         aside = aside_name(name, row.operation_id)
@@ -161,122 +141,28 @@ class Finisher:
             return
         target = ""
         if moved_to is not None:
-            target = markers.target_of(row, row.marker, moved_to, self._roots(row)[1])
-        markers.take_marker(self, row, row.marker, target, inbox=self._roots(row)[0])
+            target = markers.target_of(row, row.marker, moved_to, self._layout.of(row)[1])
+        markers.take_marker(self, row, row.marker, target, inbox=self._layout.of(row)[0])
 
     def sync(self) -> None:
         """Make every move and removal since the last call durable. Raises `LocalError`."""
-        try:
-            for root, relpath in sorted(self._touched):
-                sync_names(root, relpath, self._entered.get(root, relpath))
-                self._touched.discard((root, relpath))
-        finally:
-            # After a failed fsync the same descriptor would report success for names that are lost.
-            self._entered.close()
+        self._unsynced.sync(self._entered)
 
     # -- after a crash -----------------------------------------------------------------------------
 
     def find(self, row: JournalRow) -> Found:
-        """What stands at the row's source, and where its very inode, or its copy, moved to.
-
-        A move that is found is owed to `sync`: who made it may have been killed before. A source
-        that was set aside for no reason that still holds is put back, and so is one that changed at
-        the last moment, whose mover was killed before it looked. Device numbers may
-        change with every mount; on one device the inode tells. Raises `LocalError` where nothing can
-        be said: the volume is not there, or the folder is no longer configured.
-        """
-        inbox, target_root = self._roots(row)
-        try:
-            device = os.stat(inbox).st_dev
-        except OSError as error:
-            if not row.root:
-                raise LocalError(
-                    f"cannot look into {inbox}: {error.strerror}", hint="make it, or mount it"
-                ) from error
-            device = row.fingerprint.device  # the folder of an `upload` that is not there any more
-        moved_to = self._find_moved(row, inbox, target_root, device) if row.disposition.moves else None
-        aside = self._find_aside(row, inbox, device, may_go=moved_to is not None)
-        source = aside or as_then(row, look_at(row, inbox, row.relpath), device)
-        if source is None and moved_to is None and row.disposition.moves and row.copy is None:
-            self._put_back_changed(row, inbox, target_root, device)
-            source = as_then(row, look_at(row, inbox, row.relpath), device)
-        if source is None:  # as above: who removed it may have been killed before
-            self._touched.add((inbox, os.path.dirname(row.relpath)))
-        if source is None and moved_to is None:
-            self._volumes.require_same(row, inbox, target_root, device)
-            require_same_inbox(row, inbox)
-        return Found(source, moved_to, aside is not None)
+        """See `Leftovers.find`."""
+        return self._leftovers.find(row)
 
     def clear(self, row: JournalRow) -> None:
-        """Remove the unfinished copy that a killed run may have left. Raises `LocalError`."""
-        _, target_root = self._roots(row)
-        above, _ = os.path.split(row.target)
-        with self._refusals(row):
-            for place in detours(above):
-                with (  # no copy there, or no such folder: nothing is left of it
-                    contextlib.suppress(FileNotFoundError, NotADirectoryError),
-                    directory_at(target_root, place) as directory,
-                ):
-                    os.unlink(copy_name(row.operation_id), dir_fd=directory)
+        """See `Leftovers.clear`."""
+        self._leftovers.clear(row)
 
     def restore(self, folder: str, relpath: str) -> None:
-        """Give a file of the inbox that a killed run put aside its name back. Raises `LocalError`."""
-        inbox = self._places[folder].inbox
-        try:
-            with parent_of(inbox, relpath) as (directory, aside):
-                name, operation_id = parts_of_aside(aside)
-                put_back(directory, aside, name, otherwise=clash_name(name, operation_id))
-        except OSError as error:
-            raise durable.local_error("put back", f"{inbox}/{relpath}", error) from error
+        """See `Leftovers.restore`."""
+        self._leftovers.restore(folder, relpath)
 
     # -- how -----------------------------------------------------------------------------------------
-
-    def _roots(self, row: JournalRow) -> tuple[str, str]:
-        places = self._places.get(row.folder)
-        if places is None:
-            raise LocalError(
-                f"the folder {row.folder!r} of {row.relpath} is not configured any more",
-                hint="configure it under its old name until its files are recorded",
-            )
-        failed = row.disposition is Disposition.FAILED
-        return row.root or places.inbox, places.failed if failed else places.completed
-
-    @contextlib.contextmanager
-    def _refusals(self, row: JournalRow) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise self._in_words(row, error) from error
-
-    def _in_words(self, row: JournalRow, error: OSError) -> HotfolderError:
-        """An OSError in the words of what it means for the row."""
-        inbox, target_root = self._roots(row)
-        if error.errno == errno.EXDEV:
-            return AnotherFileSystem(f"{target_root} is on another file system")
-        # A missing inbox may be a volume to come; the folder of an `upload` is gone with its file.
-        is_gone = bool(row.root) or os.path.isdir(inbox)
-        is_gone = is_gone and not os.path.lexists(f"{inbox}/{row.relpath}")
-        if error.errno in NOT_THERE and is_gone:
-            return SourceChanged(f"{inbox}/{row.relpath} is gone")
-        # Shut since it settled: the file's own trouble, which must not hold its folder. Nothing is
-        # recorded; it is left until that has changed, and then the store is found to have it.
-        stuck = why_stuck(inbox, row.relpath) if error.errno in _FORBIDDEN else None
-        if stuck is not None:
-            return SourceChanged(f"{row.relpath} cannot leave the inbox: {stuck}")
-        return refused(row, target_root, error)
-
-    def _make_sure(self, root: str, relpath: str) -> None:
-        """Make the names on the way to a directory durable, at its first use, before a file goes there.
-
-        A killed run may have made them and not lived to sync them. Raises `LocalError`.
-        """
-        if len(self._sure) > _MOST_SURE:
-            self._sure.clear()
-        while relpath and (root, relpath) not in self._sure:
-            above = os.path.dirname(relpath)
-            sync_names(root, above)
-            self._sure.add((root, relpath))
-            relpath = above
 
     @staticmethod
     def _check_source(row: JournalRow, seen: Fingerprint) -> None:
@@ -292,7 +178,7 @@ class Finisher:
         if entered is None:
             self._volumes.require(target_root)
             entered = self._entered.make_target(target_root, directory)
-            self._make_sure(target_root, entered[1])
+            self._unsynced.make_sure(target_root, entered[1])
         target, above = entered
         moved_as = self._rename(row, source, name, target, wanted)
         self._check_moved(row, source, name, target, moved_as)
@@ -305,7 +191,7 @@ class Finisher:
             copy, wanted = copy_name(row.operation_id), os.path.basename(row.target)
             with directory_at(target_root, place) as target:
                 return self._rename(row, target, copy, target, wanted), place
-        moved_to = self._find_moved(row, inbox, target_root, row.fingerprint.device)
+        moved_to = self._leftovers.find_moved(row, inbox, target_root, row.fingerprint.device)
         if moved_to is not None:
             above, name = os.path.split(os.path.relpath(moved_to, target_root))
             return name, above
@@ -333,58 +219,3 @@ class Finisher:
         # Where yet another file took the name, both stay in the inbox.
         give_back(target, moved_as, source, name, clash_name(name, row.operation_id))
         raise SourceChanged(f"{row.relpath} was replaced while it moved; it was put back")
-
-    def _find_moved(self, row: JournalRow, inbox: str, target_root: str, device: int) -> str | None:
-        moved_to = None
-        for candidate in candidates(row):
-            there = look_at(row, target_root, candidate)
-            if there is None:
-                continue
-            then = as_then(row, there, device)
-            is_ours = (
-                row.copy.is_still(there)
-                if row.copy is not None
-                else then is not None and row.fingerprint.survived_move(then)
-            )
-            if is_ours:
-                moved_to = os.path.join(target_root, candidate)
-                # Who moved it may have been killed before it was durable.
-                self._touched.add((target_root, os.path.dirname(candidate)))
-                self._touched.add((inbox, os.path.dirname(row.relpath)))
-        return moved_to
-
-    def _put_back_changed(self, row: JournalRow, inbox: str, target_root: str, device: int) -> None:
-        """Undo the move of the very inode of the row that is another version now: nobody proved it."""
-        for candidate in candidates(row):
-            there = as_then(row, look_at(row, target_root, candidate), device)
-            if there is None or (there.device, there.inode) != (
-                row.fingerprint.device,
-                row.fingerprint.inode,
-            ):
-                continue
-            with (
-                self._refusals(row),
-                parent_of(target_root, candidate) as (target, moved_as),
-                parent_of(inbox, row.relpath, make=True) as (source, name),
-            ):
-                give_back(target, moved_as, source, name, clash_name(name, row.operation_id))
-            self._touched.add((target_root, os.path.dirname(candidate)))
-            self._touched.add((inbox, os.path.dirname(row.relpath)))
-            return
-
-    def _find_aside(
-        self, row: JournalRow, inbox: str, device: int, *, may_go: bool
-    ) -> Fingerprint | None:
-        """The original under its hidden name, if it may be removed; else it is put back."""
-        above, name = os.path.split(row.relpath)
-        aside = aside_name(name, row.operation_id)
-        there = as_then(row, look_at(row, inbox, os.path.join(above, aside)), device)
-        if there is None:
-            return None
-        may_go = may_go or row.disposition is Disposition.DELETE
-        if may_go and row.fingerprint.survived_move(there):
-            return there
-        with self._refusals(row), directory_at(inbox, above) as directory:
-            put_back(directory, aside, name, otherwise=clash_name(name, row.operation_id))
-            self._touched.add((inbox, above))
-        return None

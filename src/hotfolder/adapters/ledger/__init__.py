@@ -6,7 +6,7 @@ away; following.py goes on with the end; chain.py checks it all.
 
 from hotfolder.adapters.ledger.chain import ChainBroken, Verified, verify_chain
 from hotfolder.adapters.ledger.file import ROTATE_AT, FileLedger
-from hotfolder.adapters.ledger.following import Follower, Line
+from hotfolder.adapters.ledger.following import Follower, LedgerLine
 from hotfolder.adapters.ledger.reading import GENESIS
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "ChainBroken",
     "FileLedger",
     "Follower",
-    "Line",
+    "LedgerLine",
     "Verified",
     "verify_chain",
 ]

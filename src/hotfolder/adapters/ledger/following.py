@@ -17,7 +17,7 @@ from hotfolder.adapters.ledger.reading import (
 )
 
 
-class Line(NamedTuple):
+class LedgerLine(NamedTuple):
     """One whole line: as it stands in the file, without its newline, and what it says."""
 
     raw: bytes
@@ -36,7 +36,7 @@ class Follower:
         self._seen = self._look()
         self._end = self._seen.end
 
-    def last(self, count: int) -> list[Line]:
+    def last(self, count: int) -> list[LedgerLine]:
         """The last `count` lines before the place that `new` goes on from, oldest first."""
         try:
             return self._whole(islice(self._backward(), count))[::-1]
@@ -48,7 +48,7 @@ class Follower:
             yield from lines_backward(self._seen.current.fileno(), self._end)
         yield from chain.from_iterable(map(self._files.backward, reversed(self._seen.numbers)))
 
-    def new(self) -> list[Line]:
+    def new(self) -> list[LedgerLine]:
         """The lines that came since the last call, oldest first."""
         try:
             return self._whole(self._new())
@@ -101,9 +101,9 @@ class Follower:
         said = error if isinstance(error, OSError) else OSError(str(error))
         return durable.local_error("read the ledger", self._files.path, said)
 
-    def _whole(self, lines: Iterable[bytes]) -> list[Line]:
+    def _whole(self, lines: Iterable[bytes]) -> list[LedgerLine]:
         read = ((line, decoded(line, self._files.path)) for line in lines)
-        return [Line(line, entry) for line, entry in read if entry is not None]
+        return [LedgerLine(line, entry) for line, entry in read if entry is not None]
 
 
 def _is_same(one: BinaryIO, other: BinaryIO) -> bool:

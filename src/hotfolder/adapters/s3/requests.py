@@ -21,7 +21,7 @@ from hotfolder.adapters.s3 import faults
 from hotfolder.adapters.s3.bodies import Pieces
 from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.tries import Failed, Tries
-from hotfolder.adapters.s3.watching import Line, Stalled, current_watch
+from hotfolder.adapters.s3.watching import RequestThreads, Stalled, current_watch
 from hotfolder.core.answers import (
     Patience,
     Subject,
@@ -66,14 +66,14 @@ class Requests:
         self._connection = connection
         self._settings = settings = connection.settings
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
-        self._line = Line(executor, bounds, on_move, limiter)
+        self._threads = RequestThreads(executor, bounds, on_move, limiter)
         self._check, self._sleep, self.wall = check, sleep, wall
         self._on_throttled = on_throttled
         self._heard = False  # whether an S3 store ever answered
 
     def steps(self) -> list[Step]:
         """The requests under way."""
-        return self._line.steps()
+        return self._threads.steps()
 
     async def call(
         self,
@@ -126,7 +126,7 @@ class Requests:
     async def once(self, subject: Subject, work: Callable[[], T]) -> T:
         """Run `work` in the executor; raises `Failed`."""
         try:
-            return await self._line.run(str(subject), work)
+            return await self._threads.run(str(subject), work)
         except Stalled as error:
             # Connections that nobody uses now may be as dead: the next try is to open a new one.
             self._connection.drop_idle()

@@ -187,8 +187,8 @@ class _UnderWay:
             _HERE.watch = None
 
 
-class Line:
-    """Runs the requests to one store in threads; use it from one event loop."""
+class RequestThreads:
+    """Runs the requests to one store, each in a thread; use it from one event loop."""
 
     def __init__(
         self,
