@@ -23,7 +23,7 @@ class Breadth:
     narrowed_at: float = -math.inf
 
     def throttled(self, under_way: int, now: float) -> "Breadth":
-        """The store refused one of `under_way` because there are too many."""
+        """The store refused one of all that are `under_way`, as there are too many."""
         if now - self.narrowed_at < _ROUND:
             return self
         half = min(self.allowed, float(under_way)) / 2
