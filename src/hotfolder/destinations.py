@@ -15,9 +15,9 @@ from hotfolder.adapters.s3 import (
     SecretLogin,
     usual_bundle,
 )
-from hotfolder.config import Destination, Transfer, proxy_of_environment
+from hotfolder.config import Destination, Transfer, proxied_schemes
 from hotfolder.core.ports import Limiter, PutEngine
-from hotfolder.core.s3_words import ObjectOptions, is_loopback
+from hotfolder.core.s3_words import ObjectOptions
 from hotfolder.core.stalls import Bounds
 
 
@@ -54,15 +54,14 @@ def put_engine(
 ) -> PutEngine | None:
     """What sends small objects; None where boto3 has to. `on_move`, `limiter`: see `DirectPutEngine`.
 
-    Proxies are boto3's. What the environment names is not meant for a store on this very machine, and
-    awscrt's client cannot be kept from it.
+    Proxies are boto3's. awscrt's client would take any that the environment names, also for a store that
+    no_proxy excepts.
     """
-    is_near, is_named = is_loopback(destination.endpoint_url), proxy_of_environment()
-    bundle = destination.trusted_bundle()
-    if destination.proxy or transfer.engine == "boto3":
+    if transfer.engine == "boto3" or destination.is_proxied():
         return None
+    bundle = destination.trusted_bundle()
     if transfer.engine == "crt":
-        if is_near and is_named:
+        if proxied_schemes():
             return None
         return CrtPutEngine(
             region=destination.region,
@@ -70,8 +69,6 @@ def put_engine(
             connections=transfer.requests + transfer.small_requests,
             ca_bundle=bundle,
         )
-    if is_named and not is_near:
-        return None
     return DirectPutEngine(
         region=destination.region,
         bounds=Bounds(transfer.connect_timeout, transfer.read_timeout, float(transfer.min_speed)),

@@ -211,7 +211,7 @@ class Gate:
             self._outage = _Outage(since=now)
         outage = self._outage
         if self.held is None:
-            self._slow = self._slow.held(error.trouble, self._on_their_way)
+            self._slow = self._slow.held()
             self._held_at = now
             outage.probe_failed = False
         self._tell(outage, error)

@@ -100,15 +100,22 @@ class Lines:
         # A store that hangs keeps its buffers and threads: the others must have their own.
         memory = transfer.memory // len(self._settings.destinations())
         connection = S3Connection(s3_settings(destination, transfer))
-        places = RequestPlaces(transfer.requests)
+        name = self._name_of(destination)
+        places = RequestPlaces(transfer.requests, name=name)
         requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
         single_put = put_engine(destination, transfer, self._activity.progressed, self._bandwidth)
         # Without an engine each request needs a thread, so that small ones have no more places.
-        small = RequestPlaces(transfer.small_requests, first=transfer.requests) if single_put else places
+        small = places
+        if single_put is not None:
+            small = RequestPlaces(
+                transfer.small_requests, first=transfer.requests, name=name, kind="small"
+            )
 
         def on_throttled() -> None:
-            for these in {places, small}:
-                these.throttled()
+            kinds = {places, small}
+            under_way = sum(each.taken for each in kinds)
+            for each in kinds:
+                each.throttled(under_way)
 
         store = S3Store(
             connection,
@@ -121,7 +128,6 @@ class Lines:
         wire = Wire(
             store, requests=places, small=small, threads=self._hashers, bandwidth=self._bandwidth
         )
-        name = self._name_of(destination)
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self._notebook, bucket=name, asks=asks)
         buffers = ByteBudget(memory, kept=memory // 8, small=memory // 32)

@@ -1,11 +1,18 @@
 """Places for what goes on at the same time: as many as there are now, first come, first served."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from types import TracebackType
 
+import structlog
+
 from hotfolder.core.breadth import Breadth
+
+log = structlog.get_logger()
+
+_TOLD_EVERY = 60.0  # seconds: a store that says SlowDown again and again fills no log
 
 
 class Places:
@@ -57,22 +64,50 @@ class Places:
 class RequestPlaces(Places):
     """Places for the requests to one store: up to `most`, and fewer after it has said SlowDown.
 
-    `first`: how many there are before it is known that it takes more.
+    `first`: how many there are before it is known that it takes more. `name` is the destination's, and
+    `kind` which of its requests these are, as the log tells them. `clock`: monotonic seconds.
     """
 
     def __init__(
-        self, most: int, *, first: int | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        most: int,
+        *,
+        first: int | None = None,
+        name: str = "",
+        kind: str = "any",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(lambda: int(self._breadth.allowed))
         self._breadth, self._clock = Breadth(most, float(first or most)), clock
+        self._of = {"destination": name, "requests": kind}
+        self._narrowed_from: float | None = None  # that was told, and its end was not
+        self._told_at = -math.inf
+
+    @property
+    def taken(self) -> int:
+        """The requests under way."""
+        return self._taken
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
             self._breadth = self._breadth.taken(self._taken)
+            if self._narrowed_from is not None and self._breadth.allowed >= self._narrowed_from:
+                self._narrowed_from = None
+                log.info("requests.widened", **self._of, allowed=int(self._breadth.allowed))
         self._leave()
 
-    def throttled(self) -> None:
-        """The store asks for fewer."""
-        self._breadth = self._breadth.throttled(self._taken, self._clock())
+    def throttled(self, under_way: int) -> None:
+        """The store asks for fewer than the `under_way` of all kinds."""
+        before, now = self._breadth, self._clock()
+        self._breadth = before.throttled(under_way, now)
+        is_over = self._narrowed_from is None
+        if self._breadth.allowed < before.allowed and is_over and now - self._told_at >= _TOLD_EVERY:
+            self._narrowed_from, self._told_at = before.allowed, now
+            log.info(
+                "requests.narrowed",
+                **self._of,
+                allowed=int(self._breadth.allowed),
+                before=int(before.allowed),
+            )

@@ -1,8 +1,10 @@
 """The line to the store: how the bucket is addressed, whose certificates are trusted, a proxy."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -200,10 +202,70 @@ async def test_a_proxy_that_is_down_is_named(login: FileLogin) -> None:
     assert server.seen == []
 
 
-def test_with_a_proxy_boto3_does_all() -> None:
-    transfer = Transfer()
-    assert put_engine(Destination(bucket="bucket", proxy="http://127.0.0.1:3128"), transfer) is None
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Sets the variables of proxies, and no others of them."""
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def name_them(variables: dict[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return name_them
+
+
+PROXY = "http://127.0.0.1:3128"
+NAS, AWS = "http://nas.lan:9000", ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "endpoint_url", "is_proxied"),
+    [
+        ({"https_proxy": PROXY}, AWS, True),
+        ({"HTTPS_PROXY": PROXY}, AWS, True),
+        ({"http_proxy": PROXY}, AWS, False),
+        ({"http_proxy": PROXY}, NAS, True),
+        ({"https_proxy": PROXY}, NAS, False),
+        ({"http_proxy": PROXY, "no_proxy": "localhost,.lan"}, NAS, False),
+        ({"http_proxy": PROXY, "NO_PROXY": "nas.lan:9000"}, NAS, False),
+        ({"http_proxy": PROXY, "no_proxy": "*"}, NAS, False),
+        ({"http_proxy": PROXY, "no_proxy": "other.lan"}, NAS, True),
+        ({"https_proxy": PROXY, "no_proxy": "s3.us-east-1.amazonaws.com"}, AWS, False),
+        ({"no_proxy": "localhost"}, NAS, False),
+        ({"http_proxy": PROXY, "https_proxy": PROXY}, "http://127.0.0.1:8333", False),
+    ],
+)
+def test_a_proxy_of_the_environment_counts_for_the_stores_that_it_is_for(
+    variables: dict[str, str],
+    endpoint_url: str,
+    is_proxied: bool,
+    environment: Callable[[dict[str, str]], None],
+) -> None:
+    environment(variables)
+    destination = Destination(bucket="bucket", endpoint_url=endpoint_url)
+    assert (put_engine(destination, Transfer()) is None) == is_proxied
+
+
+@pytest.mark.parametrize("engine", ["auto", "direct", "crt"])
+def test_through_a_proxy_goes_boto3_alone(
+    engine: Literal["auto", "direct", "crt"], environment: Callable[[dict[str, str]], None]
+) -> None:
+    environment({})
+    transfer = Transfer(engine=engine)
     assert put_engine(Destination(bucket="bucket"), transfer) is not None
+    assert put_engine(Destination(bucket="bucket", proxy=PROXY), transfer) is None
+    environment({"HTTPS_PROXY": PROXY})
+    assert put_engine(Destination(bucket="bucket"), transfer) is None
+
+
+def test_awscrt_is_kept_from_a_proxy_that_it_would_take_for_every_store(
+    environment: Callable[[dict[str, str]], None],
+) -> None:
+    environment({"http_proxy": PROXY, "no_proxy": ".lan"})
+    for url in (NAS, "http://127.0.0.1:9000"):
+        assert put_engine(Destination(bucket="bucket", endpoint_url=url), Transfer(engine="crt")) is None
 
 
 def test_the_settings_of_a_destination_reach_its_connection(authority: Authority) -> None:

@@ -299,23 +299,6 @@ async def test_after_a_hold_one_file_is_risked_and_one_more_each_second() -> Non
     assert way.starts() == 4
 
 
-async def test_after_a_throttle_half_of_the_files_come_back_and_more_of_them_slowly() -> None:
-    way = Way(None)
-    for _ in range(6):
-        way.deliver()
-    passages = [way.gate.enter(lambda: None) for _ in range(40)]
-    way.gate.hold(trouble(DestinationTrouble.THROTTLED))
-    for passage in passages:
-        passage.leave()
-    await way.gate.probe()
-    assert way.starts() == 20
-    way.deliver()
-    assert way.starts() == 20
-    for _ in range(20):
-        way.deliver()
-    assert way.starts() == 21
-
-
 def test_single_refusals_among_files_that_are_taken_hold_nobody() -> None:
     way = Way()
     odd = DestinationError(DestinationTrouble.DENIED, "AccessDenied", may_be_one_keys=True)

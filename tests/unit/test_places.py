@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from hotfolder.core.breadth import Breadth
 from hotfolder.places import Places, RequestPlaces
@@ -113,7 +114,7 @@ async def test_a_store_that_asks_for_less_gets_fewer_at_once_and_then_more_again
     work = Work(places)
     await work.begin(*range(12))
     assert work.under_way == [0, 1, 2, 3]
-    places.throttled()
+    places.throttled(4)
     await work.end(0)
     assert len(work.under_way) == 3  # nobody comes in its place
     await work.end(1)
@@ -124,3 +125,31 @@ async def test_a_store_that_asks_for_less_gets_fewer_at_once_and_then_more_again
     await work.begin(*range(12, 20))
     assert len(work.under_way) == 4
     await work.end(*range(12, 20))
+
+
+async def answer(places: RequestPlaces, times: int) -> None:
+    for _ in range(times):
+        async with places:
+            pass
+
+
+async def test_it_is_told_that_there_are_fewer_and_again_as_many_but_not_all_the_time() -> None:
+    now = 10.0
+    places = RequestPlaces(2, name="bucket", kind="small", clock=lambda: now)
+    narrowed = {"event": "requests.narrowed", "allowed": 1, "before": 2}
+    widened = {"event": "requests.widened", "allowed": 2}
+    rest = {"destination": "bucket", "requests": "small", "log_level": "info"}
+    for told in ([narrowed | rest, widened | rest], [], [narrowed | rest, widened | rest]):
+        with capture_logs() as logs:
+            places.throttled(2)
+            places.throttled(2)  # of the same round
+            await answer(places, 5)
+        assert logs == told
+        now += 30.0
+
+
+def test_those_that_nobody_uses_are_no_fewer_than_half_of_what_was_under_way() -> None:
+    places = RequestPlaces(64)
+    with capture_logs() as logs:
+        places.throttled(200)
+    assert [line["allowed"] for line in logs] == [32]

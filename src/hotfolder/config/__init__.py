@@ -3,7 +3,7 @@
 A key is here only if something obeys it.
 """
 
-from hotfolder.config.destination import Destination, proxy_of_environment
+from hotfolder.config.destination import Destination, proxied_schemes
 from hotfolder.config.file import FILE_NAME, find_file, load
 from hotfolder.config.folders import Folder, FolderKeys, Group, RouteKeys
 from hotfolder.config.settings import EXTENSIONS, Log, Settings, StatusKeys, Transfer
@@ -22,5 +22,5 @@ __all__ = [
     "Transfer",
     "find_file",
     "load",
-    "proxy_of_environment",
+    "proxied_schemes",
 ]

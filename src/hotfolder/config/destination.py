@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +14,7 @@ from pydantic import (
 from hotfolder.config import values
 from hotfolder.config.types import OwnFile, Table, Tags, Text, Token
 from hotfolder.core.errors import ConfigError
+from hotfolder.core.s3_words import is_loopback
 
 #: The key that belongs to each `auth`, and how to give it.
 AUTH_KEYS = {
@@ -23,11 +25,17 @@ AUTH_KEYS = {
 }
 
 
-def proxy_of_environment() -> bool:
-    """Whether the environment names a proxy (http_proxy and the like)."""
-    from urllib.request import getproxies_environment  # brings all of http and email: no query needs it
+def proxied_schemes(url: str = "") -> set[str]:
+    """The schemes for which the environment names a proxy (http_proxy and the like).
 
-    return bool(getproxies_environment())
+    With `url`: none where no_proxy excepts its host. It is asked as botocore does.
+    """
+    # Here, as they bring all of http and email: no query needs them.
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    if url and proxy_bypass(urlsplit(url).netloc):
+        return set()
+    return set(getproxies_environment()) - {"no"}
 
 
 class Destination(Table):
@@ -47,7 +55,9 @@ class Destination(Table):
         default=None, description="The store's CA certificates (PEM), in place of the system's."
     )
     proxy: Annotated[str, AfterValidator(values.proxy)] = Field(
-        default="", description="The URL of an HTTP proxy; all requests go through it, over boto3 alone."
+        default="",
+        description="The URL of an HTTP proxy; all requests go through it, over boto3 alone. Empty: "
+        "what the environment names for this store (`https_proxy`, `no_proxy`), but for one on this machine.",
     )
     auth: Literal["default", "config", "profile", "instance", "keyring", "systemd"] = "default"
     """Whose keys: default (as the AWS CLI finds them), config (credentials_file), profile, instance (the
@@ -117,6 +127,17 @@ class Destination(Table):
                 'write addressing_style = "path" or "auto"'
             )
         return self
+
+    @property
+    def address(self) -> str:
+        """The URL of the store, also where it is that of AWS."""
+        china = ".cn" if self.region.startswith("cn-") else ""
+        return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com{china}"
+
+    def is_proxied(self) -> bool:
+        """Whether boto3 goes through a proxy: the configured one, or that of the environment."""
+        named = urlsplit(self.address).scheme in proxied_schemes(self.address)
+        return bool(self.proxy) or (named and not is_loopback(self.address))
 
     def trusted_bundle(self) -> Path | None:
         """`ca_bundle`, else $AWS_CA_BUNDLE: boto3 would obey that by itself, the other engines not."""

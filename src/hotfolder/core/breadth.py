@@ -2,7 +2,8 @@
 
 A small request is bound by the way to the store and back, so that many have to be under way to fill the
 line. As TCP does it: one more with each that goes well, until the store asks for fewer (SlowDown): then
-half of those that were under way, and one more for each round of answers that it gives. The retries
+half of those that were under way, and one more for each round of answers that it gives. An outage that
+follows changes nothing of it (`core.holding.SlowStart` counts files, to risk few of them). The retries
 of what it refused come on top, so that fewer at once is what lets them through, where all at once would
 only be refused again.
 """
@@ -22,7 +23,7 @@ class Breadth:
     narrowed_at: float = -math.inf
 
     def throttled(self, under_way: int, now: float) -> "Breadth":
-        """The store refused one of `under_way` because there are too many."""
+        """The store refused one of all that are `under_way`, as there are too many."""
         if now - self.narrowed_at < _ROUND:
             return self
         half = min(self.allowed, float(under_way)) / 2

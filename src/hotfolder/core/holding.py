@@ -50,14 +50,15 @@ class SlowStart:
     """How many files may be on their way to a store: few at first, all once it takes them.
 
     `window` doubles with each file that the store took, up to `most`; one more may start for each
-    second since `since`, so that a few large or stubborn files never keep all others back. `gentle`
-    (the store asked for fewer): it grows by one file for each round of successes.
+    second since `since`, so that a few large or stubborn files never keep all others back.
+
+    It bounds what is lost if the store is not back after all. What a store takes at once, once it has
+    said that this is less, `core.breadth` finds: by requests, as one file may be hundreds of them.
     """
 
     most: int
     since: float
     window: float = FIRST_FILES
-    gentle: bool = False
 
     def allowed(self, now: float) -> int:
         return min(self.most, int(self.window + (now - self.since)))
@@ -66,14 +67,11 @@ class SlowStart:
         """The store took a file."""
         if self.window >= self.most:
             return self
-        grown = self.window + 1.0 / self.window if self.gentle else self.window * 2.0
-        return replace(self, window=min(grown, float(self.most)))
+        return replace(self, window=min(self.window * 2.0, float(self.most)))
 
-    def held(self, trouble: DestinationTrouble, in_flight: int) -> "SlowStart":
-        """Trouble with `in_flight` files on their way: one is risked next, of a throttle the half."""
-        if trouble is DestinationTrouble.THROTTLED:
-            return replace(self, window=max(1.0, in_flight / 2), gentle=True)
-        return replace(self, window=1.0, gentle=False)
+    def held(self) -> "SlowStart":
+        """The store is in trouble: one file is risked next."""
+        return replace(self, window=1.0)
 
     def reopened(self, now: float) -> "SlowStart":
         return replace(self, since=now)
