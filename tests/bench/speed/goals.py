@@ -102,8 +102,8 @@ def _far(results: Results) -> Iterator[Goal]:
             share = near.wall / far.wall
             text = f"{near.title}: throughput at 80 ms within 10 % of that at 0 ms"
             why = (
-                f"{far.wall - near.wall:.2f} s longer, with {far.cpu - near.cpu:+.2f} s of CPU; the rest "
-                "is answers waited for, while `memory` bounds how much is on its way"
+                f"{far.wall - near.wall:.2f} s longer, with {far.cpu - near.cpu:+.2f} s of CPU; the "
+                "rest is answers waited for, while `memory` bounds how much is on its way"
             )
             yield Goal(text, f"{share:.0%} of it", _rounds(near, far), share >= _LATENT, why)
 
