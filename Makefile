@@ -46,7 +46,7 @@ BENCH ?=
 bench: $(VENV)/installed-bench
 	@$(BIN)/python -m tests.bench.speed $(BENCH)
 
-# The same in two minutes: fewer and smaller files
+# The same in two minutes, with so few and small files that its figures are none for the README
 bench-quick: $(VENV)/installed-bench
 	@$(BIN)/python -m tests.bench.speed --quick $(BENCH)
 

@@ -1,5 +1,6 @@
 """Bodies under a limit: every byte is asked for, and none goes before its turn, whoever sends it."""
 
+import asyncio
 import hashlib
 import math
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.s3 import FileLogin, S3Settings
+from hotfolder.core.errors import DestinationError
 from hotfolder.core.records import ObjectDraft
 from tests.support.s3_stores import WAYS, Way, opened, sender, write_credentials
 from tests.support.scripted_http import Reply, scripted
 
 PIECE = 10_000
 BODY = bytes(PIECE * 7 + 1)
+EMPTY = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
 
 
 class Turns:
@@ -23,6 +26,12 @@ class Turns:
         self.asked: list[int] = []
         self._waiting: dict[float, bool] = {}  # place -> whether its wait is over
         self.sent_too_soon = 0
+        self.window, self.knocked = asyncio.Event(), asyncio.Event()
+        self.window.set()
+
+    async def opened(self) -> None:
+        self.knocked.set()
+        await self.window.wait()
 
     def piece(self) -> int:
         return PIECE
@@ -74,6 +83,47 @@ async def test_without_a_limit_nobody_asks(way: Way, login: FileLogin) -> None:
     (head,) = await put(way, login, turns, BODY)
     assert turns.asked == []
     assert sender(head) == way
+
+
+@pytest.mark.parametrize("way", ["boto3", "direct"])
+async def test_a_body_is_not_sent_again_while_the_window_is_closed(way: Way, login: FileLogin) -> None:
+    turns = Turns()
+    turns.window.clear()  # what is on its way is none of its business
+    async with scripted(Reply(500, "InternalError"), Reply(200), listing=EMPTY) as server:
+        settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login)
+        async with opened(settings, way=way, limiter=turns) as store:
+            sha256 = hashlib.sha256(BODY).digest()
+            putting = asyncio.create_task(
+                store.put(ObjectDraft("key"), BODY, sha256=sha256, unless_exists=True)
+            )
+            await turns.knocked.wait()
+            assert len(server.seen) == 1
+            await store.check()  # questions are asked at any time
+            assert len(server.seen) == 2
+            assert not putting.done()
+            turns.window.set()
+            await putting
+            assert len(server.seen) == 3
+
+
+async def test_hours_without_uploads_are_no_failing(login: FileLogin) -> None:
+    turns = Turns()
+    turns.window.clear()
+    async with scripted(Reply(200, cut=True), listing=EMPTY) as server:
+        settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login, attempts=2)
+        async with opened(settings, limiter=turns) as store:
+            sha256 = hashlib.sha256(BODY).digest()
+            putting = asyncio.create_task(
+                store.put(ObjectDraft("key"), BODY, sha256=sha256, unless_exists=True)
+            )
+            await turns.knocked.wait()
+            loop, real = asyncio.get_running_loop(), asyncio.get_running_loop().time
+            loop.time = lambda: real() + 36_000.0  # type: ignore[method-assign] # ten hours later
+            turns.window.set()
+            with pytest.raises(DestinationError) as failure:
+                await putting
+            assert failure.value.failing_for is not None
+            assert failure.value.failing_for < 36_000.0
 
 
 @pytest.mark.parametrize("way", ["boto3", "direct"])  # awscrt repeats by itself, and tells nobody

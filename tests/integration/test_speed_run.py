@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.speed import runner
+from tests.bench.speed import runner, whole_job
 from tests.bench.speed.budget import Budget
-from tests.bench.speed.contest import DAEMON, check_arrived
+from tests.bench.speed.contest import BY_THOUSANDS, DAEMON, check_arrived
 from tests.bench.speed.measure import RunFailed, run
 from tests.bench.speed.peers import AWS_MV, TAR_GZIP_AWS, Peer, Target, Tools
 from tests.bench.speed.plan import Group
@@ -28,7 +28,7 @@ def test_a_daemon_has_figures_and_a_peer_that_fails_has_none(tmp_path: Path) -> 
     group = Group(small("few", 20), NEAR, {Peer("nobody", nobody): 2, DAEMON: 1})
     tools = Tools(tmp_path, tmp_path, {})
     said: list[str] = []
-    told = runner.measure([group], Budget(0, lambda: 0.0), tools, tmp_path, 1, said.append)
+    told = runner.measure([group], Budget(1, lambda: 0.0), tools, tmp_path, 1, said.append)
     failed, ours = told.rows
     assert failed.rounds == []
     assert "nothing to do" in str(failed.error)
@@ -39,6 +39,21 @@ def test_a_daemon_has_figures_and_a_peer_that_fails_has_none(tmp_path: Path) -> 
     assert figures.peak > 20 << 20
     assert from_json(json.loads(json.dumps(to_json(told)))) == told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_file_costs_a_daemon_at_work_counts_until_it_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_job, "_FIRST", small("first", 10))
+    group = Group(small("tiny", 20), NEAR, {BY_THOUSANDS: 1})
+    tools = Tools(tmp_path, tmp_path, {})
+    told = runner.measure([group], Budget(1, lambda: 0.0), tools, tmp_path, 1, lambda _: None)
+    (row,) = told.rows
+    assert row.error is None
+    (figures,) = row.rounds
+    assert (row.files, figures.requests) == (20, 20)  # without those that it had delivered before
+    assert figures.wall > 0
+    assert figures.cpu > 0
 
 
 def test_a_pipeline_is_measured_whole_and_its_failure_shown(tmp_path: Path) -> None:

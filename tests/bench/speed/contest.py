@@ -2,8 +2,11 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from tests.bench.speed import results, whole_job
 from tests.bench.speed.measure import Cost, RunFailed, run
@@ -11,19 +14,33 @@ from tests.bench.speed.peers import Peer, Target, Tools
 from tests.bench.speed.results import Figures
 from tests.bench.speed.stores import Store, Usage
 from tests.bench.speed.works import Made, files_below
+from tests.support.box import Box
 
 _SAMPLE = 20  # objects fetched and restored where the store keeps them
 
 
+class Job(Protocol):
+    """A run that is ready to begin: `work` is all that its box then has delivered."""
+
+    box: Box
+    work: Made
+
+    def run(self) -> Cost: ...
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Hotfolder:
-    """`once`: its start counts, too."""
+    """One of the ways to have hotfolder do it: `job` makes it ready, in a new folder."""
 
     name: str
-    is_once: bool = False
+    job: Callable[[Path, Target, Made], Job]
 
 
-DAEMON, ONCE = Hotfolder(results.HOTFOLDER), Hotfolder(results.ONCE, is_once=True)
+DAEMON = Hotfolder(results.HOTFOLDER, whole_job.Daemon)
+ONCE = Hotfolder(results.ONCE, whole_job.Once)
+BY_THOUSANDS = Hotfolder(results.BY_THOUSANDS, partial(whole_job.Steady, by_folders=True))
+AT_ONCE = Hotfolder(results.AT_ONCE, partial(whole_job.Steady, by_folders=False))
 Contestant = Peer | Hotfolder
 
 
@@ -72,14 +89,13 @@ class Ground:
     def _hotfolder(
         self, hotfolder: Hotfolder, work: Made, store: Store, target: Target, place: Path
     ) -> tuple[Cost, Usage | None]:
-        kind = whole_job.Once if hotfolder.is_once else whole_job.Daemon
-        job = kind(place / "box", target, work)
+        job = hotfolder.job(place / "box", target, work)
         try:
             work.warm()
             store.usage()
             cost = job.run()
             usage = store.usage()
-            whole_job.check(job.box, work)
+            whole_job.check(job.box, job.work)
             if usage is None:
                 whole_job.check_restored(job.box, _SAMPLE, self.seed)
         finally:

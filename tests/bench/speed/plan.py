@@ -1,14 +1,15 @@
 """Which contestant runs on which work against which store, and how often it should.
 
-A matrix of all would take hours. So every goal has its rows, every kind of work its best peers, and a
-slow program one round. Latency is tried with those that have many requests in flight: four transfers
-at a time (rclone's default) wait for most of it.
+A matrix of all would take hours. Every goal has its rows, three rounds each (`goals.measured` names
+them, and `Budget` runs them first); of those that take half a minute and more one or two, and further
+ones while there is time. Beside them each kind of work has its best peers, once. Latency is tried with
+those that have many requests in flight: four transfers at a time (rclone's default) wait for most of it.
 """
 
 from dataclasses import dataclass
 
 from tests.bench.speed import peers, works
-from tests.bench.speed.contest import DAEMON, ONCE, Contestant
+from tests.bench.speed.contest import AT_ONCE, BY_THOUSANDS, DAEMON, ONCE, Contestant
 from tests.bench.speed.results import FAR, FARTHER, NEAR, SEAWEED
 from tests.bench.speed.works import GIB, MIB, Work
 
@@ -25,73 +26,73 @@ class Group:
 
 
 def full() -> list[Group]:
-    """About a quarter of an hour."""
+    """About a quarter of an hour; the comments are seconds of a round, all around it included."""
     small, mixed = works.small("small", 10_000), works.mixed("mixed", 1000)
     large = works.large("large", 20, 64 * MIB, "random bytes")
-    random, text = (
-        works.large("random", 1, 4 * GIB, "random bytes"),
-        works.large("text", 1, 4 * GIB, "text"),
-    )
-    few, many = works.small("few", 1000), works.small("many", 100_000)
+    random = works.large("random", 1, 4 * GIB, "random bytes")
+    text = works.large("text", 1, 4 * GIB, "text")
+    few, many = works.small("few", 5000), works.small("many", 100_000)
     return [
         Group(
             small,
             NEAR,
             {
-                peers.S5CMD_CP: 3,
-                DAEMON: 3,
-                peers.S5CMD_MV: 2,
-                ONCE: 1,
-                peers.RCLONE: 2,
-                peers.RCLONE_64: 2,
-                peers.RCLONE_COMPRESS: 1,
-                peers.AWS_MV: 1,
+                peers.S5CMD_CP: 3,  # 4
+                DAEMON: 3,  # 10
+                peers.S5CMD_MV: 1,  # 4
+                ONCE: 1,  # 10
+                peers.RCLONE: 1,  # 5
+                peers.RCLONE_64: 1,  # 5
+                peers.RCLONE_COMPRESS: 1,  # 44
+                peers.AWS_MV: 2,  # 32
             },
         ),
-        Group(small, FAR, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE_64: 2}),
-        Group(small, FARTHER, {peers.S5CMD_CP: 2, DAEMON: 2, peers.RCLONE_64: 1}),
+        Group(small, FAR, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE_64: 3}),  # 4, 10, 8
+        Group(small, FARTHER, {peers.S5CMD_CP: 1, DAEMON: 1}),  # 4, 10
         Group(
             mixed,
             NEAR,
             {
-                peers.S5CMD_CP: 3,
-                DAEMON: 3,
-                peers.RCLONE: 2,
-                peers.RCLONE_COMPRESS: 1,
-                peers.AWS_MV: 1,
+                peers.S5CMD_CP: 1,  # 3
+                DAEMON: 3,  # 6
+                peers.RCLONE: 1,  # 3
+                peers.RCLONE_COMPRESS: 1,  # 8
+                peers.AWS_MV: 1,  # 5
             },
         ),
-        Group(mixed, FARTHER, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE_64: 1}),
-        Group(large, NEAR, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE: 1, peers.AWS_MV: 1}),
-        Group(large, FARTHER, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE: 1}),
-        Group(random, NEAR, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE: 1, peers.AWS_MV: 1}),
-        Group(random, FARTHER, {peers.S5CMD_CP: 1, DAEMON: 2}),
+        Group(mixed, FARTHER, {peers.S5CMD_CP: 1, DAEMON: 3, peers.RCLONE_64: 1}),  # 3, 7, 4
+        Group(large, NEAR, {peers.S5CMD_CP: 1, DAEMON: 3}),  # 3, 6
+        Group(large, FARTHER, {peers.S5CMD_CP: 1, DAEMON: 3}),  # 3, 8
+        Group(random, NEAR, {peers.S5CMD_CP: 3, DAEMON: 3, peers.AWS_MV: 1}),  # 11, 12, 9
+        Group(random, FARTHER, {DAEMON: 3}),  # 13
         Group(
-            text, NEAR, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE_COMPRESS: 1, peers.TAR_GZIP_AWS: 1}
+            text,
+            NEAR,
+            {
+                peers.S5CMD_CP: 3,  # 12
+                DAEMON: 3,  # 14
+                peers.RCLONE_COMPRESS: 1,  # 20
+                peers.TAR_GZIP_AWS: 1,  # 83
+            },
         ),
         Group(
             works.source_tree("source"),
             NEAR,
-            {
-                peers.S5CMD_CP: 3,
-                DAEMON: 3,
-                peers.RCLONE: 2,
-                peers.RCLONE_COMPRESS: 2,
-                peers.TAR_GZIP_AWS: 1,
-            },
+            {peers.S5CMD_CP: 1, DAEMON: 1, peers.RCLONE: 1, peers.TAR_GZIP_AWS: 1},  # 1, 6, 2, 4
         ),
-        Group(small, SEAWEED, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE: 1}),
-        Group(mixed, SEAWEED, {peers.S5CMD_CP: 3, DAEMON: 3, peers.RCLONE: 1}),
-        Group(few, NEAR, {DAEMON: 5}),
-        Group(many, NEAR, {DAEMON: 1}),
+        Group(small, SEAWEED, {peers.S5CMD_CP: 1, DAEMON: 1, peers.RCLONE: 1}),  # 7, 13, 15
+        Group(mixed, SEAWEED, {peers.S5CMD_CP: 1, DAEMON: 1}),  # 10, 10
+        Group(few, NEAR, {BY_THOUSANDS: 3}),  # 15
+        Group(many, NEAR, {AT_ONCE: 1}),  # 91
     ]
 
 
 def quick() -> list[Group]:
     """The same in two minutes: fewer and smaller files, one or two rounds."""
-    small, mixed = works.small("small", 2000), works.mixed("mixed", 200)
-    random = works.large("random", 1, GIB // 2, "random bytes")
-    text = works.large("text", 1, GIB // 2, "text")
+    small, mixed = works.small("small", 1000), works.mixed("mixed", 100)
+    random = works.large("random", 1, GIB // 4, "random bytes")
+    text = works.large("text", 1, GIB // 4, "text")
+    few, many = works.small("few", 2000), works.small("many", 5000)
     return [
         Group(
             small,
@@ -105,10 +106,11 @@ def quick() -> list[Group]:
             },
         ),
         Group(small, FAR, {peers.S5CMD_CP: 2, DAEMON: 2, peers.RCLONE_64: 1}),
-        Group(mixed, NEAR, {peers.S5CMD_CP: 2, DAEMON: 2}),
-        Group(mixed, FARTHER, {peers.S5CMD_CP: 2, DAEMON: 2}),
+        Group(mixed, NEAR, {peers.S5CMD_CP: 1, DAEMON: 2}),
+        Group(mixed, FARTHER, {DAEMON: 2}),
         Group(random, NEAR, {peers.S5CMD_CP: 2, DAEMON: 2}),
         Group(text, NEAR, {peers.S5CMD_CP: 2, DAEMON: 2, peers.TAR_GZIP_AWS: 1}),
-        Group(works.source_tree("source"), NEAR, {peers.S5CMD_CP: 2, DAEMON: 2}),
         Group(small, SEAWEED, {peers.S5CMD_CP: 1, DAEMON: 1}),
+        Group(few, NEAR, {BY_THOUSANDS: 1}),
+        Group(many, NEAR, {AT_ONCE: 1}),
     ]

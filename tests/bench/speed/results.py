@@ -7,6 +7,8 @@ from typing import Any
 
 #: The contestants and the stores by whose names rows are found again.
 HOTFOLDER, ONCE = "hotfolder", "hotfolder once"
+BY_THOUSANDS, AT_ONCE = "hotfolder, 1,000 at a time", "hotfolder, all at once"
+OURS = frozenset({HOTFOLDER, ONCE, BY_THOUSANDS, AT_ONCE})
 S5CMD_CP, S5CMD_MV = "s5cmd cp", "s5cmd mv"
 RCLONE, RCLONE_64 = "rclone move", "rclone move --transfers 64"
 RCLONE_COMPRESS = "rclone move, compress"
@@ -100,7 +102,8 @@ class Results:
 
     @property
     def dropped(self) -> int:
-        return sum(row.wished - len(row.rounds) for row in self.rows if row.error is None)
+        """Wished rounds for which there was no time."""
+        return sum(max(0, row.wished - len(row.rounds)) for row in self.rows if row.error is None)
 
 
 def to_json(results: Results) -> dict[str, Any]:

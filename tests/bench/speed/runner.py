@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import hotfolder
-from tests.bench.speed import stores, works
+from tests.bench.speed import goals, stores, works
 from tests.bench.speed.budget import Budget
 from tests.bench.speed.contest import Ground
 from tests.bench.speed.measure import RunFailed
@@ -35,7 +35,7 @@ def measure(
         rows = [plan_rows(group, made[group.work.name]) for group in groups]
         with started({group.store for group in groups}, root) as found:
             ground = Ground(root, tools, seed)
-            for number, place_in_group in budget.turns(rows):
+            for number, place_in_group in budget.turns(rows, goals.measured()):
                 group, row = groups[number], rows[number][place_in_group]
                 contestant = list(group.contestants)[place_in_group]
                 try:

@@ -11,14 +11,18 @@ import random
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
+from tests.bench.speed import works
 from tests.bench.speed.measure import Cost, Peaks, RunFailed, cpu, run
 from tests.bench.speed.peers import Target
 from tests.bench.speed.works import Made, files_below
 from tests.support.box import HOTFOLDER, Box
 
 _PATIENCE = 1200.0  # seconds, for the longest run
+_REST, _AT_REST = 1.0, 0.03  # a daemon rests when it used so few seconds of CPU in a second
+_FIRST = works.small("first", 1000)
 
 
 def _box(root: Path, target: Target) -> Box:
@@ -44,53 +48,99 @@ class Daemon:
     """A daemon that has walked its empty inbox and knows its store, ready for one run."""
 
     def __init__(self, root: Path, target: Target, work: Made) -> None:
-        self.box, self._work = _box(root, target), work
-        work.linked(root / "staged")
+        self.box, self.work = _box(root, target), work
+        self._staged = root / "staged"
+        work.linked(self._staged)
         self._process = self.box.start("--log-level", "warning")
+        self._pids = [self._process.pid]
+        self._lines = 0
         self.box.wait(lambda: self.box.status()["destination"]["state"] == "ok")
 
     def run(self) -> Cost:
-        staged, inbox = self.box.root / "staged", self.box.inbox
-        names = sorted(os.listdir(staged))
-        pids = [self._process.pid]
-        before = cpu(pids)
-        with Peaks(pids) as peaks:
-            begun = time.perf_counter()
-            for name in names:
-                os.rename(staged / name, inbox / name)
-            self._await_lines()
-            wall = time.perf_counter() - begun
-            spent = cpu(pids) - before
+        before = cpu(self._pids)
+        with Peaks(self._pids) as peaks:
+            wall = self._deliver(self._staged, os.listdir(self._staged), self.work.files)
+            spent = cpu(self._pids) - before
             peaks.look()
         return Cost(wall, spent, peaks.total)
 
     def close(self) -> None:
         self.box.stop()
 
-    def _await_lines(self) -> None:
-        """Return once the ledger holds a line for each file and is on the disk."""
+    def _deliver(self, staged: Path, names: Iterable[str], files: int) -> float:
+        """Seconds from the first rename until the ledger holds a line for each file, on the disk."""
+        begun = time.perf_counter()
+        for name in sorted(names):
+            os.rename(staged / name, self.box.inbox / name)
+        self._await_lines(self._lines + files)
+        self._lines += files
+        return time.perf_counter() - begun
+
+    def _await_lines(self, wanted: int) -> None:
         ledger, count = self.box.state / "ledger.jsonl", 0
         deadline = time.monotonic() + _PATIENCE
         while not ledger.exists():
-            self._pause(deadline, count)
+            self._pause(deadline, f"no line of {wanted}")
         with ledger.open("rb") as file:
-            while (count := count + file.read().count(b"\n")) < self._work.files:
-                self._pause(deadline, count)
+            while (count := count + file.read().count(b"\n")) < wanted:
+                self._pause(deadline, f"{count} of {wanted} lines")
             os.fsync(file.fileno())
 
-    def _pause(self, deadline: float, count: int) -> None:
+    def _pause(self, deadline: float, where: str) -> None:
         if self._process.poll() is not None or time.monotonic() > deadline:
-            raise RunFailed(
-                f"{count} of {self._work.files} lines; the log ends:\n{self.box.log()[-2000:]}"
-            )
+            raise RunFailed(f"{where}; the log ends:\n{self.box.log()[-2000:]}")
         time.sleep(0.003)
+
+
+class Steady(Daemon):
+    """What a file costs a daemon that has been at work before.
+
+    It has delivered a thousand files, which do not count. Then it gets the work's files, all at once or
+    a thousand at a time (a folder), and its CPU counts until it rests after each lot: what is done
+    behind the last line, as the index of the ledger is, is a file's cost, too.
+    """
+
+    def __init__(self, root: Path, target: Target, work: Made, *, by_folders: bool) -> None:
+        first = works.make(_FIRST, root.with_name("first"), seed=0)
+        super().__init__(root, target, work)
+        self._by_folders = by_folders
+        first.linked(root / "first" / "earlier")
+        self._deliver_and_rest(root / "first", ["earlier"], first.files)
+        self.work = Made(work.folder, work.files + first.files, work.size + first.size)
+        self._counted = work.files
+
+    def run(self) -> Cost:
+        names = sorted(os.listdir(self._staged))
+        lots = [[name] for name in names] if self._by_folders else [names]
+        with Peaks(self._pids) as peaks:
+            costs = [
+                self._deliver_and_rest(self._staged, lot, self._counted // len(lots)) for lot in lots
+            ]
+            peaks.look()
+        return Cost(sum(wall for wall, _ in costs), sum(spent for _, spent in costs), peaks.total)
+
+    def _deliver_and_rest(self, staged: Path, names: Iterable[str], files: int) -> tuple[float, float]:
+        """Seconds of wall clock until the last line, and of CPU until it rests."""
+        before = cpu(self._pids)
+        wall = self._deliver(staged, names, files)
+        return wall, self._cpu_at_rest() - before
+
+    def _cpu_at_rest(self) -> float:
+        """The CPU it had used when it came to rest."""
+        deadline, spent = time.monotonic() + _PATIENCE, cpu(self._pids)
+        while True:
+            time.sleep(_REST)
+            before, spent = spent, cpu(self._pids)
+            if spent - before < _AT_REST:
+                return before
+            self._pause(deadline, "no rest")
 
 
 class Once:
     """`hotfolder once`: its start counts, as a peer's does."""
 
     def __init__(self, root: Path, target: Target, work: Made) -> None:
-        self.box = _box(root, target)
+        self.box, self.work = _box(root, target), work
         shutil.rmtree(self.box.inbox)
         work.linked(self.box.inbox)
 

@@ -67,6 +67,7 @@ class Requests:
         self._settings = settings = connection.settings
         bounds = Bounds(settings.connect_timeout, settings.read_timeout, settings.min_speed)
         self._threads = RequestThreads(executor, bounds, on_move, limiter)
+        self._limiter = limiter
         self._check, self._sleep, self.wall = check, sleep, wall
         self._on_throttled = on_throttled
         self._heard = False  # whether an S3 store ever answered
@@ -87,6 +88,7 @@ class Requests:
         """Run `call` in the executor, as often as its failures deserve; also the requests sent.
 
         `failed` is a try that was already made elsewhere, at `begun` on the loop's clock, and counts.
+        With a body (`pieces`) it is sent again only while uploads may begin.
         """
         begun = asyncio.get_running_loop().time() if begun is None else begun
         tries = Tries(partial(self.once, subject, partial(self._ask, subject, call)), failed)
@@ -95,17 +97,24 @@ class Requests:
                 # Nearly always enough, and it spares tenacity's 0.07 ms. `tries` keeps the failure.
                 with contextlib.suppress(Failed):
                     return await tries.first(), tries.requests
-            return await self._again(subject, tries, begun), tries.requests
+            sleep = self._sleep if pieces is None else partial(self._rest, tries)
+            return await self._again(subject, tries, begun, sleep), tries.requests
         finally:
             if pieces is not None:
                 pieces.halt()  # a cancelled call leaves its thread behind, still sending
 
-    async def _again(self, subject: Subject, tries: "Tries[T]", begun: float) -> T:
+    async def _again(
+        self,
+        subject: Subject,
+        tries: "Tries[T]",
+        begun: float,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> T:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Failed),
             stop=self._is_enough,
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
-            sleep=self._sleep,
+            sleep=sleep,
             before_sleep=self._heed,
             reraise=True,
         )
@@ -114,8 +123,17 @@ class Requests:
         except Failed as failed:
             error = await self._true_error(subject, failed.verdict)
             if failed.verdict.may_be_this_one and isinstance(error, DestinationError):
-                error.failing_for = asyncio.get_running_loop().time() - begun
+                error.failing_for = asyncio.get_running_loop().time() - begun - tries.shut_out
             raise error from failed.__cause__ or failed
+
+    async def _rest(self, tries: "Tries[T]", seconds: float) -> None:
+        """Sleep until a body may be sent again, by the failure's measure and by the upload window."""
+        await self._sleep(seconds)
+        if self._limiter is not None:
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+            await self._limiter.opened()
+            tries.shut_out += loop.time() - begun
 
     def _heed(self, state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None

@@ -18,12 +18,16 @@ class Failed(Exception):
 
 
 class Tries(Generic[T]):
-    """One request, sent as often as it is asked for; counts what was really sent."""
+    """One request, sent as often as it is asked for; counts what was really sent.
+
+    `shut_out`: seconds in which it was not to be sent again, as the upload window was closed.
+    """
 
     def __init__(self, send: Callable[[], Awaitable[T]], failed: Failed | None) -> None:
         self._send = send
         self._unheard = failed  # a failure that the retrying has yet to judge
         self.requests = failed.requests if failed else 0
+        self.shut_out = 0.0
 
     async def first(self) -> T:
         try:

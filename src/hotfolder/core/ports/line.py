@@ -4,11 +4,15 @@ from typing import Protocol
 
 
 class Limiter(Protocol):
-    """Whose turn it is to send. May be called from any thread; nothing here blocks.
+    """Whose turn it is to send. May be called from any thread, but for `opened`; nothing here blocks.
 
     Bytes are asked for in pieces, each sent when its wait is over: so all who send get on side by side.
     The rate may change at any moment: look at `wait` again after a while.
     """
+
+    async def opened(self) -> None:
+        """Wait until bodies may be begun, for the first time or again. In the event loop."""
+        ...
 
     @property
     def rate(self) -> float:
