@@ -60,8 +60,9 @@ class Destination(Table):
         "the environment names for the store (`https_proxy`, `no_proxy`), but for one right here.",
     )
     auth: Literal["default", "config", "profile", "instance", "keyring", "systemd"] = "default"
-    """Whose keys: default (as the AWS CLI finds them), config (credentials_file), profile, instance (the
-    role of the machine or container), keyring, systemd (LoadCredential)."""
+    """Whose keys: default (as the AWS CLI finds them; those of `aws login` need 'hotfolder[crt]'),
+    config (credentials_file), profile, instance (the role of the machine or container), keyring, systemd
+    (LoadCredential)."""
     credentials_file: OwnFile | None = Field(
         default=None, description='With auth = "config": [default] of a file as ~/.aws/credentials.'
     )
