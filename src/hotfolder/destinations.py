@@ -1,9 +1,9 @@
 """What a [destination] of the settings becomes: the settings of the S3 adapter, and its engine."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from hotfolder.adapters import safe
-from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.direct import DirectPutEngine
 from hotfolder.adapters.s3 import (
     DefaultLogin,
@@ -16,13 +16,19 @@ from hotfolder.adapters.s3 import (
     usual_bundle,
 )
 from hotfolder.config import Destination, Transfer, proxied_schemes
+from hotfolder.core.errors import ConfigError
 from hotfolder.core.ports import Limiter, PutEngine
 from hotfolder.core.s3_words import ObjectOptions
 from hotfolder.core.stalls import Bounds
 
+if TYPE_CHECKING:
+    from hotfolder.adapters.crt import CrtPutEngine
+
 
 def s3_settings(destination: Destination, transfer: Transfer) -> S3Settings:
-    """How the store is reached. Raises `ConfigError` where `auth` lacks what it needs here."""
+    """How the store is reached. Raises `ConfigError` where `auth` or `engine` lacks what it needs."""
+    if transfer.engine == "crt":
+        _crt_put_engine()
     return S3Settings(
         bucket=destination.bucket,
         region=destination.region,
@@ -63,7 +69,7 @@ def put_engine(
     if transfer.engine == "crt":
         if proxied_schemes():
             return None
-        return CrtPutEngine(
+        return _crt_put_engine()(
             region=destination.region,
             connect_timeout=transfer.connect_timeout,
             connections=transfer.requests + transfer.small_requests,
@@ -77,6 +83,17 @@ def put_engine(
         on_move=on_move,
         limiter=limiter,
     )
+
+
+def _crt_put_engine() -> "type[CrtPutEngine]":
+    try:
+        from hotfolder.adapters.crt import CrtPutEngine  # of an optional package
+    except ImportError as error:
+        raise ConfigError(
+            'engine = "crt" needs the package awscrt, which is not installed',
+            hint="install it with `pip install 'hotfolder[crt]'`, or leave engine out",
+        ) from error
+    return CrtPutEngine
 
 
 def _login(destination: Destination) -> Login:

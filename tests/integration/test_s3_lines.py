@@ -1,6 +1,7 @@
 """The line to the store: how the bucket is addressed, whose certificates are trusted, a proxy."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hotfolder.adapters.crt import CrtPutEngine
 from hotfolder.adapters.s3 import FileLogin, S3Settings, S3Store
 from hotfolder.config import Destination, Transfer
-from hotfolder.core.errors import DestinationError, DestinationTrouble
+from hotfolder.core.errors import ConfigError, DestinationError, DestinationTrouble
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
 from hotfolder.core.refusals import Fault
@@ -266,6 +267,20 @@ def test_awscrt_is_kept_from_a_proxy_that_it_would_take_for_every_store(
     environment({"http_proxy": PROXY, "no_proxy": ".lan"})
     for url in (NAS, "http://127.0.0.1:9000"):
         assert put_engine(Destination(bucket="bucket", endpoint_url=url), Transfer(engine="crt")) is None
+
+
+def test_without_awscrt_it_is_said_how_to_get_it_and_auto_needs_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "awscrt"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "hotfolder.adapters.crt")
+    destination = Destination(bucket="bucket")
+    s3_settings(destination, Transfer())
+    assert put_engine(destination, Transfer()) is not None
+    with pytest.raises(ConfigError, match='engine = "crt"') as caught:
+        s3_settings(destination, Transfer(engine="crt"))
+    assert "pip install 'hotfolder[crt]'" in caught.value.sentence
 
 
 def test_the_settings_of_a_destination_reach_its_connection(authority: Authority) -> None:

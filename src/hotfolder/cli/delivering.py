@@ -1,6 +1,6 @@
 """Commands that deliver: run, once, sandbox, upload.
 
-What delivers takes a second to import (boto3, awscrt): each command does it, so that no query has to.
+What delivers takes a second to import (boto3): each command does it, so that no query has to.
 """
 
 import asyncio

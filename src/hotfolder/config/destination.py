@@ -56,12 +56,13 @@ class Destination(Table):
     )
     proxy: Annotated[str, AfterValidator(values.proxy)] = Field(
         default="",
-        description="The URL of an HTTP proxy; all requests go through it, over boto3 alone. Empty: "
-        "what the environment names for this store (`https_proxy`, `no_proxy`), but for one on this machine.",
+        description="The URL of an HTTP proxy; all requests go through it, by boto3 alone. Empty: what "
+        "the environment names for the store (`https_proxy`, `no_proxy`), but for one right here.",
     )
     auth: Literal["default", "config", "profile", "instance", "keyring", "systemd"] = "default"
-    """Whose keys: default (as the AWS CLI finds them), config (credentials_file), profile, instance (the
-    role of the machine or container), keyring, systemd (LoadCredential)."""
+    """Whose keys: default (as the AWS CLI finds them; those of `aws login` need 'hotfolder[crt]'),
+    config (credentials_file), profile, instance (the role of the machine or container), keyring, systemd
+    (LoadCredential)."""
     credentials_file: OwnFile | None = Field(
         default=None, description='With auth = "config": [default] of a file as ~/.aws/credentials.'
     )
