@@ -30,6 +30,7 @@ from tests.bench.speed import stores
 from tests.support.box import Box
 from tests.support.counting_proxy import CountingProxy
 from tests.support.page import write_section
+from tools.demo.inputs import random_blocks, write
 
 PAGE = Path(__file__).parents[2] / "docs" / "speed.md"
 COMMAND = "python -m tests.bench.bandwidth"
@@ -165,14 +166,12 @@ def measure(
 def lay_out(box: Box, work: str, rate: int, seconds: float) -> None:
     """Files enough for so many seconds at `rate`."""
     if work in {"large", "mix"}:
-        with (box.inbox / "large").open("wb") as file:
-            for _ in range(int(rate * seconds) // 2**20 + 1):
-                file.write(os.urandom(2**20))
+        write(box.inbox / "large", random_blocks(int(rate * seconds)))
     if work in {"small", "mix"}:
         share = 1 if work == "small" else 10
         size = max(_FEWEST_BYTES, rate // _MOST_FILES)
         for number in range(int(rate * seconds) // share // size):
-            (box.inbox / f"small-{number}").write_bytes(secrets.token_bytes(size))
+            write(box.inbox / f"small-{number}", random_blocks(size))
     os.sync()  # or the daemon's fsyncs would wait for all of this
 
 
