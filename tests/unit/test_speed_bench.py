@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.speed import __main__ as command
 from tests.bench.speed import goals, plan, report
 from tests.bench.speed.budget import Budget
 from tests.bench.speed.results import (
@@ -217,6 +218,26 @@ def test_of_a_program_the_way_is_shown_that_did_best() -> None:
 )
 def test_a_figure_has_three_digits_that_count(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+def test_without_the_package_that_draws_no_older_chart_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_CAN_DRAW", False)
+    stale = tmp_path / "speed.svg"
+    stale.write_text("of another run")
+    assert not command.draw(results(row("text", HOTFOLDER, 4.0)), stale)
+    assert not stale.exists()
+
+
+def test_a_chart_shows_what_was_measured_and_nothing_draws_none(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="in the extra `bench`")
+    drawn = tmp_path / "speed.svg"
+    told = results(row("text", HOTFOLDER, 4.0), row("text", TAR_GZIP_AWS, 30.0))
+    assert command.draw(told, drawn)
+    assert all(word in drawn.read_text() for word in ("title of text", "4.00 s", "30.0 s"))
+    assert not command.draw(results(), drawn)
+    assert not drawn.exists()
 
 
 def test_a_section_is_found_again(tmp_path: Path) -> None:
