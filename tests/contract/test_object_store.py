@@ -27,7 +27,7 @@ from hotfolder.core.errors import (
     UploadLost,
     VerificationFailed,
 )
-from hotfolder.core.ports import ObjectStore
+from hotfolder.core.ports import ObjectStore, Scattered
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt
 from tests.support.buckets import Buckets
 from tests.support.juicefs import JuiceFS
@@ -320,6 +320,16 @@ class TestMultipart:
         assert (head.checksum_sha256, head.etag) == (can.named(checksum), etag)
         assert (head.size, head.metadata) == (2 * len(PART) + 4, {"hotfolder-operation": "1"})
         assert await content(store, draft.key, len(PART) - 1) == PART[-1:] + PART + b"tail"
+
+    async def test_a_part_may_lie_in_pieces(self, store: ObjectStore) -> None:
+        one = Scattered([PART[: MIB + 1], memoryview(PART)[MIB + 1 : MIB + 2], b"", PART[MIB + 2 :]])
+        upload_id = await store.create_multipart(ObjectDraft("k"))
+        parts = [
+            await store.upload_part("k", upload_id, number, body, sha256=sha(bytes(body)))
+            for number, body in enumerate((one, Scattered([b"ta", b"il"])), 1)
+        ]
+        await store.complete("k", upload_id, parts, unless_exists=False)
+        assert await content(store, "k") == PART + b"tail"
 
     async def test_list_parts_and_send_one_again(self, store: ObjectStore) -> None:
         upload_id = await store.create_multipart(ObjectDraft("k"))

@@ -23,8 +23,9 @@ from hotfolder.core.errors import (
     HotfolderError,
     KeyTaken,
     ObjectRefused,
+    UploadLost,
 )
-from hotfolder.core.ports import SigningKeys
+from hotfolder.core.ports import Scattered, SigningKeys
 from hotfolder.core.records import ObjectDraft, Receipt
 from hotfolder.core.refusals import Fault
 from tests.support.s3_stores import WAYS, Naps, Way, opened, write_credentials
@@ -125,6 +126,39 @@ async def test_lasting_refusals_are_not_repeated(
     assert "s3://bucket/a b" in str(caught.value)
     assert hint in caught.value.hint
     assert bench.naps.asked == []
+    assert len(server.seen) == 1
+
+
+async def test_a_part_is_repeated_as_it_is_and_counted(bench: Bench) -> None:
+    store, server = await bench.open(Reply(503, "SlowDown"), Reply(cut=True), OK)
+    body = Scattered([BODY[:7], memoryview(BODY)[7:]])
+    part = await store.upload_part("a b", "id/+", 2, body, sha256=hashlib.sha256(BODY).digest())
+    assert (part.number, part.size, part.etag, part.attempts) == (2, len(BODY), "e", 3)
+    assert len(server.seen) == 3
+    digest = hashlib.sha256(BODY).hexdigest()
+    for seen, head in zip(server.seen, server.heads, strict=True):
+        path, _, query = seen.partition("?")
+        assert path == "put /bucket/a%20b"
+        assert sorted(query.split("&")) == ["partnumber=2", "uploadid=id%2f%2b"]
+        assert f"x-amz-content-sha256: {digest}" in head
+        assert "x-amz-checksum-sha256:" in head
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(404, "NoSuchUpload"), UploadLost),
+        (Reply(403, "AccessDenied"), DestinationError),
+        (Reply(400, "EntityTooLarge"), FileRejected),
+    ],
+    ids=lambda value: value.code if isinstance(value, Reply) else "",
+)
+async def test_a_part_that_is_refused_is_not_repeated(
+    bench: Bench, reply: Reply, kind: type[HotfolderError]
+) -> None:
+    store, server = await bench.open(reply)
+    with pytest.raises(kind, match=reply.code):
+        await store.upload_part("k", "id", 1, BODY, sha256=hashlib.sha256(BODY).digest())
     assert len(server.seen) == 1
 
 

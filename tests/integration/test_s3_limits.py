@@ -9,6 +9,7 @@ import pytest
 
 from hotfolder.adapters.s3 import FileLogin, S3Settings
 from hotfolder.core.errors import DestinationError
+from hotfolder.core.ports import Scattered
 from hotfolder.core.records import ObjectDraft
 from tests.support.s3_stores import WAYS, Way, opened, sender, write_credentials
 from tests.support.scripted_http import Reply, scripted
@@ -74,6 +75,20 @@ async def test_all_bytes_take_their_turn(way: Way, login: FileLogin, body: bytes
     assert pieces == [PIECE] * (len(body) // PIECE) + [len(body) % PIECE]
     assert turns.sent_too_soon == 0
     # awscrt cannot be slowed down: boto3 sends in its place.
+    assert sender(head) == ("direct" if way == "direct" else "boto3")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_so_do_those_of_a_part(way: Way, login: FileLogin) -> None:
+    turns, body = Turns(), Scattered([BODY[: PIECE + 1], b"x", BODY[PIECE + 2 :]])
+    async with scripted(Reply(200)) as server:
+        settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login)
+        async with opened(settings, way=way, limiter=turns) as store:
+            await store.upload_part("k", "id", 1, body, sha256=hashlib.sha256(bytes(body)).digest())
+    (head,) = server.heads
+    assert sum(turns.asked) == len(head) + len(body)
+    assert max(turns.asked[1:]) == PIECE
+    assert turns.sent_too_soon == 0
     assert sender(head) == ("direct" if way == "direct" else "boto3")
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfolder.core.ports import SigningKeys
+from hotfolder.core.s3_words import part_query
 from hotfolder.core.signing import Signer
 
 _PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30).map(str.strip)
@@ -49,6 +50,7 @@ def of_botocore(
     secrets=st.lists(_TOKEN, min_size=2, max_size=2),
     token=st.none() | _TOKEN,
     region=st.sampled_from(["us-east-1", "eu-central-1", "auto"]),
+    upload_id=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
     days=st.lists(st.datetimes().map(lambda at: at.strftime("%Y%m%dT%H%M%SZ")), min_size=2, max_size=2),
 )
 def test_signs_as_botocore_does(
@@ -58,10 +60,12 @@ def test_signs_as_botocore_does(
     secrets: list[str],
     token: str | None,
     region: str,
+    upload_id: str | None,
     days: list[str],
 ) -> None:
     path, signer = f"/bucket/{quote(key, safe='/~')}", Signer(region)
     given_headers = {name: said for name, said in headers.items() if name not in _OURS | _NEVER_SIGNED}
+    query = "" if upload_id is None else part_query(upload_id, len(key))
     sha256 = hashlib.sha256(body).digest()
     for moment in days:  # one signer, and a key derived for each day and secret
         for secret in secrets:
@@ -73,9 +77,10 @@ def test_signs_as_botocore_does(
                 sha256=sha256,
                 keys=keys,
                 moment=moment,
+                query=query,
             )
             signed = dict(line.split(": ", 1) for line in lines.split("\r\n")[:-1])
-            url = f"http://store.example:9000{path}"
+            url = f"http://store.example:9000{path}?{query}".removesuffix("?")
             theirs = of_botocore(url, given_headers, sha256, keys, region, moment)
             assert signed["authorization"] == theirs
             assert signed["x-amz-content-sha256"] == sha256.hex()

@@ -34,7 +34,7 @@ from awscrt.io import (
 )
 from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3RetryConfig
 
-from hotfolder.core.ports import Body, SigningKeys
+from hotfolder.core.ports import Body, Scattered, SigningKeys
 from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Answer, Fault
 
@@ -103,7 +103,7 @@ class CrtPutEngine:
         self,
         url: str,
         headers: Mapping[str, str],
-        body: Body,
+        body: Body | Scattered,
         *,
         sha256: bytes,
         keys: SigningKeys,
@@ -121,7 +121,7 @@ class CrtPutEngine:
         request = client.make_request(
             type=S3RequestType.DEFAULT,
             operation_name="PutObject",
-            request=_http_request(parts.netloc, parts.path, headers, body),
+            request=_http_request(parts.netloc, parts.path, headers, _whole(body)),
             signing_config=self._signing(signer, sha256),
             on_headers=flight.on_headers,
             on_done=flight.on_done,
@@ -273,6 +273,11 @@ def _fault(name: str) -> Fault:
     if name in _FAULTS:
         return _FAULTS[name]
     return next((fault for prefix, fault in _FAULT_PREFIXES if name.startswith(prefix)), Fault.OTHER)
+
+
+def _whole(body: Body | Scattered) -> Body:
+    """In one piece, as its streams are; parts are not sent this way."""
+    return body.whole() if isinstance(body, Scattered) else body
 
 
 def _http_request(host: str, path: str, headers: Mapping[str, str], body: Body) -> Any:

@@ -75,7 +75,7 @@ inbox = "inbox"
 [transfer]
 # workers = "cpu*4"                    # packing threads
 # requests = 64                        # at the same time; of small files up to four times as many
-# engine = "auto"                      # what sends files of up to 8 MiB: direct | crt | boto3
+# engine = "auto"                      # what sends files and parts: direct | crt | boto3
 # attempts = 12                        # tries for each request
 # connect_timeout = "20s"
 # read_timeout = "5m"                  # without any progress of a request

@@ -179,6 +179,26 @@ def part_receipt(
     )
 
 
+def part_headers(sha256: bytes) -> dict[str, str]:
+    """What a part is sent with; names in lower case."""
+    return {"x-amz-checksum-sha256": checksum(sha256)}
+
+
+def part_query(upload_id: str, number: int) -> str:
+    """Which part of which upload it is: the query of its address, its fields sorted by name."""
+    return f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
+
+
+def part_receipt_of_headers(
+    number: int, size: int, headers: Mapping[str, str], requests: int, sse: str
+) -> PartReceipt:
+    """Of a part's answer, as `receipt_of_headers`."""
+    said = receipt_of_headers(headers, requests, sse)
+    return PartReceipt(
+        number, size, said.etag, said.checksum_sha256, requests, etag_is_digest=said.etag_is_digest
+    )
+
+
 def receipt_of_headers(headers: Mapping[str, str], requests: int, sse: str) -> Receipt:
     """Of a PUT's answer; header names are lower-case; `sse` is what was asked for."""
     return Receipt(

@@ -45,12 +45,13 @@ class Signer:
         sha256: bytes,
         keys: SigningKeys,
         moment: str,
+        query: str = "",
     ) -> str:
         """The lines of `headers`, and of those that sign them, as HTTP writes them.
 
-        `path` is percent-encoded, and has no query; the names of `headers` are in lower case, the host
-        among them, and no value has a space at an end; `moment` is UTC as "20261122T093000Z"; `sha256`
-        is the body's.
+        `path` is percent-encoded; so is `query`, its fields sorted by name. The names of `headers` are
+        in lower case, the host among them, and no value has a space at an end; `moment` is UTC as
+        "20261122T093000Z"; `sha256` is the body's.
         """
         digest, day = sha256.hex(), moment[:8]
         named = {**headers, "x-amz-content-sha256": digest, "x-amz-date": moment}
@@ -62,7 +63,7 @@ class Signer:
         if "  " in fields:  # a run of spaces is signed as one, and so it is sent
             values = tuple(" ".join(value.split()) for value in values)
             fields = shape.canonical % values
-        canonical = f"{method}\n{path}\n\n{fields}\n{shape.names}\n{digest}"
+        canonical = f"{method}\n{path}\n{query}\n{fields}\n{shape.names}\n{digest}"
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"{_ALGORITHM}\n{moment}\n{scope}\n{hashed}"

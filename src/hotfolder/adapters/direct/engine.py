@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from hotfolder.adapters.direct.line import Line
 from hotfolder.adapters.direct.tls import open_trust, unconnected, unreadable
-from hotfolder.core.ports import Body, Limiter, SigningKeys
+from hotfolder.core.ports import Body, Limiter, Scattered, SigningKeys
 from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Answer, Fault
 from hotfolder.core.signing import Signer
@@ -87,7 +87,7 @@ class DirectPutEngine:
         self,
         url: str,
         headers: Mapping[str, str],
-        body: Body,
+        body: Body | Scattered,
         *,
         sha256: bytes,
         keys: SigningKeys,
@@ -205,12 +205,13 @@ class DirectPutEngine:
     def _head(
         self,
         origin: Origin,
-        path: str,
+        target: str,
         headers: Mapping[str, str],
         size: int,
         sha256: bytes,
         keys: SigningKeys,
     ) -> bytes:
+        path, _, query = target.partition("?")
         signed = self._signer.signed(
             "PUT",
             path,
@@ -218,8 +219,9 @@ class DirectPutEngine:
             sha256=sha256,
             keys=keys,
             moment=self._now(),
+            query=query,
         )
-        return f"PUT {path} HTTP/1.1\r\n{signed}{_UNSIGNED}content-length: {size}\r\n\r\n".encode()
+        return f"PUT {target} HTTP/1.1\r\n{signed}{_UNSIGNED}content-length: {size}\r\n\r\n".encode()
 
     def _now(self) -> str:
         """The moment as it is signed; written once a second."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import httptools
 
 from hotfolder import tcp
-from hotfolder.core.ports import Body, Limiter
+from hotfolder.adapters.direct.unsent import Unsent
+from hotfolder.core.ports import Body, Limiter, Scattered
 from hotfolder.core.refusals import Answer, Fault
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
 
@@ -42,7 +43,7 @@ class Line(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
-        self._rest: memoryview | None = None  # of the body: what the transport does not have yet
+        self._rest: Unsent | None = None  # of the body: what the transport does not have yet
         self._paused = False
         self._turn: _Turn | None = None  # of the next piece, while there is a limit
         self._parser = httptools.HttpResponseParser(self)
@@ -70,20 +71,20 @@ class Line(asyncio.BufferedProtocol):
         """When the request last got on, as far as it was looked at; monotonic seconds."""
         return self.begun if self._progress is None else self._progress.alive_at
 
-    def begin(self, about: str, head: bytes, body: Body) -> "asyncio.Future[Answer]":
+    def begin(self, about: str, head: bytes, body: Body | Scattered) -> "asyncio.Future[Answer]":
         """Send a request; the future gets its answer, or the fault that took its place."""
         if self._transport is None or self._answer is not None:
             raise RuntimeError("a connection has one request at a time")
         self.about, self.begun, self._progress = about, self._loop.time(), None
         self._status, self._headers, self._document, self._heard = 0, {}, b"", 0
         self._answer = answer = self._loop.create_future()
-        if self._limit is None and len(body) <= _AT_ONCE:
+        if self._limit is None and len(body) <= _AT_ONCE and not isinstance(body, Scattered):
             self._transport.write(head + body)
         else:
             if self._limit is not None:
                 self._limit.ask(len(head))  # it counts, and is too small to wait for
             self._transport.write(head)
-            self._rest = memoryview(body).cast("B") or None
+            self._rest = Unsent(body) if body else None
             self._send_on()
         return answer
 
@@ -190,8 +191,10 @@ class Line(asyncio.BufferedProtocol):
             size = _PIECE if self._limit is None and self._turn is None else self._due(len(self._rest))
             if not size:
                 return
-            piece, self._rest = self._rest[:size], self._rest[size:] or None
-            self._transport.write(piece)
+            for piece in self._rest.take(size):
+                self._transport.write(piece)
+            if not self._rest:
+                self._rest = None
 
     @property
     def _limit(self) -> Limiter | None:

@@ -1,4 +1,4 @@
-"""Small PUTs over the put engine, one try each: what fails there is boto3's to repeat."""
+"""Small PUTs and parts over the put engine, one try each: what fails there is boto3's to repeat."""
 
 import asyncio
 import http.client
@@ -12,10 +12,10 @@ from hotfolder.adapters.s3.requests import Requests
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
 from hotfolder.core.answers import Subject, is_foreign, judge_fault, judge_foreign, judge_refusal
-from hotfolder.core.ports import Body, Limiter, PutEngine, SigningKeys
+from hotfolder.core.ports import Body, Limiter, PutEngine, Scattered, SigningKeys
 from hotfolder.core.pulse import Step
-from hotfolder.core.records import Receipt
-from hotfolder.core.refusals import Fault, read_refusal
+from hotfolder.core.records import PartReceipt, Receipt
+from hotfolder.core.refusals import Answer, Fault, read_refusal
 
 SINGLE_PUT_LIMIT = 8 * 1024 * 1024  # bytes; above it boto3's cost is small beside the bytes
 _REST = 600.0  # seconds that what the engine had no time for goes to boto3
@@ -70,10 +70,37 @@ class SmallPuts:
         sha256: bytes,
     ) -> Receipt:
         """One try; raises `Failed`."""
+        answer = await self._sent(subject, "", headers, body, sha256)
+        return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether parts are for the engine: to one that sees no progress each would have to be small."""
+        return self._engine.sees_progress
+
+    async def part(
+        self, subject: Subject, upload_id: str, number: int, body: Body | Scattered, sha256: bytes
+    ) -> PartReceipt:
+        """One try at a part of any size; raises `Failed`."""
+        query = f"?{words.part_query(upload_id, number)}"
+        answer = await self._sent(subject, query, words.part_headers(sha256), body, sha256)
+        return words.part_receipt_of_headers(
+            number, len(body), answer.headers, answer.requests, self._options.sse
+        )
+
+    async def _sent(
+        self,
+        subject: Subject,
+        query: str,
+        headers: Mapping[str, str],
+        body: Body | Scattered,
+        sha256: bytes,
+    ) -> Answer:
+        """The answer to one request, if it is a success; raises `Failed`."""
         base_url, keys = await self._address(subject)
         used = self._connection.generation
         answer = await self._engine.put(
-            base_url + quote(subject.key, safe="/~"),  # as botocore quotes it
+            base_url + quote(subject.key, safe="/~") + query,  # as botocore quotes it
             headers,
             body,
             sha256=sha256,
@@ -92,7 +119,7 @@ class SmallPuts:
             raise await self._requests.once(subject, partial(self._requests.reconsidered, failed, used))
         if is_foreign(subject.operation, (), answer.headers):
             raise Failed(judge_foreign(subject), answer.requests)
-        return words.receipt_of_headers(answer.headers, answer.requests, self._options.sse)
+        return answer
 
     def _deadline(self, size: int) -> float:
         """Seconds that the engine gets for a body of `size` bytes."""

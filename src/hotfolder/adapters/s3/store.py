@@ -40,7 +40,8 @@ class S3Store:
     """`core.ports.ObjectStore` for one bucket; use it from one event loop.
 
     `executor` runs boto3's blocking calls; give it as many threads as requests may be in flight.
-    `single_put` sends bodies up to `SINGLE_PUT_LIMIT`, boto3 the rest, and again what failed there.
+    `single_put` sends bodies up to `SINGLE_PUT_LIMIT`, and parts if it sees how they get on; boto3 the
+    rest, and again what failed there.
     A cancelled call ends its request: the body is not read any more.
     """
 
@@ -146,11 +147,21 @@ class S3Store:
         self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
     ) -> PartReceipt:
         """See `ObjectStore`."""
-        pieces = Pieces(body)
+        pieces, subject = Pieces(body), self._subject("UploadPart", key)
         fields = self._of_upload(key, upload_id) | {"PartNumber": number, "Body": pieces}
+        failed, begun = None, asyncio.get_running_loop().time()
+        if self._small_puts is not None and self._small_puts.takes_parts:
+            try:
+                return await self._small_puts.part(subject, upload_id, number, body, sha256)
+            except Failed as error:
+                failed = error  # boto3 repeats it
         fields["ChecksumSHA256"] = words.checksum(sha256)
         reply, requests = await self._requests.call(
-            self._subject("UploadPart", key), lambda s3: s3.upload_part(**fields), pieces=pieces
+            subject,
+            lambda s3: s3.upload_part(**fields),
+            pieces=pieces,
+            failed=failed,
+            begun=begun,
         )
         return words.part_receipt(number, len(body), reply, self._options.sse, requests)
 

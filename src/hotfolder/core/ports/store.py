@@ -126,7 +126,8 @@ class SigningKeys:
 class PutEngine(Protocol):
     """Sends one PUT without a thread for it. Decides nothing: the store adapter reads the answer.
 
-    One that `sees_progress` ends what does not get on by itself, and needs no deadline.
+    One that `sees_progress` ends what does not get on by itself, and needs no deadline; to others a body
+    in several pieces is no good.
     """
 
     @property
@@ -136,15 +137,16 @@ class PutEngine(Protocol):
         self,
         url: str,
         headers: Mapping[str, str],
-        body: Body,
+        body: Body | Scattered,
         *,
         sha256: bytes,
         keys: SigningKeys,
         deadline: float | None,
     ) -> Answer:
-        """Sign and send; `url` is complete and percent-encoded, `deadline` in seconds from now.
+        """Sign and send; `deadline` in seconds from now.
 
-        Of `headers` the names are in lower case, and no value has a space at an end.
+        `url` is complete and percent-encoded, the fields of its query sorted by name. Of `headers` the
+        names are in lower case, and no value has a space at an end.
         Whatever happens on the wire is an `Answer`; cancelling the caller cancels the request.
         """
         ...
