@@ -11,8 +11,9 @@ _LEAST_SILENCE = 15.0  # seconds: a busy disk may delay a beat
 _MISSED_BEATS = 5
 
 _LIMIT = 600.0  # seconds without a sign of life; a mount or a disk that is busy comes back sooner
-#: What blocks once for a whole file: the last sync of a copy, packing a part of the ledger.
-_LIMITS = {"copy": 1800.0, "upkeep": 1800.0}
+#: What blocks once for a whole file: the last sync of a copy, packing a part of the ledger. And files
+#: that could start and do not, for no reason that is known (`idling`): nothing rightly takes its time.
+_LIMITS = {"copy": 1800.0, "upkeep": 1800.0, "intake": 120.0}
 #: What the daemon's loop waits for itself: while it does, nothing else is begun.
 _OF_THE_LOOP = frozenset({"io", "record", "notes"})
 _SILENT = 60.0  # seconds
