@@ -843,7 +843,7 @@ async def test_a_copy_that_a_defect_of_ours_ends_is_told_and_tried_again(
                 raise KeyError("a defect")
             return super().copy(row, progress)
 
-    across.finisher = Broken({"media": across.folders.places})
+    across.finisher = Broken({"media": across.folders.roots})
     with capture_logs() as logs:
         async with across.at_work() as recorder, asyncio.timeout(30):
             await recorder.finish(proven(across, "clip.mp4"), across.waits.append)
