@@ -38,20 +38,21 @@ def stuck(
     steps: Iterable[Step],
     now: float,
     *,
-    in_flight: bool,
+    in_flight: str,
     progressed_at: float,
     silent: float = 0.0,
 ) -> list[Step]:
     """The steps that block for longer than they can need; others going on is no excuse for them.
 
     Waiting is no step: for the store, for memory, for a folder that takes nothing. But files `in_flight`
-    with no step at all for too long since `progressed_at` wait for something that never comes. And where
-    the loop itself was `silent` for so many seconds, what it may wait for is told soon.
+    (how many are at what, in words; empty: none) with no step at all for too long since `progressed_at`
+    wait for something that never comes. And where the loop itself was `silent` for so many seconds, what
+    it may wait for is told soon.
     """
     under_way = list(steps)
     hung = [step for step in under_way if now - step.alive_at > _limit_of(step, silent)]
     if in_flight and not under_way and now - progressed_at > _IDLE:
-        hung.append(Step("delivery", "the files in flight", progressed_at))
+        hung.append(Step("delivery", f"the files in flight: {in_flight}", progressed_at))
     return hung
 
 
