@@ -1,5 +1,6 @@
 """What is stuck: work that blocks for longer than it can need. Told once; it ends the heartbeat."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -43,7 +44,7 @@ class Alarm:
             for step in stuck(
                 self._steps(),
                 now,
-                in_flight=bool(activity.flights),
+                in_flight=_stages(activity),
                 progressed_at=activity.last_progress,
                 silent=silent,
             )
@@ -60,3 +61,9 @@ class Alarm:
             Stuck(step.about, step.pool, wall - (now - step.alive_at)) for step in found.values()
         ]
         return bool(news)
+
+
+def _stages(activity: Activity) -> str:
+    """How many files in flight are at what."""
+    at = Counter(flight.now_at for flight in activity.flights.values())
+    return ", ".join(f"{count} {stage}" for stage, count in sorted(at.items()))

@@ -79,9 +79,9 @@ class Asked:
         walked = self._finder.walks.last_walk
         if self._reviewed == walked or not self._called_off:
             return
-        self._reviewed = walked
         for relpath in await self._called_off.end_changed(self._inbox):
             self._finder.hint(relpath)
+        self._reviewed = walked  # not where that failed: then it is done in the next turn
 
     async def _job_of(self, relpath: str) -> Job | None:
         """The job of a file, made now where it has none yet; None where there is no such file."""

@@ -31,6 +31,7 @@ from hotfolder.daemon import Parts
 from hotfolder.engine import Engine, new_operation_id
 from hotfolder.folder_rules import grouping_of, marker_of
 from hotfolder.heart import Heart
+from hotfolder.idling import Idling
 from hotfolder.inboxes import Inboxes, Watched
 from hotfolder.intake import FolderPlan, Intake
 from hotfolder.lines import MOST_FLIGHTS
@@ -103,12 +104,13 @@ def parts_of(
         clock=time.monotonic,
     )
     gates = [line.gate for line in made.lines.all()]
+    idling = Idling(inboxes, made.activity, time.monotonic)
     heart = Heart(
         inboxes,
         gates=gates,
         recorder=made.recorder,
         activity=made.activity,
-        alarm=Alarm(made.steps, made.activity, clock=time.monotonic),
+        alarm=Alarm(lambda: [*made.steps(), *idling.steps()], made.activity, clock=time.monotonic),
         bandwidth=made.bandwidth,
         write=HeartbeatFile(settings.status_file, group_key=settings.status.group_key).write,
         notifier=notifier,

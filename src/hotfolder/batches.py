@@ -35,11 +35,21 @@ class _Call(asyncio.Future[R], Generic[A, R]):
         """Not: the thread may be using what the caller is about to close. It is cancelled afterwards."""
         return False
 
+    def answer(self) -> None:
+        """Hand out what the thread has left. Raises nothing: others wait behind it."""
+        result, error = self.result_or_error
+        if error is None:
+            self.set_result(result)  # type: ignore[arg-type]  # R may be Optional
+        elif isinstance(error, StopIteration):  # which no future takes
+            self.set_exception(RuntimeError(repr(error)))
+        else:
+            self.set_exception(error)
+
 
 class Batches(Generic[A, R]):
     """`together` gives what does the work, in a context that one hop's calls have in common.
 
-    Neither entering nor leaving that context may raise. Owned by the event loop.
+    Where entering or leaving that context raises, the next call gets the error. Owned by the event loop.
     """
 
     def __init__(
@@ -100,12 +110,8 @@ class Batches(Generic[A, R]):
     def _hand_out(self) -> None:
         while self._done:
             call = self._done.popleft()
-            result, error = call.result_or_error
             self._answered += 1
-            if error is None:
-                call.set_result(result)  # type: ignore[arg-type]  # R may be Optional
-            else:
-                call.set_exception(error)
+            call.answer()
 
     def _ended(self, hop: "Future[None]") -> None:
         self._hops -= 1
@@ -118,18 +124,28 @@ class Batches(Generic[A, R]):
     # -- in a thread -------------------------------------------------------------------------------
 
     def _hop(self) -> None:
-        with self._threads.noted() as step, self._together() as work:
-            for _ in range(_MOST):
-                try:
-                    call = self._waiting.popleft()
-                except IndexError:  # another hop took the last one
-                    return
-                step.is_about(call.about)
-                try:
-                    call.result_or_error = work(call.asked), None
-                except BaseException as error:  # noqa: BLE001 - it is the caller's
-                    call.result_or_error = None, error
-                self._done.append(call)
+        try:
+            with self._threads.noted() as step, self._together() as work:
+                for _ in range(_MOST):
+                    if (call := self._next()) is None:
+                        return
+                    step.is_about(call.about)
+                    try:
+                        call.result_or_error = work(call.asked), None
+                    except BaseException as error:  # noqa: BLE001 - it is the caller's
+                        call.result_or_error = None, error
+                    self._done.append(call)
+        except BaseException as error:  # of the context: hop after hop would fail, and nobody hear of it
+            if (call := self._next()) is None:
+                raise
+            call.result_or_error = None, error
+            self._done.append(call)
+
+    def _next(self) -> _Call[A, R] | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:  # another hop took the last one
+            return None
 
 
 def _tell(

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import Self
 
-from hotfolder.core.errors import LocalError
+from hotfolder.core.errors import Exhausted, LocalError
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Writer
 from hotfolder.core.values import value
@@ -25,6 +25,7 @@ NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
 #: The process or the machine has no more of something.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+EXHAUSTED_HINT = "raise the limit of open files (LimitNOFILE), or free memory"
 
 
 def fingerprint_of(status: os.stat_result) -> Fingerprint:
@@ -188,7 +189,7 @@ def look_at_all(root: str, relpaths: Iterable[str]) -> list[tuple[str, Fingerpri
     """`look` for many paths in one call, each directory opened once; in what order, is open.
 
     An error that is one path's own stands in its place.
-    Raises `LocalError` only where `root` itself cannot be looked into.
+    Raises `LocalError` where `root` itself cannot be looked into, or nothing can (`Exhausted`).
     """
     looks = look_for_writers(root, ((relpath, False) for relpath in relpaths))
     return [(seen.relpath, seen.there) for seen in looks]
@@ -208,11 +209,21 @@ def require_root(root: str) -> None:
 
 
 def cannot_look(path: str, error: OSError) -> LocalError:
-    """What to raise, or to keep in the place of a look."""
+    """What to raise, or to keep in the place of a look; but with `Exhausted` no look counts."""
+    if error.errno in EXHAUSTED:
+        return Exhausted(f"cannot look at {path}: {error.strerror}", hint=EXHAUSTED_HINT)
     return LocalError(
         f"cannot look at {path}: {error.strerror}",
         hint="let the user that runs hotfolder enter and read the folder",
     )
+
+
+def _own(path: str, error: OSError) -> LocalError:
+    """`cannot_look` as a path's own error; raises what is none."""
+    failed = cannot_look(path, error)
+    if isinstance(failed, Exhausted):
+        raise failed from error
+    return failed
 
 
 @value(frozen=True, slots=True)
@@ -227,7 +238,7 @@ class Look:
 def look_for_writers(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]:
     """`look_at_all` that also asks, where the second of a pair says so, for a program that writes there.
 
-    Raises `LocalError` only where `root` itself cannot be looked into.
+    Raises as `look_at_all`.
     """
     directories: dict[str, list[tuple[str, bool]]] = {}
     for relpath, ask in paths:
@@ -242,7 +253,7 @@ def look_for_writers(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]
                 looks += [Look(relpath, None) for relpath, _ in inside]
                 continue
             require_root(root)
-            looks += [Look(relpath, cannot_look(f"{root}/{relpath}", error)) for relpath, _ in inside]
+            looks += [Look(relpath, _own(f"{root}/{relpath}", error)) for relpath, _ in inside]
     return looks
 
 
@@ -254,7 +265,7 @@ def _look_near(root: str, relpath: str, directory: int, *, ask: bool) -> Look:
         there = _look_in(directory, name)
     except OSError as error:
         gone = error.errno in NOT_THERE
-        return Look(relpath, None if gone else cannot_look(f"{root}/{relpath}", error))
+        return Look(relpath, None if gone else _own(f"{root}/{relpath}", error))
     if there is None or not ask:
         return Look(relpath, there)
     return _with_writer(root, relpath, directory, there)
@@ -267,6 +278,7 @@ def _with_writer(root: str, relpath: str, directory: int, there: Fingerprint) ->
     except OSError as error:
         if error.errno in NOT_THERE | {errno.ENXIO}:
             return Look(relpath, None)
+        _own(f"{root}/{relpath}", error)  # else a writer would go unnoticed for want of a descriptor
         # What it is that this user cannot open is said when it is opened to be read.
         return Look(relpath, there, Writer.OPEN if error.errno in BUSY else Writer.UNKNOWN)
     try:

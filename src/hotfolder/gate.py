@@ -82,6 +82,11 @@ class Gate:
         """Whether one more file may start now."""
         return self.held is None and self._on_their_way < self._slow.allowed(self._clock())
 
+    def places(self) -> str:
+        """How many are taken, in words."""
+        most = self._slow.allowed(self._clock())
+        return f"{self._on_their_way} of {most} places to {self.name} are taken"
+
     def enter(self, wake: Callable[[], None]) -> "Passage":
         """A file starts; it has to leave. `wake` is called when another may start in its place."""
         self._on_their_way += 1

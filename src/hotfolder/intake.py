@@ -189,7 +189,8 @@ class Intake:
     @property
     def hold(self) -> LocalError | None:
         """Why the folder cannot go on because of this machine, or None."""
-        return self._looking.error or self._delivering.error or self._refusal()
+        held = self._looking.error or self.finder.walks.trouble or self._delivering.error
+        return held or self._refusal()
 
     def _most_now(self, most_flights: int) -> int:
         """One file at a time is risked where this machine failed the last one."""
@@ -241,6 +242,20 @@ class Intake:
         if held is not None:
             return f"waiting for the store: {held.trouble}"
         return self.plan.why_closed() or "waiting for a free place"
+
+    def unexplained(self) -> str | None:
+        """What this folder knows and what holds its places, if nothing explains why nothing starts."""
+        is_held = self.hold is not None or self.gate.held is not None
+        if is_held or self._flights or self._paused or self.plan.why_closed() is not None:
+            return None
+        tracker = self.finder.tracker
+        lost = len(tracker) if tracker.next_due() is None else 0  # nobody looks at them ever again
+        if not lost and self._backlog.ready is None:
+            return None
+        return (
+            f"{len(self._backlog)} files wait for their turn and {lost} for a look, with nothing on its "
+            f"way; {self.gate.places()}"
+        )
 
     def _group_of(self, relpath: str, seen: Fingerprint) -> str:
         return self.plan.grouping.group_of(f"{relpath}/" if seen.tree else relpath)

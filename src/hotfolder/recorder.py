@@ -184,8 +184,8 @@ class Recorder:
             return  # the row is in the journal: the next start begins it anew
         except (SourceChanged, SourceUnreadable) as error:
             ending.step, ending.error = Step.JOURNALED, error
-        except LocalError as error:
-            ending.step, ending.trouble = Step.JOURNALED, error
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for this file's end
+            ending.step, ending.trouble = Step.JOURNALED, _trouble_of(ending.row, error)
             self._doubtful.add(ending)
         else:
             ending.step, ending.row = Step.COPIED, replace(ending.row, copy=copy)
@@ -204,8 +204,8 @@ class Recorder:
                 )
         except Stopped:
             return  # the row is in the journal: the next start goes on
-        except LocalError as error:
-            ending.step, ending.trouble = Step.DONE, error
+        except Exception as error:  # noqa: BLE001 - as above
+            ending.step, ending.trouble = Step.DONE, _trouble_of(ending.row, error)
             self._doubtful.add(ending)
         else:
             ending.step = Step.KEPT
@@ -301,6 +301,15 @@ class Recorder:
     def put_off(self) -> int:
         """How many operations of a former run nothing can be told of yet; `recover` again, later."""
         return len(self._awaited)
+
+
+def _trouble_of(row: JournalRow, error: Exception) -> LocalError:
+    """Why a copy was not made, to be tried again; a defect of ours is told with its trace, too."""
+    if isinstance(error, LocalError):
+        return error
+    reason = f"{type(error).__name__}: {error}"
+    log.error("recorder.broken", file=row.entry["target_path"], reason=reason, exc_info=error)
+    return LocalError(reason)
 
 
 def _waits_to_move(row: JournalRow) -> str:

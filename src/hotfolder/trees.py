@@ -14,6 +14,7 @@ from typing import TypeVar
 from hotfolder import beneath
 from hotfolder.beneath import (
     BUSY,
+    EXHAUSTED,
     NOT_THERE,
     OPEN_DIRECTORY,
     OPEN_FILE,
@@ -24,7 +25,7 @@ from hotfolder.beneath import (
     require_root,
     writer_of,
 )
-from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.errors import Exhausted, LocalError, SourceChanged
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Writer
 from hotfolder.core.tree import Kind, TreeDigest, TreeEntry
@@ -156,11 +157,13 @@ def _each(
 ) -> Iterator[tuple[str, T | LocalError]]:
     """Call for each path; an error that is one path's own stands in its place.
 
-    Raises `LocalError` only where `root` itself cannot be looked into.
+    Raises as `beneath.look_at_all`.
     """
     for relpath, call in calls:
         try:
             yield relpath, call()
+        except Exhausted:
+            raise
         except LocalError as error:
             require_root(root)
             yield relpath, error
@@ -204,6 +207,8 @@ def _writer(entry: TreeEntry, directory: int) -> Writer:
     except OSError as error:
         if error.errno in NOT_THERE | {errno.ENXIO}:
             raise SourceChanged(f"{entry.relpath} was replaced") from error
+        if error.errno in EXHAUSTED:
+            raise
         # What it is that this user cannot open is said when it is opened to be read.
         return Writer.OPEN if error.errno in BUSY else Writer.UNKNOWN
     try:

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 BATCH = 2_000  # files looked at in one hop to a thread
 _HOP = 0.5  # seconds after which a hop gives what it found, in a tree of many directories and few files
 _MOST_WALKS = 200  # walks of new directories waiting; beyond that one walk of the whole is cheaper
+_FAILED_AGAIN = 5.0  # seconds until a walk that failed is begun anew: nobody else knows what it missed
 _NEW_TREE_AGAIN = 2.0  # seconds after which a new directory is scanned a second time
 _MOST_NOTED = 1_000  # entries that are passed over, kept to be shown
 _HELD_OPEN = 10.0  # seconds that a walk which waits for room keeps a directory open
@@ -87,6 +88,7 @@ class Walks:
         self.passed_over: dict[str, str] = {}  # path -> why it is never opened; the first few
         self.took: dict[str, float] = {}  # from where -> seconds that its last walk was at work
         self.last_walk: float | None = None  # when the whole inbox was last walked through
+        self.trouble: LocalError | None = None  # why the last walk failed; it is tried again
 
     def plan_tree(self, relpath: str) -> bool:
         """Walk a new directory, and again in a moment: its first files may come before its watch.
@@ -156,16 +158,27 @@ class Walks:
             self._forget_gone(start, passed_over)
             if not start:
                 await self._done()
-        except (OSError, LocalError) as error:
-            # The folder itself: the daemon sees that it is gone and says so; the next walk tries again.
-            log.warning("scan.failed", path=f"{search.inbox}/{start}", reason=str(error))
-        finally:
-            if not start:
                 self.last_walk = search.wall()
-                if search.rescan is not None:
-                    self._plan_rescan(search.rescan)
+            self.trouble = None
+        except Exception as error:  # noqa: BLE001 - whatever it is, what the walk missed is to be found
+            self._failed(start, error)
+        finally:
+            if not start and search.rescan is not None:
+                self._plan_rescan(search.rescan)
             self._walking = None
             self._wake()
+
+    def _failed(self, start: str, error: Exception) -> None:
+        """Tell of it once, and walk there again soon, also in a single run: it may have missed files."""
+        path = f"{self._search.inbox}/{start}".rstrip("/")
+        if self.trouble is None:
+            defect = None if isinstance(error, OSError | LocalError) else error
+            log.warning("scan.failed", path=path, reason=str(error), exc_info=defect)
+        told = error if isinstance(error, LocalError) else LocalError(f"cannot walk {path}: {error}")
+        self.trouble = told
+        again = self._search.clock() + _FAILED_AGAIN
+        if not any(where in {"", start} and when <= again for when, where in self._planned):
+            heapq.heappush(self._planned, (again, start))
 
     def _hop(self, entries: Entries) -> list[str | PassedOver] | None:
         """The next entries; in a thread."""

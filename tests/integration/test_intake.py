@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -477,3 +477,57 @@ async def test_what_has_settled_is_not_forgotten_where_something_else_of_the_tur
         while not courier.delivered:
             await world.turn()
     assert courier.delivered == ["good"]
+
+
+class WalksMeanwhile:
+    """A tidier during whose turn a walk comes past a file."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def turn(self) -> None:
+        await self._world.intake.finder._look_at_new(["good"])
+
+    def next_turn(self) -> float:
+        return math.inf
+
+    def taken(self, _: str) -> None: ...
+
+
+class WaitsOnce(PolicyOnKeys):
+    """A courier whose first flight takes until it may land."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_land = asyncio.Event()
+
+    async def carry(self, job: Job, **more: Any) -> Ended | NotNow:
+        await self.may_land.wait()
+        return await super().carry(job, **more)
+
+
+async def test_a_name_that_comes_again_is_found_whatever_walk_came_past_the_first_one(
+    tmp_path: Path, threads: Threads
+) -> None:
+    """It stood in the tracker for ever, where no walk looks at it, and no hint told of the second."""
+    courier = WaitsOnce()
+    world = World(tmp_path, courier, threads)
+    world.intake.finder.walks._planned.clear()
+    world.intake._tidier = world.intake._endings._tidier = cast(Tidier, WalksMeanwhile(world))
+    world.drop("good")
+    world.intake.hint("good")
+    for _ in range(5):
+        await world.turn()
+    courier.may_land.set()
+    async with asyncio.timeout(10):
+        while not courier.delivered:
+            await world.turn()
+    assert not world.intake.has_work()
+    (tmp_path / "good").unlink()
+    world.intake._tidier = None
+    await world.turn()
+    world.drop("good")
+    world.intake.finder.walks.walk_now()
+    async with asyncio.timeout(10):
+        while len(courier.delivered) < 2:
+            await world.turn()

@@ -828,6 +828,30 @@ async def test_a_copy_that_fails_again_and_again_is_one_trouble(
     assert [entry["event"] for entry in logs] == ["recorder.held", "recorder.resumed"]
 
 
+async def test_a_copy_that_a_defect_of_ours_ends_is_told_and_tried_again(
+    across: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
+    across.folders.drop("clip.mp4")
+
+    class Broken(Finisher):
+        tries = 0
+
+        def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+            self.tries += 1
+            if self.tries == 1:
+                raise KeyError("a defect")
+            return super().copy(row, progress)
+
+    across.finisher = Broken({"media": across.folders.roots})
+    with capture_logs() as logs:
+        async with across.at_work() as recorder, asyncio.timeout(30):
+            await recorder.finish(proven(across, "clip.mp4"), across.waits.append)
+            await until(lambda: recorder.trouble is None)
+    assert [entry["event"] for entry in logs][:2] == ["recorder.broken", "recorder.held"]
+    assert (across.folders.completed / "clip.mp4").read_bytes() == b"data"
+
+
 @pytest.mark.parametrize("again", [False, True])
 async def test_a_removal_that_is_refused_goes_on_as_a_removal_even_after_a_restart(
     across: Desk, monkeypatch: pytest.MonkeyPatch, again: bool

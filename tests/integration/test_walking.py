@@ -1,20 +1,24 @@
 """Walks of any breadth in bounded memory, and walks that wait for room."""
 
 import asyncio
+import errno
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from hotfolder import walking
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.scan import Walk, walk
 from hotfolder.beneath import look, look_at_all
+from hotfolder.core.errors import Exhausted, LocalError
+from hotfolder.core.hints import Heard
 from hotfolder.finding import LOOKS, WINDOW, Finder
 from hotfolder.threads import Threads
 from hotfolder.walking import Search, Walks
@@ -117,6 +121,7 @@ class Waiting:
         self.now, self.room = 1000.0, 10**6
         self.threads = Threads("test-walk", 1)
         self.found: list[str] = []
+        self.errors: list[Exception | None] = []  # what the next batches meet
         search = Search(
             inbox=str(inbox),
             settle=0.0,
@@ -139,6 +144,9 @@ class Waiting:
         )
 
     async def _take(self, paths: list[str]) -> None:
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
         new = [path for path in paths if path not in self.found]
         self.found += new
         self.room -= len(new)
@@ -152,6 +160,9 @@ class Waiting:
             self.walks.go_on()
             await self.threads.run(int)  # what a walk asked of its thread before is done
             await asyncio.sleep(0)
+
+    def is_in_trouble(self) -> bool:
+        return self.walks.trouble is not None
 
     def waits(self) -> bool:
         return not self.walks.is_idle() and self.walks.last_walk is None
@@ -222,10 +233,15 @@ async def test_the_time_between_two_scans_varies_a_little(
     assert waiting.walks.next_begin() == pytest.approx(waiting.now + seconds, abs=0.01)
 
 
-async def test_what_was_heard_of_waits_for_room_like_what_is_walked_by(inbox: Path) -> None:
-    room = 0
-    threads = Threads("test-walk", 1)
-    finder = Finder(
+def finder_of(
+    inbox: Path,
+    threads: Threads,
+    *,
+    claimed: Container[str] = (),
+    room: Callable[[], int] = lambda: WINDOW,
+) -> Finder:
+    """Of an inbox whose files need no quiet time."""
+    return Finder(
         Search(
             inbox=str(inbox),
             settle=0.0,
@@ -237,11 +253,87 @@ async def test_what_was_heard_of_waits_for_room_like_what_is_walked_by(inbox: Pa
             wall=lambda: 5.0,
         ),
         threads=threads,
-        claimed=lambda _: False,
+        claimed=claimed.__contains__,
         news=lambda path, seen: False,  # noqa: ARG005 - the finder's shape
-        room=lambda: room,
+        room=room,
         wake=lambda: None,
     )
+
+
+@pytest.mark.usefixtures("few_a_hop")
+@pytest.mark.parametrize("start", ["", "new"])
+@pytest.mark.parametrize("error", [LocalError("no more descriptors"), KeyError("a defect")])
+async def test_a_walk_that_fails_half_way_is_begun_anew(
+    inbox: Path, start: str, error: Exception
+) -> None:
+    waiting = Waiting(inbox)
+    drop(inbox, *(f"new/{number}" for number in range(8)))
+    waiting.walks._planned.clear()
+    waiting.errors = [None, error]
+    if start:
+        waiting.walks.plan_tree(start)
+        waiting.walks._planned.pop()  # not the second one
+    else:
+        waiting.walks.walk_now()
+    with capture_logs() as logs:
+        await waiting.turns()
+        assert 0 < len(waiting.found) < 8
+        assert waiting.is_in_trouble()
+        assert not waiting.walks.is_idle(), "nor does a single run end here"
+        waiting.now += 5.0
+        await waiting.turns()
+    waiting.threads.close()
+    assert len(waiting.found) == 8
+    assert not waiting.is_in_trouble()
+    assert [entry["event"] for entry in logs] == ["scan.failed"]
+
+
+@pytest.mark.parametrize("ask", [False, True])
+async def test_without_descriptors_nothing_that_was_heard_of_is_forgotten(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, ask: bool
+) -> None:
+    threads = Threads("test-walk", 1)
+    finder = finder_of(inbox, threads)
+    finder.walks._planned.clear()
+    drop(inbox, "sub/a", "sub/b")
+    for name in ("sub/a", "sub/b"):
+        finder.hint(name, Heard.COMPLETED if ask else Heard.APPEARED)
+    really = os.open
+
+    def none_left(path: str, flags: int, *args: int, dir_fd: int | None = None) -> int:
+        if path == ("b" if ask else "sub"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return really(path, flags, *args, dir_fd=dir_fd)
+
+    monkeypatch.setattr("hotfolder.beneath.os.open", none_left)
+    with pytest.raises(Exhausted):
+        await finder.turn()
+    monkeypatch.undo()
+    settled = [path for _ in range(3) for path, _ in await finder.turn()]
+    threads.close()
+    assert sorted(settled) == ["sub/a", "sub/b"]
+
+
+def test_without_descriptors_a_walk_fails_and_passes_no_folder_over(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(inbox, "sub/a")
+    really = os.open
+
+    def none_left(path: str, flags: int, *args: int, dir_fd: int | None = None) -> int:
+        if path == "sub":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return really(path, flags, *args, dir_fd=dir_fd)
+
+    monkeypatch.setattr("hotfolder.beneath.os.open", none_left)
+    with pytest.raises(OSError, match="Too many open files"):
+        list(walk(str(inbox), "", keep_all))
+
+
+async def test_what_was_heard_of_waits_for_room_like_what_is_walked_by(inbox: Path) -> None:
+    room = 0
+    threads = Threads("test-walk", 1)
+    finder = finder_of(inbox, threads, room=lambda: room)
     finder.walks._planned.clear()
     drop(inbox, *(f"{number}" for number in range(LOOKS + 1)))
     for number in range(LOOKS + 1):
@@ -260,23 +352,7 @@ async def test_what_was_claimed_while_a_walk_looked_at_it_is_found_when_it_comes
 ) -> None:
     claimed: set[str] = set()
     threads = Threads("test-walk", 1)
-    finder = Finder(
-        Search(
-            inbox=str(inbox),
-            settle=0.0,
-            rescan=None,
-            ignored=ignore_filter([]),
-            refusal=lambda path: None,  # noqa: ARG005 - the shape of a refusal
-            walk=walk,
-            clock=lambda: 5.0,
-            wall=lambda: 5.0,
-        ),
-        threads=threads,
-        claimed=claimed.__contains__,
-        news=lambda path, seen: False,  # noqa: ARG005 - the finder's shape
-        room=lambda: WINDOW,
-        wake=lambda: None,
-    )
+    finder = finder_of(inbox, threads, claimed=claimed)
     finder.walks._planned.clear()
     drop(inbox, "a")
     await finder._look_at_new(["a"])

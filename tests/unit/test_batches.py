@@ -156,3 +156,40 @@ async def test_what_waits_behind_other_work_when_the_threads_are_closed_is_told(
         work.doors["busy"].set()
         await asyncio.gather(busy, closing)
     assert work.hops == [["busy"]]
+
+
+async def test_a_hop_that_cannot_begin_is_told_to_one_call_and_the_others_go_on(
+    threads: Threads,
+) -> None:
+    work, fails = Work(), [MemoryError("full"), None]
+
+    @contextmanager
+    def together() -> Iterator[Callable[[str], str]]:
+        error = fails.pop(0) if fails else None
+        if error is not None:
+            raise error
+        with work.together() as upper:
+            yield upper
+
+    batches = Batches(threads, together)
+    async with asyncio.timeout(PATIENCE):
+        first, *others = await asyncio.gather(
+            *map(batches.run, ("first", "second", "third")), return_exceptions=True
+        )
+    assert isinstance(first, MemoryError)
+    assert others == ["SECOND", "THIRD"]
+
+
+async def test_an_error_that_no_future_takes_keeps_no_answer_behind_it(threads: Threads) -> None:
+    @contextmanager
+    def together() -> Iterator[Callable[[str], str]]:
+        def work(item: str) -> str:
+            return next(iter(())) if item == "bad" else item.upper()
+
+        yield work
+
+    batches = Batches(threads, together)
+    async with asyncio.timeout(PATIENCE):
+        bad, good = await asyncio.gather(*map(batches.run, ("bad", "good")), return_exceptions=True)
+    assert isinstance(bad, RuntimeError)
+    assert good == "GOOD"

@@ -27,7 +27,7 @@ def test_silence_is_death_unless_it_was_announced(
 NOW = 10_000.0
 
 
-def hung(*steps: Step, silent: float = 0.0, in_flight: bool = True) -> list[str]:
+def hung(*steps: Step, silent: float = 0.0, in_flight: str = "1 uploading") -> list[str]:
     """What is stuck among `steps`, where files in flight got on a moment ago."""
     found = stuck(steps, NOW, in_flight=in_flight, progressed_at=NOW - 1.0, silent=silent)
     return [step.about for step in found]
@@ -54,11 +54,12 @@ def test_what_the_loop_waits_for_is_told_soon() -> None:
 
 def test_files_that_wait_for_nothing_are_stuck() -> None:
     waiting = {"now": NOW, "progressed_at": NOW - 901.0}
-    assert stuck([], **waiting, in_flight=True)
-    assert not stuck([], **waiting, in_flight=False)
-    assert not stuck([], now=NOW, progressed_at=NOW - 899.0, in_flight=True)
+    (found,) = stuck([], **waiting, in_flight="64 queued")
+    assert found.about == "the files in flight: 64 queued"
+    assert not stuck([], **waiting, in_flight="")
+    assert not stuck([], now=NOW, progressed_at=NOW - 899.0, in_flight="1 uploading")
     # A thin line moves bytes, not stages.
-    assert not stuck([Step("s3", "PutObject", NOW - 1.0)], **waiting, in_flight=True)
+    assert not stuck([Step("s3", "PutObject", NOW - 1.0)], **waiting, in_flight="1 uploading")
 
 
 def test_a_clock_that_was_set_back_makes_no_silence() -> None:

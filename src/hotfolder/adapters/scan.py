@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
-from hotfolder.beneath import MOST_STEPS, NOT_THERE, directory_at, is_too_deep
+from hotfolder.beneath import EXHAUSTED, MOST_STEPS, NOT_THERE, directory_at, is_too_deep
 from hotfolder.core.records import PassedOver
 
 _MOST_PENDING = 20_000  # names of directories that one walk keeps, to be entered later
@@ -19,7 +19,8 @@ def walk(root: str, start: str, ignored: Callable[[str], bool]) -> "Walk":
     """Every entry below `root`/`start` that is not ignored and no folder, relative to `root`.
 
     A regular file is its path; whatever is never opened (links, devices, folders that may not be
-    read) comes with the reason. Where the root itself cannot be read, the OSError is raised.
+    read) comes with the reason. Where the root itself cannot be read, or nothing more can be opened, the
+    OSError is raised.
     """
     return Walk(root, start, ignored)
 
@@ -116,7 +117,7 @@ class Walk:
                     elif with_files and not ignored(relpath):
                         yield found
         except OSError as error:
-            if not directory:
+            if not directory or error.errno in EXHAUSTED:
                 raise
             if error.errno not in NOT_THERE:
                 why = f"cannot be read: {error.strerror}; let the user that runs hotfolder enter it"

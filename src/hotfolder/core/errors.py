@@ -75,6 +75,10 @@ class DiskFull(LocalError):
     """A disk or a quota has no room: things go on by themselves once it has."""
 
 
+class Exhausted(LocalError):
+    """The process or the machine has no more of something (open files, memory): no path's own matter."""
+
+
 class SourceChanged(HotfolderError):
     """The original changed, vanished or is being written: back to settling, costs no attempt."""
 

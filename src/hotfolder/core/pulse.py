@@ -11,8 +11,9 @@ _LEAST_SILENCE = 15.0  # seconds: a busy disk may delay a beat
 _MISSED_BEATS = 5
 
 _LIMIT = 600.0  # seconds without a sign of life; a mount or a disk that is busy comes back sooner
-#: What blocks once for a whole file: the last sync of a copy, packing a part of the ledger.
-_LIMITS = {"copy": 1800.0, "upkeep": 1800.0}
+#: What blocks once for a whole file: the last sync of a copy, packing a part of the ledger. And files
+#: that could start and do not, for no reason that is known (`idling`): nothing rightly takes its time.
+_LIMITS = {"copy": 1800.0, "upkeep": 1800.0, "intake": 120.0}
 #: What the daemon's loop waits for itself: while it does, nothing else is begun.
 _OF_THE_LOOP = frozenset({"io", "record", "notes"})
 _SILENT = 60.0  # seconds
@@ -37,20 +38,21 @@ def stuck(
     steps: Iterable[Step],
     now: float,
     *,
-    in_flight: bool,
+    in_flight: str,
     progressed_at: float,
     silent: float = 0.0,
 ) -> list[Step]:
     """The steps that block for longer than they can need; others going on is no excuse for them.
 
     Waiting is no step: for the store, for memory, for a folder that takes nothing. But files `in_flight`
-    with no step at all for too long since `progressed_at` wait for something that never comes. And where
-    the loop itself was `silent` for so many seconds, what it may wait for is told soon.
+    (how many are at what, in words; empty: none) with no step at all for too long since `progressed_at`
+    wait for something that never comes. And where the loop itself was `silent` for so many seconds, what
+    it may wait for is told soon.
     """
     under_way = list(steps)
     hung = [step for step in under_way if now - step.alive_at > _limit_of(step, silent)]
     if in_flight and not under_way and now - progressed_at > _IDLE:
-        hung.append(Step("delivery", "the files in flight", progressed_at))
+        hung.append(Step("delivery", f"the files in flight: {in_flight}", progressed_at))
     return hung
 
 

@@ -100,11 +100,11 @@ class DirectPutEngine:
         line = self._take(origin) or await self._connect(origin)
         if isinstance(line, Answer):
             return line
-        self._busy.add(line)
         if self._timer is None:
             self._look_later()
-        answer = line.begin(url, head, body)
+        self._busy.add(line)
         try:
+            answer = line.begin(url, head, body)
             return await (answer if deadline is None else _within(deadline, answer))
         finally:
             self._busy.discard(line)

@@ -90,7 +90,9 @@ class Line(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """Give the request up: nothing of its body is read or sent from here on."""
-        self._answer = None
+        waiting, self._answer = self._answer, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(Answer(0, fault=Fault.CUT, detail="given up"))
         self._send_no_more()
         if self._transport is not None:
             self._transport.abort()

@@ -2,8 +2,8 @@
 
 import os
 
-from hotfolder.beneath import EXHAUSTED, is_open_for_writing
-from hotfolder.core.errors import LocalError, SourceChanged, SourceUnreadable
+from hotfolder.beneath import EXHAUSTED, EXHAUSTED_HINT, is_open_for_writing
+from hotfolder.core.errors import Exhausted, LocalError, SourceChanged, SourceUnreadable
 from hotfolder.core.records import Job
 
 
@@ -11,7 +11,7 @@ def unreadable(job: Job, doing: str, error: OSError) -> LocalError | SourceUnrea
     """Whose trouble it is: the machine's and the volume's hold the folder, the file's do not."""
     what = f"cannot {doing} {job.path}: {error.strerror}"
     if error.errno in EXHAUSTED:
-        return LocalError(what, hint="raise the limit of open files (LimitNOFILE), or free memory")
+        return Exhausted(what, hint=EXHAUSTED_HINT)
     try:
         with os.scandir(job.root):
             pass
