@@ -9,6 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import Protocol
 
 import zstandard
 from isal import igzip_lib, isal_zlib
@@ -24,6 +25,13 @@ _CHECK_CHUNK = 256 * segments.KIB
 GZIP_LEVELS = {"fast": 0, "balanced": 6, "small": 9}  # 0: ISA-L
 ZSTD_LEVELS = {"fast": 3, "balanced": 9, "small": 19}
 _ISAL_LEVEL = 2
+#: What stands behind a segment while it is checked: as it is, in a deflate block, and in a zstd frame.
+_BEHIND = b"behind"
+_BLOCK_BEHIND = b"".join(segments.stored_blocks(_BEHIND))
+_FRAME_BEHIND = zstandard.ZstdCompressor(write_checksum=True).compress(_BEHIND)
+_IsalError: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment] # stubs: an instance
+#: What unpacking raises of bytes that are not what they should be.
+_DAMAGE = (ValueError, struct.error, EOFError, _IsalError, zstandard.ZstdError)
 _QUICK = 1  # zstd's level for what does not compress
 
 
@@ -35,13 +43,28 @@ def _crc_and_size(pieces: Sequence[Body]) -> tuple[int, int]:
     return crc, size
 
 
-def _check(packed: PackedSegment, unpacked: tuple[int, int] | None) -> PackedSegment:
-    if unpacked != (packed.crc32, packed.size):
-        raise VerificationFailed(
-            f"a segment of {packed.size} bytes does not unpack to what went in",
-            hint="suspect this machine's memory if it happens again",
-        )
-    return packed
+def _proven(packed: PackedSegment, unpack: Callable[[Sequence[Body]], tuple[int, int]]) -> PackedSegment:
+    """The segment, if `unpack` gets out of it what went in, and behind that what stands behind it.
+
+    One bit can end the stream, a block or a frame too early or too late, and leave all that they hold as
+    it is: only who reads on notices. So each segment is unpacked with another one behind it.
+    """
+    expected = isal_zlib.crc32(_BEHIND, packed.crc32), packed.size + len(_BEHIND)
+    damage: Exception | None = None
+    try:
+        if unpack(packed.pieces) == expected:
+            return packed
+    except _DAMAGE as error:
+        damage = error
+    raise VerificationFailed(
+        f"a segment of {packed.size} bytes does not unpack to what went in",
+        hint="suspect this machine's memory if it happens again",
+    ) from damage
+
+
+class _Deflater(Protocol):
+    def compress(self, data: Body, /) -> bytes: ...
+    def flush(self, mode: int, /) -> bytes: ...
 
 
 class GzipCodec:
@@ -59,17 +82,18 @@ class GzipCodec:
         packed = [] if _looks_incompressible(pieces, size) else self._deflate(pieces)
         if not packed or sum(map(len, packed)) > size + size // 4096 + 64:
             packed = [b"".join(segments.stored_blocks(piece)) for piece in pieces]
-            return _check(PackedSegment(packed, crc, size), _unstored(packed))
-        return _check(PackedSegment(packed, crc, size), _inflated(packed))
+            return _proven(PackedSegment(packed, crc, size), _unstored)
+        return _proven(PackedSegment(packed, crc, size), _inflated)
 
     def _deflate(self, pieces: Sequence[Body]) -> list[bytes]:
-        if self._level == 0:
-            fast = isal_zlib.compressobj(_ISAL_LEVEL, isal_zlib.DEFLATED, -15)
-            packed = [*map(fast.compress, pieces), fast.flush(isal_zlib.Z_FULL_FLUSH)]
-        else:
-            slow = zlib.compressobj(self._level, zlib.DEFLATED, -15, 9)
-            packed = [*map(slow.compress, pieces), slow.flush(zlib.Z_FULL_FLUSH)]
+        deflater = self._deflater()
+        packed = [*map(deflater.compress, pieces), deflater.flush(zlib.Z_FULL_FLUSH)]
         return [run for run in packed if run]
+
+    def _deflater(self) -> "_Deflater":
+        if self._level == 0:
+            return isal_zlib.compressobj(_ISAL_LEVEL, isal_zlib.DEFLATED, -15)
+        return zlib.compressobj(self._level, zlib.DEFLATED, -15, 9)
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:
         return isal_zlib.crc32_combine(crc32, segment.crc32, segment.size)
@@ -94,19 +118,17 @@ def _looks_incompressible(pieces: Sequence[Body], size: int) -> bool:
     return all(len(isal_zlib.compress(sample, 1, -15)) >= _HOPELESS * _SAMPLE for sample in samples)
 
 
-def _unstored(packed: Sequence[bytes]) -> tuple[int, int] | None:
-    """CRC-32 and size of what stored blocks hold, without a copy; None for anything else."""
-    try:
-        return _crc_and_size([block for piece in packed for block in segments.stored_content(piece)])
-    except (ValueError, struct.error):
-        return None  # deflated blocks: they are inflated
+def _unstored(packed: Sequence[Body]) -> tuple[int, int]:
+    """CRC-32 and size of what stored blocks hold, without a copy; raises for anything else."""
+    blocks = (*packed, _BLOCK_BEHIND)
+    return _crc_and_size([held for piece in blocks for held in segments.stored_content(piece)])
 
 
-def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
+def _inflated(packed: Sequence[Body]) -> tuple[int, int]:
     """CRC-32 and size of what a run of deflate blocks unpacks to, in chunks."""
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
     crc = size = 0
-    for piece in packed:
+    for piece in (*packed, _BLOCK_BEHIND):
         chunk = inflater.decompress(piece, _CHECK_CHUNK)
         while chunk:
             crc = isal_zlib.crc32(chunk, crc)
@@ -134,15 +156,15 @@ class ZstdCodec:
         crc, size = _crc_and_size(pieces)
         # A high level searches random bytes for minutes and finds nothing: 4 MB/s at level 19.
         level = min(self._level, _QUICK) if _looks_incompressible(pieces, size) else self._level
-        compressor = self._compressor(level).compressobj(size=size)
-        packed = b"".join([*map(compressor.compress, pieces), compressor.flush()])
-        return _check(PackedSegment([packed], crc, size), _unframed(packed))
+        compressor = self._compressor(level, size)
+        packed = [*map(compressor.compress, pieces), compressor.flush()]
+        return _proven(PackedSegment([run for run in packed if run], crc, size), _unframed)
 
-    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
+    def _compressor(self, level: int, size: int) -> "zstandard.ZstdCompressionObj":
         mine = self._of_thread.by_level
         if level not in mine:
             mine[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
-        return mine[level]
+        return mine[level].compressobj(size=size)
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:  # noqa: ARG002 - frames carry their own
         return 0
@@ -154,9 +176,22 @@ class ZstdCodec:
         return segments.zstd_seal(sha256, size)
 
 
-def _unframed(packed: bytes) -> tuple[int, int]:
+class _Chained:
+    """Pieces as a file, for who reads it in whatever portions it gets."""
+
+    def __init__(self, pieces: Sequence[Body]) -> None:
+        self._pieces = iter(pieces)
+
+    def read(self, size: int = -1) -> Body:  # noqa: ARG002 - a file's shape
+        return next(self._pieces, b"")
+
+
+def _unframed(packed: Sequence[Body]) -> tuple[int, int]:
+    """CRC-32 and size of what zstd frames unpack to, in chunks."""
     crc = size = 0
-    with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+    frames = _Chained((*packed, _FRAME_BEHIND))
+    unpacker = zstandard.ZstdDecompressor()
+    with unpacker.stream_reader(frames, read_across_frames=True) as reader:  # type: ignore[arg-type] # read is all
         for chunk in iter(lambda: reader.read(_CHECK_CHUNK), b""):
             crc = isal_zlib.crc32(chunk, crc)
             size += len(chunk)
