@@ -47,9 +47,11 @@ ZSTD_SEAL_SIZE = _ZSTD_SEAL_HEAD.size + _SEAL_BODY.size
 #: S3: at most 10,000 parts of at least 5 MiB (but the last).
 MIN_PART = 5 * MIB
 _MAX_PARTS = 9_900
+#: Bytes from which a file is large: its parts are, and so is its share of the memory.
+LARGE = 512_000_000
 #: Ceilings of `part_size = "auto"`: (worst-case packed size below, part size, parts in flight).
 _PART_TIERS = (
-    (512_000_000, 8 * MIB, 8),
+    (LARGE, 8 * MIB, 8),
     (8_000_000_000, 64 * MIB, 6),
     (float("inf"), 128 * MIB, 4),
 )
