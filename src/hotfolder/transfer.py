@@ -31,6 +31,7 @@ from hotfolder.core.profile import UNKNOWN, Profile
 from hotfolder.core.records import Digests, Receipt
 from hotfolder.core.segments import (
     KIB,
+    LARGE,
     PartPlan,
     WorkingSet,
     plan_parts,
@@ -48,7 +49,6 @@ from hotfolder.wire import Wire
 _PLAIN = Terms()
 #: Sizes are rounded up to this many bytes, so that what a file needs is seldom reckoned twice.
 _GRAIN = 16 * KIB
-_LARGE = 512_000_000  # bytes
 _MOST_RACES = 5  # how often others may be faster before a file is put off
 
 
@@ -341,7 +341,7 @@ def _reckoned(limits: SendLimits, size: int) -> _Needs | None:
     buffers = working_set(size, segment=limits.segment, parts=plan, packers=limits.packers)
     # A third stays free for small files beside a large one; and several of middling size go side by
     # side, so that one sends while others wait for answers.
-    share = limits.memory * 2 // 3 if worst >= _LARGE else limits.memory // 3
+    share = limits.memory * 2 // 3 if worst >= LARGE else limits.memory // 3
     most = max(buffers.least, min(buffers.most, share))
     return _Needs(plan, buffers, buffers.least, most)
 

@@ -12,13 +12,10 @@ from typing import Any, Self
 from hotfolder.batches import Batches
 from hotfolder.core.ports import Body, Original
 from hotfolder.core.records import Digests, Job
-from hotfolder.core.segments import MIB, spans, worst_case
+from hotfolder.core.segments import PIECE, spans, worst_case
 from hotfolder.formats import Format
 
 Opener = Callable[[Job], Original]
-#: Bytes that are read, hashed and compressed at a time: small enough to stay in a core's cache, and for
-#: malloc to hand out again the memory of the last one, whose first touch costs as much as hashing it.
-_PIECE = MIB
 #: What a thread does with an open original.
 Reading = tuple[Job, Callable[[Original], Any]]
 
@@ -102,11 +99,12 @@ def pack_whole(original: Original, form: Format, head: bytes) -> tuple[Body, Dig
     """
     codec, size = form.codec, original.size
     hashing = hashlib.sha256()
-    raw = read_hashed(original, hashing, 0, size)
+    pieces = read_hashed(original, hashing, 0, size)
     original.unchanged()
     sha256 = hashing.digest()
     tail = b"" if original.is_archive else form.archive.tail(size)
-    segment = codec.pack([piece for piece in (head, *raw, tail) if piece] or [b""])
+    pieces = [piece for piece in (head, *pieces, tail) if piece] or [b""]
+    segment = codec.pack(pieces)
     end = codec.end(segment.crc32, segment.size) + codec.seal(sha256, size)
     whole = b"".join((codec.head, *segment.pieces, end))
     return whole, Digests(size, sha256, len(whole), hashlib.sha256(whole).digest())
@@ -115,7 +113,7 @@ def pack_whole(original: Original, form: Format, head: bytes) -> tuple[Body, Dig
 def read_hashed(original: Original, hashing: "hashlib._Hash", offset: int, size: int) -> list[Body]:
     """A run of the original in pieces, each hashed while it still is in the processor's cache."""
     raw: list[Body] = []
-    for span in spans(size, _PIECE):
+    for span in spans(size, PIECE):
         raw.append(piece := original.read(offset, span))
         hashing.update(piece)
         offset += span

@@ -1,7 +1,6 @@
 """One folder with `spool = "disk"`: real files, a real spool and state.db, and a store in memory."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 from hotfolder.activity import Activity
@@ -48,7 +47,7 @@ class CountedCodec:
         self.head, self.recipe = codec.head, codec.recipe
         self.packs = 0
 
-    def pack(self, pieces: Sequence[Body]) -> PackedSegment:
+    def pack(self, pieces: list[Body]) -> PackedSegment:
         self.packs += 1
         return self._codec.pack(pieces)
 

@@ -7,8 +7,9 @@ level, so the headers of stored blocks are `core.segments`' own.
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
+from typing import Protocol
 
 import zstandard
 from isal import igzip_lib, isal_zlib
@@ -19,29 +20,64 @@ from hotfolder.core.ports import Body, Codec, PackedSegment
 
 _SAMPLE = 32 * segments.KIB
 _HOPELESS = 0.97  # packed / raw of a sample at or above which a segment is stored
+_RUN = 256 * segments.KIB  # bytes of the original, at least: a run costs some ten bytes
 _CHECK_CHUNK = 256 * segments.KIB
+_FEW = 32 * segments.KIB  # bytes that take less to join than to be unpacked in as many calls as pieces
 
 GZIP_LEVELS = {"fast": 0, "balanced": 6, "small": 9}  # 0: ISA-L
-ZSTD_LEVELS = {"fast": 3, "balanced": 9, "small": 19}
+ZSTD_LEVELS = {"fast": 3, "balanced": 9, "small": 12}
 _ISAL_LEVEL = 2
+#: What stands behind a segment while it is checked: as it is, in a deflate block, and in a zstd frame.
+_BEHIND = b"behind"
+_BLOCK_BEHIND = b"".join(segments.stored_blocks(_BEHIND))
+_FRAME_BEHIND = zstandard.ZstdCompressor(write_checksum=True).compress(_BEHIND)
+_IsalError: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment] # stubs: an instance
+#: What unpacking raises of bytes that are not what they should be.
+_DAMAGE = (ValueError, struct.error, EOFError, _IsalError, zstandard.ZstdError)
 _QUICK = 1  # zstd's level for what does not compress
 
 
-def _crc_and_size(pieces: Sequence[Body]) -> tuple[int, int]:
-    crc = size = 0
-    for piece in pieces:
-        crc = isal_zlib.crc32(piece, crc)
-        size += len(piece)
-    return crc, size
+class _Taken:
+    """Pieces as they are taken out of their list, so that each is let go of once it is packed.
+
+    `crc32` and `size` are of those that were taken.
+    """
+
+    def __init__(self, pieces: list[Body]) -> None:
+        self.crc32 = self.size = 0
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[Body]:
+        self._pieces.reverse()
+        while self._pieces:
+            piece = self._pieces.pop()
+            self.crc32 = isal_zlib.crc32(piece, self.crc32)
+            self.size += len(piece)
+            yield piece
 
 
-def _check(packed: PackedSegment, unpacked: tuple[int, int] | None) -> PackedSegment:
-    if unpacked != (packed.crc32, packed.size):
-        raise VerificationFailed(
-            f"a segment of {packed.size} bytes does not unpack to what went in",
-            hint="suspect this machine's memory if it happens again",
-        )
-    return packed
+def _proven(packed: PackedSegment, unpack: Callable[[Sequence[Body]], tuple[int, int]]) -> PackedSegment:
+    """The segment, if `unpack` gets out of it what went in, and behind that what stands behind it.
+
+    One bit can end the stream, a block or a frame too early or too late, and leave all that they hold as
+    it is: only who reads on notices. So each segment is unpacked with another one behind it.
+    """
+    expected = isal_zlib.crc32(_BEHIND, packed.crc32), packed.size + len(_BEHIND)
+    damage: Exception | None = None
+    try:
+        if unpack(packed.pieces) == expected:
+            return packed
+    except _DAMAGE as error:
+        damage = error
+    raise VerificationFailed(
+        f"a segment of {packed.size} bytes does not unpack to what went in",
+        hint="suspect this machine's memory if it happens again",
+    ) from damage
+
+
+class _Deflater(Protocol):
+    def compress(self, data: Body, /) -> bytes: ...
+    def flush(self, mode: int, /) -> bytes: ...
 
 
 class GzipCodec:
@@ -54,22 +90,31 @@ class GzipCodec:
         isa_l = f"isal {version('isal')} level {_ISAL_LEVEL}"
         self.recipe = isa_l if level == 0 else f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {level}"
 
-    def pack(self, pieces: Sequence[Body]) -> PackedSegment:
-        crc, size = _crc_and_size(pieces)
-        packed = [] if _looks_incompressible(pieces, size) else self._deflate(pieces)
-        if not packed or sum(map(len, packed)) > size + size // 4096 + 64:
-            packed = [b"".join(segments.stored_blocks(piece)) for piece in pieces]
-            return _check(PackedSegment(packed, crc, size), _unstored(packed))
-        return _check(PackedSegment(packed, crc, size), _inflated(packed))
+    def pack(self, pieces: list[Body]) -> PackedSegment:
+        hopeless = _looks_incompressible(pieces)
+        taken = _Taken(pieces)
+        packed = [_stored(piece) for piece in taken] if hopeless else self._deflate(taken)
+        segment = PackedSegment(packed, taken.crc32, taken.size)
+        return _proven(segment, _unstored if hopeless else _inflated)
 
-    def _deflate(self, pieces: Sequence[Body]) -> list[bytes]:
+    def _deflate(self, pieces: Iterable[Body]) -> list[bytes]:
+        """In runs that end on a byte boundary, so that a run that grows can be stored in its place.
+
+        What is behind it refers to the bytes it holds, however they are packed.
+        """
+        deflater = self._deflater()
+        packed: list[bytes] = []
+        for run in _runs(pieces):
+            deflated = [*map(deflater.compress, run), deflater.flush(zlib.Z_SYNC_FLUSH)]
+            size = sum(map(len, run))
+            grew = sum(map(len, deflated)) > size + size // 4096 + 64
+            packed += map(_stored, run) if grew else filter(None, deflated)
+        return packed
+
+    def _deflater(self) -> "_Deflater":
         if self._level == 0:
-            fast = isal_zlib.compressobj(_ISAL_LEVEL, isal_zlib.DEFLATED, -15)
-            packed = [*map(fast.compress, pieces), fast.flush(isal_zlib.Z_FULL_FLUSH)]
-        else:
-            slow = zlib.compressobj(self._level, zlib.DEFLATED, -15, 9)
-            packed = [*map(slow.compress, pieces), slow.flush(zlib.Z_FULL_FLUSH)]
-        return [run for run in packed if run]
+            return isal_zlib.compressobj(_ISAL_LEVEL, isal_zlib.DEFLATED, -15)
+        return zlib.compressobj(self._level, zlib.DEFLATED, -15, 9)
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:
         return isal_zlib.crc32_combine(crc32, segment.crc32, segment.size)
@@ -81,9 +126,23 @@ class GzipCodec:
         return segments.gzip_seal(sha256, size)
 
 
-def _looks_incompressible(pieces: Sequence[Body], size: int) -> bool:
+def _runs(pieces: Iterable[Body]) -> Iterator[list[Body]]:
+    """Pieces together, until they are `_RUN` bytes."""
+    run: list[Body] = []
+    size = 0
+    for piece in pieces:
+        run.append(piece)
+        size += len(piece)
+        if size >= _RUN:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
+def _looks_incompressible(pieces: Sequence[Body]) -> bool:
     """A cheap test on three samples, of the start, the middle and the end; small segments are tried."""
-    if size < 4 * _SAMPLE:
+    if sum(map(len, pieces)) < 4 * _SAMPLE:
         return False
     large = [memoryview(piece) for piece in pieces if len(piece) >= _SAMPLE]
     if not large:
@@ -94,23 +153,34 @@ def _looks_incompressible(pieces: Sequence[Body], size: int) -> bool:
     return all(len(isal_zlib.compress(sample, 1, -15)) >= _HOPELESS * _SAMPLE for sample in samples)
 
 
-def _unstored(packed: Sequence[bytes]) -> tuple[int, int] | None:
-    """CRC-32 and size of what stored blocks hold, without a copy; None for anything else."""
-    try:
-        return _crc_and_size([block for piece in packed for block in segments.stored_content(piece)])
-    except (ValueError, struct.error):
-        return None  # deflated blocks: they are inflated
+def _stored(piece: Body) -> bytes:
+    return b"".join(segments.stored_blocks(piece))
 
 
-def _inflated(packed: Sequence[bytes]) -> tuple[int, int]:
+def _unstored(packed: Sequence[Body]) -> tuple[int, int]:
+    """CRC-32 and size of what stored blocks hold, without a copy; raises for anything else."""
+    crc = size = 0
+    for piece in (*packed, _BLOCK_BEHIND):
+        for held in segments.stored_content(piece):
+            crc = isal_zlib.crc32(held, crc)
+            size += len(held)
+    return crc, size
+
+
+def _inflated(packed: Sequence[Body]) -> tuple[int, int]:
     """CRC-32 and size of what a run of deflate blocks unpacks to, in chunks."""
+    blocks = (*packed, _BLOCK_BEHIND)
+    if sum(map(len, blocks)) < _FEW:
+        blocks = (b"".join(blocks),)
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
     crc = size = 0
-    for piece in packed:
+    for piece in blocks:
         chunk = inflater.decompress(piece, _CHECK_CHUNK)
-        while chunk:
+        while True:
             crc = isal_zlib.crc32(chunk, crc)
             size += len(chunk)
+            if len(chunk) < _CHECK_CHUNK:
+                break  # had there been more it had come
             chunk = inflater.decompress(b"", _CHECK_CHUNK)
     return crc, size
 
@@ -130,19 +200,19 @@ class ZstdCodec:
         self.recipe = f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} level {level}"
         self._of_thread = _Compressors()  # zstandard's compressors serve one thread at a time
 
-    def pack(self, pieces: Sequence[Body]) -> PackedSegment:
-        crc, size = _crc_and_size(pieces)
+    def pack(self, pieces: list[Body]) -> PackedSegment:
         # A high level searches random bytes for minutes and finds nothing: 4 MB/s at level 19.
-        level = min(self._level, _QUICK) if _looks_incompressible(pieces, size) else self._level
-        compressor = self._compressor(level).compressobj(size=size)
-        packed = b"".join([*map(compressor.compress, pieces), compressor.flush()])
-        return _check(PackedSegment([packed], crc, size), _unframed(packed))
+        level = min(self._level, _QUICK) if _looks_incompressible(pieces) else self._level
+        compressor = self._compressor(level, sum(map(len, pieces)))
+        taken = _Taken(pieces)
+        packed = [*map(compressor.compress, taken), compressor.flush()]
+        return _proven(PackedSegment([*filter(None, packed)], taken.crc32, taken.size), _unframed)
 
-    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
+    def _compressor(self, level: int, size: int) -> "zstandard.ZstdCompressionObj":
         mine = self._of_thread.by_level
         if level not in mine:
             mine[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
-        return mine[level]
+        return mine[level].compressobj(size=size)
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:  # noqa: ARG002 - frames carry their own
         return 0
@@ -154,9 +224,22 @@ class ZstdCodec:
         return segments.zstd_seal(sha256, size)
 
 
-def _unframed(packed: bytes) -> tuple[int, int]:
+class _Chained:
+    """Pieces as a file, for who reads it in whatever portions it gets."""
+
+    def __init__(self, pieces: Sequence[Body]) -> None:
+        self._pieces = iter(pieces)
+
+    def read(self, size: int = -1) -> Body:  # noqa: ARG002 - a file's shape
+        return next(self._pieces, b"")
+
+
+def _unframed(packed: Sequence[Body]) -> tuple[int, int]:
+    """CRC-32 and size of what zstd frames unpack to, in chunks."""
     crc = size = 0
-    with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+    frames = _Chained((*packed, _FRAME_BEHIND))
+    unpacker = zstandard.ZstdDecompressor()
+    with unpacker.stream_reader(frames, read_across_frames=True) as reader:  # type: ignore[arg-type] # read is all
         for chunk in iter(lambda: reader.read(_CHECK_CHUNK), b""):
             crc = isal_zlib.crc32(chunk, crc)
             size += len(chunk)
@@ -169,7 +252,7 @@ class NoCodec:
     head = b""
     recipe = "as it is"
 
-    def pack(self, pieces: Sequence[Body]) -> PackedSegment:
+    def pack(self, pieces: list[Body]) -> PackedSegment:
         return PackedSegment(pieces, 0, sum(map(len, pieces)))
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:  # noqa: ARG002 - nothing to check

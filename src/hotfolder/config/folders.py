@@ -29,7 +29,8 @@ class RouteKeys(Table):
     compression: Compression = "tar.gz"
     """What a file is packed into: tar.gz, gz, tar.zst, zst, or none."""
     level: Annotated[str | int, AfterValidator(values.level)] = "fast"
-    """How hard to compress: fast, balanced, small, or a number of the codec."""
+    """How hard to compress: fast, balanced, small, or a number of the codec. gzip: ISA-L, 6, 9 (1 to 9);
+    zstd: 3, 9, 12 (1 to 22)."""
     storage_class: Annotated[Token, Field(min_length=1)] | None = None
     """Storage class of the objects; the destination's if it is not set."""
     tags: Tags | None = None

@@ -17,6 +17,10 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
+#: Bytes that are read, hashed and compressed at a time: small enough to stay in a core's cache, and for
+#: malloc to hand out again the memory of the last one, whose first touch costs as much as hashing it.
+PIECE = MIB
+
 #: No flags, no time, "unknown" system: the same input gives the same bytes anywhere.
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 #: An empty final block with fixed Huffman codes.
@@ -43,9 +47,11 @@ ZSTD_SEAL_SIZE = _ZSTD_SEAL_HEAD.size + _SEAL_BODY.size
 #: S3: at most 10,000 parts of at least 5 MiB (but the last).
 MIN_PART = 5 * MIB
 _MAX_PARTS = 9_900
+#: Bytes from which a file is large: its parts are, and so is its share of the memory.
+LARGE = 512_000_000
 #: Ceilings of `part_size = "auto"`: (worst-case packed size below, part size, parts in flight).
 _PART_TIERS = (
-    (512_000_000, 8 * MIB, 8),
+    (LARGE, 8 * MIB, 8),
     (8_000_000_000, 64 * MIB, 6),
     (float("inf"), 128 * MIB, 4),
 )
@@ -149,8 +155,9 @@ def segment_size(memory: int) -> int:
 class WorkingSet:
     """The buffers of one file on its journey, in bytes: the least that moves it, and the most it uses.
 
-    A segment in the making counts twice: as read, and as packed; it is checked in small chunks. A part
-    counts once in flight, and one more is being filled.
+    A segment in the making counts once, and two pieces more: what was packed takes the place of what
+    was read, piece by piece, while room grows for the next. It is checked in small chunks. A part counts
+    once in flight, and one more is being filled.
     """
 
     segment: int
@@ -167,7 +174,8 @@ class WorkingSet:
         return self._cost(self.most_segments, self.most_parts)
 
     def _cost(self, segments: int, parts: int) -> int:
-        return 2 * self.segment * segments + self.part * (parts + 1)
+        making = self.segment + min(self.segment, 2 * PIECE)
+        return making * segments + self.part * (parts + 1)
 
     def within(self, granted: int) -> tuple[int, int]:
         """(segments, parts) that may be in the making at once within `granted` bytes."""

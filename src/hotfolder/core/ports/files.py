@@ -33,8 +33,11 @@ class Codec(Protocol):
     head: bytes
     recipe: str
 
-    def pack(self, pieces: Sequence[Body]) -> PackedSegment:
-        """Compress the joined `pieces` and prove that they come back; raises `VerificationFailed`."""
+    def pack(self, pieces: list[Body]) -> PackedSegment:
+        """Compress the joined `pieces` and prove that they come back; raises `VerificationFailed`.
+
+        They are its own from then on: the list is emptied as they are packed, or becomes the segment's.
+        """
         ...
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:
