@@ -126,8 +126,8 @@ def _flat(results: Results) -> Iterator[Goal]:
         text = f"CPU a file, {many.files:,} files at once, within 10 % of that 1,000 at a time"
         measured = f"{ours * 1e3:.3f} ms, {theirs * 1e3:.3f} ms: {ours / theirs - 1:+.0%}"
         why = (
-            "what waits is walked, looked at and kept in order; the ledger's length adds nothing, a thousand "
-            "after many cost what a thousand before them did"
+            "what waits is walked, looked at and kept in order; the ledger's length adds nothing: a "
+            "thousand after many cost what a thousand before them did"
         )
         yield Goal(text, measured, _rounds(many, few), ours <= _FLAT * theirs, why)
 
