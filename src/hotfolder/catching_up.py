@@ -9,9 +9,9 @@ from itertools import islice
 
 import structlog
 
+from hotfolder.core.naming import is_aside
 from hotfolder.core.ports import Chores, Ledger, Mover
 from hotfolder.core.records import PassedOver
-from hotfolder.core.routing import is_aside
 from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.unrecorded import Unrecorded

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from posixpath import splitext
 from typing import Any, Protocol
 
-from hotfolder.core import routing
+from hotfolder.core import naming, routing
 from hotfolder.core.conflict import OnConflict
 from hotfolder.core.entries import StoredObject, upload_entry
 from hotfolder.core.objects import Label, Sent, Terms
@@ -57,7 +57,7 @@ class Tools:
     sender: Sender
     recorder: Recorder
     rules: Callable[[str], Rules]  # of a group
-    layout: routing.Layout
+    layout: naming.Layout
     inbox: str
     bucket: str
     storage_class: str
@@ -206,7 +206,7 @@ def ending(job: Job, entry: dict[str, Any], tools: Tools) -> JournalRow:
     if disposition is Disposition.DELETE and entry["verification"] == Verification.HEAD:
         # A size is no proof to delete the only copy on; and in the inbox it would be sent again.
         disposition = Disposition.COMPLETED
-    place = routing.completed_place(job.relpath, tools.layout, job.made_at)
+    place = naming.completed_place(job.relpath, tools.layout, job.made_at)
     return JournalRow(
         operation_id=job.operation_id,
         folder=job.folder,

@@ -22,9 +22,10 @@ from hotfolder.adapters.s3.survey import credential_origin
 from hotfolder.adapters.scan import walk
 from hotfolder.beneath import look_for_writers
 from hotfolder.config import Destination, Folder, Settings
-from hotfolder.core import checkup, limits_checkup, store_checkup
-from hotfolder.core.checkup import Census, Finding, Place, State, counted
+from hotfolder.core import checkup, folder_checkup, limits_checkup, store_checkup
+from hotfolder.core.checkup import Finding, Place, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError, LocalError
+from hotfolder.core.folder_checkup import Census
 from hotfolder.core.pulse import completed, is_stale
 from hotfolder.core.settle import Ready
 from hotfolder.core.settling_checkup import settling_finding
@@ -120,17 +121,17 @@ def _folder(
     if folder.spool == "disk":
         yield _spool(f"{name}.spool", spool, kept=folder.keep_compressed)
     inbox = machine.place(str(folder.inbox))
-    yield checkup.inbox_finding(f"{name}.inbox", inbox, user=user)
+    yield folder_checkup.inbox_finding(f"{name}.inbox", inbox, user=user)
     keeper = inbox_locks.holder(inbox.path)
     if keeper is not None and keeper != daemon:
-        yield checkup.kept_finding(f"{name}.keeper", inbox.path, keeper)
+        yield folder_checkup.kept_finding(f"{name}.keeper", inbox.path, keeper)
     roles = [("completed", str(folder.completed))] if folder.on_complete == "move" else []
     for role, path in (*roles, ("failed", str(folder.failed))):
         found = machine.place(path)
         can_try = found.is_there and found.writable
         trouble = _trouble(partial(rehearse, path)) if can_try else ""
         whole = folder.directories == "archive"
-        yield checkup.output_finding(
+        yield folder_checkup.output_finding(
             f"{name}.{role}", found, inbox, trouble=trouble, user=user, whole=whole
         )
         if not inbox.is_there or found.device != inbox.device:
@@ -158,7 +159,7 @@ def _folder(
         )
     except OSError:
         return Census(0, 1)  # the inbox's own line says that it cannot be read
-    yield checkup.census_finding(f"{name}.waiting", inbox.path, count, user=user)
+    yield folder_checkup.census_finding(f"{name}.waiting", inbox.path, count, user=user)
     return count if listens else replace(count, directories=0)
 
 

@@ -17,8 +17,8 @@ from hotfolder.adapters.state.tidying import SqliteTidying
 from hotfolder.beneath import look_for_writers
 from hotfolder.catching_up import CatchUp, kept_chore, lost_chore
 from hotfolder.config import Folder
+from hotfolder.core.naming import is_aside
 from hotfolder.core.records import PassedOver
-from hotfolder.core.routing import is_aside
 from hotfolder.engine import Engine, Originals, new_operation_id
 from hotfolder.folder_rules import grouping_of, marker_of
 from hotfolder.staying import Staying

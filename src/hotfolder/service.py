@@ -17,9 +17,8 @@ from hotfolder.adapters.finishing import hand_back
 from hotfolder.adapters.heartbeat import HeartbeatFile
 from hotfolder.adapters.inbox_locks import InboxLocks
 from hotfolder.adapters.lock import StateLock
-from hotfolder.adapters.s3 import S3Connection
 from hotfolder.adapters.systemd import Notifier
-from hotfolder.app import Display, RunSummary, prepare_folder, prepare_state, shown
+from hotfolder.app import Display, RunSummary, prepare_state, shown
 from hotfolder.assembly import parts_of
 from hotfolder.bandwidth import Bandwidth
 from hotfolder.config import Settings
@@ -27,14 +26,11 @@ from hotfolder.control import Control
 from hotfolder.core.control import Request
 from hotfolder.core.errors import ConfigError, DiskFull, HotfolderError, LocalError
 from hotfolder.daemon import Daemon, trouble_of, wait_for
-from hotfolder.destinations import s3_settings
-from hotfolder.engine import (
-    engine,
-    new_activity,
-)
+from hotfolder.engine import engine, new_activity
 from hotfolder.folder_rules import marker_of
 from hotfolder.leaving import end_after
 from hotfolder.rebuilding import memory
+from hotfolder.reloading import differ_in_bandwidth, keep_inboxes, rehearse, require_takeable
 from hotfolder.retrying import Retried, Retrying, WayBack
 from hotfolder.state_folder import open_ledger
 
@@ -112,7 +108,7 @@ class Service:
             async with AsyncExitStack() as stack:
                 if not await self._take_state(stack):
                     return RunSummary(self._activity, {}, None)
-                await asyncio.to_thread(_keep_inboxes, self._settings, self._locks)
+                await asyncio.to_thread(keep_inboxes, self._settings, self._locks)
                 await stack.enter_async_context(shown(self._activity, self._display))
                 if not self._once:
                     await self._open_control(stack)
@@ -288,16 +284,16 @@ class Service:
         self._notifier.reloading()
         try:
             settings = await asyncio.to_thread(self._reread)
-            _require_takeable(self._settings, settings)
-            await asyncio.to_thread(_rehearse, settings)
-            await asyncio.to_thread(_keep_inboxes, settings, self._locks, but=self._settings)
+            require_takeable(self._settings, settings)
+            await asyncio.to_thread(rehearse, settings)
+            await asyncio.to_thread(keep_inboxes, settings, self._locks, but=self._settings)
         except BaseException:
             self._reloaded = None
             self._notifier.ready()
             raise
         log.info("reload.begun", in_flight=len(self._activity.flights))
         self._bandwidth.follow(settings.timetable())
-        if _differ_in_bandwidth(settings, self._settings):
+        if differ_in_bandwidth(settings, self._settings):
             self._settings = settings
             self._notifier.ready()
             self._is_ready()
@@ -317,46 +313,6 @@ class Service:
         done, self._reloaded = self._reloaded, None
         if done is not None and not done.done():
             done.set_exception(error)
-
-
-def _require_takeable(old: Settings, new: Settings) -> None:
-    """Raises `ConfigError` for what a running process cannot change."""
-    if new.state_dir != old.state_dir:
-        raise ConfigError(
-            f"state_dir cannot change from {old.state_dir} to {new.state_dir} while the daemon runs; "
-            "nothing was taken over",
-            hint="stop the daemon and start it again",
-        )
-    if new.log != old.log:
-        raise ConfigError(
-            "[log] cannot change while the daemon runs; nothing was taken over",
-            hint="stop the daemon and start it again",
-        )
-
-
-def _differ_in_bandwidth(new: Settings, old: Settings) -> bool:
-    """Whether that is all that is new."""
-    transfer = new.transfer.model_copy(update={"bandwidth": old.transfer.bandwidth})
-    return new != old and new.model_copy(update={"transfer": transfer}) == old
-
-
-def _rehearse(settings: Settings) -> None:
-    """Blocking. Raises `ConfigError` for what a new life would die of, while the old one still lives."""
-    for name in settings.folders:
-        prepare_folder(settings, name)
-    for destination in settings.destinations():
-        S3Connection(s3_settings(destination, settings.transfer)).rehearse()
-
-
-def _keep_inboxes(settings: Settings, locks: InboxLocks, but: Settings | None = None) -> None:
-    """Blocking. Raises `AlreadyRunning` where another daemon watches one of them.
-
-    `but`: of a life that looks after its own inboxes.
-    """
-    known = {folder.inbox for folder in but.folders.values()} if but else set()
-    for folder in settings.folders.values():
-        if folder.inbox not in known:
-            locks.take(str(folder.inbox))
 
 
 def retry(settings: Settings, request: Request) -> list[Retried]:

@@ -17,10 +17,10 @@ from hotfolder.beneath import Look, look_for_writers
 from hotfolder.core.entries import seconds_of
 from hotfolder.core.errors import DestinationError, HotfolderError, LocalError
 from hotfolder.core.grouping import Grouping
+from hotfolder.core.naming import Layout, origin_of
 from hotfolder.core.ports import Ledger
 from hotfolder.core.records import Fingerprint, Job, PassedOver
 from hotfolder.core.retry import Hold
-from hotfolder.core.routing import Layout, origin_of
 from hotfolder.courier import Courier, Ended
 from hotfolder.gate import Gate
 from hotfolder.threads import Threads

@@ -14,9 +14,9 @@ from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.state.mounts import SqliteMounts
 from hotfolder.beneath import fingerprint_of
 from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.naming import aside_name, clash_name
 from hotfolder.core.records import Disposition
 from hotfolder.core.recovery import Found
-from hotfolder.core.routing import aside_name, clash_name
 from tests.support.folders import Folders, MeddledFinisher, old_file_system
 from tests.support.samples import fingerprint_at
 from tests.support.unprivileged import permissions_hold

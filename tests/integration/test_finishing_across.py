@@ -13,9 +13,9 @@ import pytest
 from hotfolder.adapters.finishing import Finisher, copying
 from hotfolder.adapters.finishing.renaming import set_aside
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged, SourceUnreadable
+from hotfolder.core.naming import aside_name, clash_name, copy_name
 from hotfolder.core.records import Disposition, JournalRow
 from hotfolder.core.recovery import RemoveAndRecord, plan_row
-from hotfolder.core.routing import aside_name, clash_name, copy_name
 from tests.support.folders import Folders, old_file_system, other_file_system
 from tests.support.samples import fingerprint_at
 from tests.support.small_disk import small_disk  # noqa: F401 - a fixture

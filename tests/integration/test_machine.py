@@ -14,7 +14,7 @@ from hotfolder.adapters import lock, machine
 from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import rehearse
 from hotfolder.adapters.lock import StateLock
-from hotfolder.core.checkup import Census
+from hotfolder.core.folder_checkup import Census
 from hotfolder.core.limits_checkup import Limit
 from tests.support.unprivileged import permissions_hold
 

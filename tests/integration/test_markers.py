@@ -12,8 +12,8 @@ import pytest
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.core.entries import recorded
 from hotfolder.core.errors import AnotherFileSystem
+from hotfolder.core.naming import clash_name
 from hotfolder.core.records import Disposition, JournalRow, Marker
-from hotfolder.core.routing import clash_name
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
 from tests.support.folders import Folders, other_file_system

@@ -20,8 +20,8 @@ from hotfolder.adapters.ledger import FileLedger, verify_chain
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.core.entries import recorded
 from hotfolder.core.errors import DiskFull, LocalError, SourceChanged
+from hotfolder.core.naming import clash_name
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
-from hotfolder.core.routing import clash_name
 from hotfolder.recorder import Recorder
 from hotfolder.threads import Threads
 from tests.support.folders import Folders, MeddledFinisher, other_file_system

@@ -18,9 +18,9 @@ from hotfolder.config import load
 from hotfolder.core.entries import timestamp
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError, SourceChanged
 from hotfolder.core.grouping import Grouping
+from hotfolder.core.naming import Layout
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Hold, Resettle
-from hotfolder.core.routing import Layout
 from hotfolder.courier import Courier, Ended, NotNow
 from hotfolder.gate import Gate
 from hotfolder.rebuilding import never_an_original

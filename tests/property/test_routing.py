@@ -7,11 +7,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from hotfolder.core.errors import FileRejected
+from hotfolder.core.naming import clash_name
 from hotfolder.core.routing import (
     MAX_KEY_BYTES,
     MAX_SEGMENT_BYTES,
     Route,
-    clash_name,
     encode_path,
     name_metadata,
     parse_template,

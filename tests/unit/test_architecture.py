@@ -39,6 +39,7 @@ NOT_PIPELINE = {
     "surveying.py": "the composition root of a look at a store",
     "state_folder.py": "what stands in the state folder, opened as the settings say",
     "service.py": "the composition root of the daemon",
+    "reloading.py": "what the service takes over of a new configuration, and rehearses",
 }
 PIPELINE = [name for name in MODULES if "/" not in name and name not in NOT_PIPELINE]
 

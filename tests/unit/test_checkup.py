@@ -7,23 +7,25 @@ from dataclasses import replace
 import pytest
 
 from hotfolder.core.checkup import (
-    Census,
     Finding,
     Place,
     Space,
     State,
     as_size,
     as_span,
-    census_finding,
     daemon_finding,
     hold_findings,
-    inbox_finding,
-    kept_finding,
-    output_finding,
     space_finding,
     spool_finding,
     state_finding,
     verdict,
+)
+from hotfolder.core.folder_checkup import (
+    Census,
+    census_finding,
+    inbox_finding,
+    kept_finding,
+    output_finding,
 )
 from hotfolder.core.limits_checkup import (
     Limit,

@@ -3,11 +3,11 @@
 import pytest
 
 from hotfolder.core.errors import FileRejected
+from hotfolder.core.naming import clash_name
 from hotfolder.core.routing import (
     MAX_KEY_BYTES,
     MAX_SEGMENT_BYTES,
     Route,
-    clash_name,
     could_collide,
     encode_path,
     group_path,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pathspec
 
-from hotfolder.core.routing import is_own
+from hotfolder.core.naming import is_own
 
 _KNOWN_FOLDERS = 4_096  # whose verdict is kept in mind: a walk asks for each once a file
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hotfolder.beneath import NOT_THERE, directory_at
-from hotfolder.core.checkup import Census, Place, Space
+from hotfolder.core.checkup import Place, Space
+from hotfolder.core.folder_checkup import Census
 from hotfolder.core.limits_checkup import Limit
 
 _PROC = Path("/proc")

@@ -14,8 +14,8 @@ from hotfolder.config import values
 from hotfolder.config.destination import Destination
 from hotfolder.config.types import Compression, Duration, Patterns, Table, Tags, Token
 from hotfolder.core.grouping import GroupBy
+from hotfolder.core.naming import Layout
 from hotfolder.core.order import Order
-from hotfolder.core.routing import Layout
 from hotfolder.core.s3_words import is_cold
 from hotfolder.core.size_limits import SizeLimits
 

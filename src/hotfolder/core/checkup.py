@@ -1,6 +1,7 @@
-"""What the doctor finds, decided from plain values: state folder, folders, disk space.
+"""What the doctor finds, decided from plain values: the state folder, the daemon, disk space.
 
-Limits of the kernel are in `limits_checkup`, the store in `store_checkup`. Sizes in bytes, times in
+Inboxes and where their files go are in `folder_checkup`, limits of the kernel in `limits_checkup`, the
+store in `store_checkup`. Sizes in bytes, times in
 seconds. Every function returns a `Finding`; nothing here asks the machine.
 """
 
@@ -17,8 +18,7 @@ from hotfolder.core.room import RESERVE
 _FULL, _SCARCE, _SCARCE_SHARE = 100_000_000, 1_000_000_000, 0.05  # bytes, and of the whole
 _FEWEST_INODES = 1000
 #: Reasons that no permission cures, in the words of the system.
-_NO_SPACE = frozenset({os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)})
-#: Types beside network and FUSE mounts whose files may change without this kernel's inotify.
+NO_SPACE = frozenset({os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)})
 
 
 class State(StrEnum):
@@ -74,26 +74,6 @@ class Space:
     inodes_free: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Census:
-    """What is in an inbox. `whole` is False where counting stopped at its bound.
-
-    `shut` are folders that cannot be entered, `stuck` folders that files cannot be moved out of,
-    `unreadable` files; of each only the first is named.
-    """
-
-    files: int
-    directories: int
-    odd: int = 0
-    shut: int = 0
-    stuck: int = 0
-    unreadable: int = 0
-    first_shut: str = ""
-    first_stuck: str = ""
-    first_unreadable: str = ""
-    whole: bool = True
-
-
 def verdict(findings: Iterable[Finding]) -> tuple[int, int]:
     """How many errors and warnings."""
     states = [finding.state for finding in findings]
@@ -119,8 +99,8 @@ def state_finding(place: Place, *, network: str | None, trouble: str, user: str)
     if not place.is_there or not (place.readable and place.writable):
         why = why or f"the user {user} may not write in {place.maker or path}"
     if place.read_only:
-        return _read_only_finding(name, f"the state folder {path} cannot be used", place)
-    if why in _NO_SPACE:
+        return read_only_finding(name, f"the state folder {path} cannot be used", place)
+    if why in NO_SPACE:
         what = f"the state folder {path} cannot be used: {why}"
         return Finding(name, State.ERROR, what, "free space on its file system")
     if why:
@@ -129,7 +109,7 @@ def state_finding(place: Place, *, network: str | None, trouble: str, user: str)
             State.ERROR,
             f"the state folder {path} cannot be used: {why}",
             f"let the user {user} write there, or set `state_dir` to another folder",
-            _let_write(place, user),
+            let_write(place, user),
         )
     return Finding(name, State.OK, f"the state folder {path} is local and writable")
 
@@ -162,7 +142,17 @@ def hold_findings(beat: Mapping[str, Any], *, stale: bool) -> Iterator[Finding]:
         yield Finding("daemon.paused", State.WARNING, what, "let it go on", ("hotfolder resume",))
 
 
-def _read_only_finding(name: str, what: str, place: Place) -> Finding:
+def let_write(place: Place, user: str) -> tuple[str, ...]:
+    """What gives a user a folder: made where it is absent, opened to them where it is another's."""
+    if place.trouble:
+        return ()
+    who, path = shlex.quote(user), shlex.quote(place.path)
+    if place.is_there:
+        return (f"sudo setfacl -m u:{who}:rwx {path}",)
+    return (f"sudo install -d -o {who} {path}",)
+
+
+def read_only_finding(name: str, what: str, place: Place) -> Finding:
     where = place.maker or place.path
     fix = "mount it for writing; the kernel's log says why it is read-only"
     command = (f"findmnt --target {shlex.quote(where)}",)
@@ -199,147 +189,6 @@ def spool_finding(name: str, path: str, space: Space, *, kept: bool) -> Finding:
         fix = f"free space on the file system of the state folder: larger files {larger}"
         return Finding(name, State.WARNING, what, fix, (f"df -h {shlex.quote(path)}",), numbers)
     return Finding(name, State.OK, what, numbers=numbers)
-
-
-# -- a folder --------------------------------------------------------------------------------------
-
-
-def inbox_finding(name: str, place: Place, *, user: str) -> Finding:
-    """Whether files can be found in an inbox, and moved out of it."""
-    path = place.path
-    if not place.is_there:
-        return Finding(
-            name,
-            State.ERROR,
-            f"the inbox {path} {place.trouble or 'is not there'}",
-            "mount its volume, or make it",
-            _let_write(place, user),
-        )
-    if not (place.readable and place.writable):
-        lacks = "list and enter" if not place.readable else "move files out of"
-        return Finding(
-            name,
-            State.ERROR,
-            f"the user {user} may not {lacks} the inbox {path}",
-            f"let {user} read, write and enter it; where it is mounted read-only, remount it",
-            _let_write(place, user),
-        )
-    if place.sticky:
-        return Finding(
-            name,
-            State.WARNING,
-            f"the inbox {path} has the sticky bit: only their owners may move files out of it",
-            f"take the bit away, or give the folder to {user}",
-            (f"sudo chmod -t {shlex.quote(path)}",),
-        )
-    return Finding(name, State.OK, f"the inbox {path} can be read, and files moved out of it")
-
-
-def kept_finding(name: str, path: str, pid: int) -> Finding:
-    """That a process which is not this state folder's daemon keeps an inbox; `pid` 0: an unseen one."""
-    who = f"the process {pid}" if pid else "a process of another container"
-    return Finding(
-        name,
-        State.ERROR,
-        f"{who} keeps the inbox {path}: another daemon watches it",
-        "one daemon watches an inbox: stop the other one, or give this one an inbox of its own",
-        numbers={"pid": pid},
-    )
-
-
-def output_finding(
-    name: str, place: Place, inbox: Place, *, trouble: str, user: str, whole: bool = False
-) -> Finding:
-    """Whether originals can be moved from `inbox` to `place`. `trouble`: why a probe was not moved.
-
-    `whole`: directories are moved as one, which only a rename does.
-    """
-    path = place.path
-    why = place.trouble or trouble
-    if not why and not (place.writable and (place.readable or not place.is_there)):
-        why = f"the user {user} may not write in {place.maker or path}"
-    if place.read_only:
-        return _read_only_finding(name, f"files cannot be moved to {path}", place)
-    if why in _NO_SPACE:
-        what = f"files cannot be moved to {path}: {why}"
-        return Finding(name, State.ERROR, what, "free space on its file system")
-    if why:
-        return Finding(
-            name,
-            State.ERROR,
-            f"files cannot be moved to {path}: {why}",
-            f"let the user {user} make and rename files there",
-            _let_write(place, user),
-        )
-    across = _why_across(place, inbox)
-    if across and whole:
-        return Finding(
-            name,
-            State.ERROR,
-            f'{across}: directories = "archive" cannot move a directory there',
-            'put both on one file system and below one mount, or write directories = "recurse"',
-        )
-    if across:
-        return Finding(
-            name,
-            State.WARNING,
-            f"{across}: every file is copied there, read back, and then removed from the inbox",
-            "put both on one file system and below one mount, where a rename does: it takes no time, "
-            "no second space and no wear",
-        )
-    if not place.is_there:
-        return Finding(name, State.OK, f"{path} is not there yet and will be made")
-    return Finding(name, State.OK, f"files can be moved to {path}")
-
-
-def _why_across(place: Place, inbox: Place) -> str:
-    """Why no rename leads from the inbox to the place; empty if one does."""
-    if not inbox.is_there:
-        return ""
-    if place.device != inbox.device:
-        return f"{place.path} is on another file system than {inbox.path}"
-    if None not in {place.mount, inbox.mount} and place.mount != inbox.mount:
-        return f"{place.path} and {inbox.path} are one file system, mounted twice"
-    return ""
-
-
-def _let_write(place: Place, user: str) -> tuple[str, ...]:
-    """What gives a user a folder: made where it is absent, opened to them where it is another's."""
-    if place.trouble:
-        return ()
-    who, path = shlex.quote(user), shlex.quote(place.path)
-    if place.is_there:
-        return (f"sudo setfacl -m u:{who}:rwx {path}",)
-    return (f"sudo install -d -o {who} {path}",)
-
-
-def census_finding(name: str, path: str, census: Census, *, user: str) -> Finding:
-    """What waits in an inbox, and what of it cannot be delivered as it is."""
-    numbers = {
-        "files": census.files,
-        "directories": census.directories,
-        "never_delivered": census.odd,
-        "folders_shut": census.shut,
-        "folders_stuck": census.stuck,
-        "files_unreadable": census.unreadable,
-    }
-    more = "" if census.whole else "at least "
-    waiting = f"{more}{counted(census.files, 'file')} in {counted(census.directories, 'folder')}"
-    quoted, who = shlex.quote(path), shlex.quote(user)
-    rights = (f"sudo setfacl -R -m u:{who}:rwX,d:u:{who}:rwX {quoted}",)
-    fix = f"give {user} the right to all below the inbox, also to what will be dropped"
-    if census.shut or census.stuck:
-        where = census.first_shut or census.first_stuck
-        doing = "enter" if census.shut else "move files out of"
-        folders = counted(census.shut or census.stuck, "folder")
-        what = f"{user} may not {doing} {folders} in {path}, such as {where}"
-        return Finding(name, State.ERROR, what, fix, rights, numbers)
-    if census.unreadable:
-        files = counted(census.unreadable, "file")
-        what = f"{user} may not read {files} in {path}, such as {census.first_unreadable}"
-        return Finding(name, State.ERROR, what, fix, rights, numbers)
-    odd = f"; {counted(census.odd, 'entry', 'entries')} stay: links or devices" if census.odd else ""
-    return Finding(name, State.OK, f"waiting in {path}: {waiting}{odd}", numbers=numbers)
 
 
 # -- words -----------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from hotfolder.beneath import fingerprint_of
 from hotfolder.core.errors import LocalError, SourceChanged, SourceUnreadable
+from hotfolder.core.naming import copy_name
 from hotfolder.core.records import Fingerprint, JournalRow
-from hotfolder.core.routing import copy_name
 
 _MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -5,7 +5,7 @@ import errno
 import os
 
 from hotfolder.beneath import enter, refuse_steps
-from hotfolder.core.routing import detours
+from hotfolder.core.naming import detours
 
 _MOST = 64  # open at a time
 

@@ -19,7 +19,7 @@ from hotfolder.adapters.finishing.renaming import (
     rename_without_clobbering,
     set_aside,
 )
-from hotfolder.adapters.finishing.roots import Layout, Roots
+from hotfolder.adapters.finishing.roots import Roots, RootsByFolder
 from hotfolder.adapters.finishing.standing import (
     copy_place,
     is_name,
@@ -35,10 +35,10 @@ from hotfolder.beneath import (
     refuse_steps,
 )
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
+from hotfolder.core.naming import aside_name, clash_name, copy_name
 from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
-from hotfolder.core.routing import aside_name, clash_name, copy_name
 
 
 class Finisher:
@@ -46,11 +46,11 @@ class Finisher:
 
     def __init__(self, roots: Mapping[str, Roots], mounts: Mounts | None = None) -> None:
         """`mounts` None: what is seen now is remembered for this run alone."""
-        self._layout = Layout(roots)
+        self._roots = RootsByFolder(roots)
         self._volumes = Volumes(mounts or MountsOfNow())
         self._unsynced = Unsynced()
         self._entered = Entered()  # from the first move of a batch to its `sync`
-        self._leftovers = Leftovers(self._layout, self._volumes, self._unsynced)
+        self._leftovers = Leftovers(self._roots, self._volumes, self._unsynced)
 
     # -- the steps of an ending ------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ class Finisher:
         put back), `LocalError` if the target refuses, and `AnotherFileSystem` where `copy` has to come
         first. Durable only after `sync`; then the original of a copy is still to be removed.
         """
-        inbox, target_root = self._layout.of(row)
+        inbox, target_root = self._roots.of(row)
         try:
             source, name = self._entered.parent(inbox, row.relpath)
             self._check_source(row, stand(row, source, name))
@@ -74,7 +74,7 @@ class Finisher:
         except OSError as error:
             # It may be of a directory that is not what it was: the next file enters it anew.
             self._entered.close()
-            raise self._layout.in_words(row, error) from error
+            raise self._roots.in_words(row, error) from error
         self._unsynced.changed(inbox, row.relpath.rpartition("/")[0])
         self._unsynced.changed(target_root, above)
         return os.path.join(target_root, above, moved_as)
@@ -85,13 +85,13 @@ class Finisher:
         Returns the copy's fingerprint; its bytes are durable then. `progress` is told bytes and may
         raise to end it. May run in any thread. Raises as `move` does; nothing is left behind then.
         """
-        inbox, target_root = self._layout.of(row)
+        inbox, target_root = self._roots.of(row)
         if row.fingerprint.tree:
             raise LocalError(
                 f"{row.relpath} is a directory, and {target_root} is on another file system",
                 hint="put completed/ and failed/ on the file system of the inbox (and on one mount)",
             )
-        with self._layout.refusals(row), parent_of(inbox, row.relpath) as (source, name):
+        with self._roots.refusals(row), parent_of(inbox, row.relpath) as (source, name):
             self._check_source(row, stand(row, source, name))
             self._volumes.require(target_root)
             original = open_to_copy(source, name)
@@ -111,8 +111,8 @@ class Finisher:
         One that is gone is fine. Raises `SourceChanged` if it is not what was proven (it stays), and
         `LocalError`. Durable only after `sync`.
         """
-        inbox, _ = self._layout.of(row)
-        with self._layout.refusals(row):
+        inbox, _ = self._roots.of(row)
+        with self._roots.refusals(row):
             try:
                 directory, name = self._entered.parent(inbox, row.relpath)
                 self._remove_from(directory, name, row)
@@ -141,8 +141,8 @@ class Finisher:
             return
         target = ""
         if moved_to is not None:
-            target = markers.target_of(row, row.marker, moved_to, self._layout.of(row)[1])
-        markers.take_marker(self, row, row.marker, target, inbox=self._layout.of(row)[0])
+            target = markers.target_of(row, row.marker, moved_to, self._roots.of(row)[1])
+        markers.take_marker(self, row, row.marker, target, inbox=self._roots.of(row)[0])
 
     def sync(self) -> None:
         """Make every move and removal since the last call durable. Raises `LocalError`."""

@@ -5,23 +5,23 @@ import os
 
 from hotfolder import durable
 from hotfolder.adapters.finishing.renaming import give_back, put_back
-from hotfolder.adapters.finishing.roots import Layout
+from hotfolder.adapters.finishing.roots import RootsByFolder
 from hotfolder.adapters.finishing.standing import as_then, look_at
 from hotfolder.adapters.finishing.targets import candidates
 from hotfolder.adapters.finishing.unsynced import Unsynced
 from hotfolder.adapters.finishing.volumes import Volumes, require_same_inbox
 from hotfolder.beneath import directory_at, parent_of
 from hotfolder.core.errors import LocalError
+from hotfolder.core.naming import aside_name, clash_name, copy_name, detours, parts_of_aside
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow
 from hotfolder.core.recovery import Found
-from hotfolder.core.routing import aside_name, clash_name, copy_name, detours, parts_of_aside
 
 
 class Leftovers:
     """What `Finisher` does at a start. What it finds or puts back is owed to `unsynced`."""
 
-    def __init__(self, layout: Layout, volumes: Volumes, unsynced: Unsynced) -> None:
-        self._layout, self._volumes, self._unsynced = layout, volumes, unsynced
+    def __init__(self, roots: RootsByFolder, volumes: Volumes, unsynced: Unsynced) -> None:
+        self._roots, self._volumes, self._unsynced = roots, volumes, unsynced
 
     def find(self, row: JournalRow) -> Found:
         """What stands at the row's source, and where its very inode, or its copy, moved to.
@@ -32,7 +32,7 @@ class Leftovers:
         change with every mount; on one device the inode tells. Raises `LocalError` where nothing can
         be said: the volume is not there, or the folder is no longer configured.
         """
-        inbox, target_root = self._layout.of(row)
+        inbox, target_root = self._roots.of(row)
         try:
             device = os.stat(inbox).st_dev
         except OSError as error:
@@ -56,9 +56,9 @@ class Leftovers:
 
     def clear(self, row: JournalRow) -> None:
         """Remove the unfinished copy that a killed run may have left. Raises `LocalError`."""
-        _, target_root = self._layout.of(row)
+        _, target_root = self._roots.of(row)
         above, _ = os.path.split(row.target)
-        with self._layout.refusals(row):
+        with self._roots.refusals(row):
             for place in detours(above):
                 with (  # no copy there, or no such folder: nothing is left of it
                     contextlib.suppress(FileNotFoundError, NotADirectoryError),
@@ -68,7 +68,7 @@ class Leftovers:
 
     def restore(self, folder: str, relpath: str) -> None:
         """Give a file of the inbox that a killed run put aside its name back. Raises `LocalError`."""
-        inbox = self._layout.inbox(folder)
+        inbox = self._roots.inbox(folder)
         try:
             with parent_of(inbox, relpath) as (directory, aside):
                 name, operation_id = parts_of_aside(aside)
@@ -106,7 +106,7 @@ class Leftovers:
             ):
                 continue
             with (
-                self._layout.refusals(row),
+                self._roots.refusals(row),
                 parent_of(target_root, candidate) as (target, moved_as),
                 parent_of(inbox, row.relpath, make=True) as (source, name),
             ):
@@ -127,7 +127,7 @@ class Leftovers:
         may_go = may_go or row.disposition is Disposition.DELETE
         if may_go and row.fingerprint.survived_move(there):
             return there
-        with self._layout.refusals(row), directory_at(inbox, above) as directory:
+        with self._roots.refusals(row), directory_at(inbox, above) as directory:
             put_back(directory, aside, name, otherwise=clash_name(name, row.operation_id))
             self._unsynced.changed(inbox, above)
         return None

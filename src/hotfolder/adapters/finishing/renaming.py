@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from hotfolder.beneath import fingerprint_of, is_open_for_writing
 from hotfolder.core.errors import SourceChanged
+from hotfolder.core.naming import clash_name
 from hotfolder.core.records import Fingerprint
-from hotfolder.core.routing import clash_name
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -24,7 +24,7 @@ class Roots:
     failed: str
 
 
-class Layout:
+class RootsByFolder:
     """The roots of all folders by name, as rows ask for them."""
 
     def __init__(self, roots: Mapping[str, Roots]) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hotfolder.beneath import fingerprint_of, is_open_for_writing, look
 from hotfolder.core.errors import SourceChanged, SourceUnreadable
+from hotfolder.core.naming import copy_name, detours
 from hotfolder.core.records import Fingerprint, JournalRow
-from hotfolder.core.routing import copy_name, detours
 from hotfolder.trees import look_as, see
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from hotfolder import durable
 from hotfolder.beneath import NOT_THERE, directory_at
 from hotfolder.core.errors import DiskFull, LocalError
+from hotfolder.core.naming import clash_name, detours
 from hotfolder.core.records import Disposition, JournalRow
-from hotfolder.core.routing import clash_name, detours
 
 
 def sync_names(root: str, relpath: str, descriptor: int | None = None) -> None:

@@ -15,8 +15,8 @@ import structlog
 
 from hotfolder import durable
 from hotfolder.beneath import NOT_THERE, parent_of
+from hotfolder.core.naming import clash_name, detours
 from hotfolder.core.records import JournalRow
-from hotfolder.core.routing import clash_name, detours
 
 log = structlog.get_logger()
 
