@@ -39,8 +39,8 @@ class Transfer(Table):
     boto3 sends these, too (`engine`, a proxy), they count among the former."""
 
     engine: Literal["auto", "direct", "crt", "boto3"] = "auto"
-    """What sends the bytes. `direct`: the daemon itself, by far the leanest; `crt`: awscrt, what is up to
-    8 MiB packed, and boto3 in its place while `bandwidth` limits anything; `boto3`: what sends all else,
+    """What sends the bytes. `direct`: the daemon itself, by far the leanest; `crt`: awscrt, but parts by
+    boto3, and boto3 in its place while `bandwidth` limits anything; `boto3`: what sends all else,
     and repeats what failed. `auto`: direct. Through a proxy goes boto3 alone."""
 
     attempts: Annotated[int, Field(ge=1, le=100)] = 12
