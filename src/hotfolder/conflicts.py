@@ -1,6 +1,7 @@
 """What stands under a file's key, and what follows: the rules of `core.conflict`, acted out."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -110,10 +111,12 @@ class Conflicts:
 
         Where a store looks at a condition first and acts later, or knows none, two writers may both
         succeed, and the first one's object is gone. Who looked before us cannot take much longer than
-        we did: it is waited for `took` seconds, which our own request needed, and then looked again.
+        we did: `took` seconds after it was made, which our own request needed, the store is looked at
+        again. Its answer and this look are on their way for some of them: that is not waited for twice.
         Raises `VerificationFailed` where nothing is there any more.
         """
-        await asyncio.sleep(min(took, _LONGEST_WAIT))
+        travels = self._wire.nearest if self._wire.nearest < math.inf else 0.0
+        await asyncio.sleep(min(max(0.0, took - travels), _LONGEST_WAIT))
         info = await self._wire.existing(key)
         says_whose = "hotfolder-operation" in info.metadata
         return label.names(info) if says_whose else info.etag == receipt.etag

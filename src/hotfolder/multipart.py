@@ -88,8 +88,7 @@ class Upload:
     ) -> Sent:
         """`on_sent`: called when no bytes are held any more; what follows only waits for answers."""
         try:
-            self._known = await self._open(sha256)
-            await self._send_parts(first, rest)
+            await self._send_parts(first, rest, sha256)
             on_sent()
             digests = self._with_parts(same_reading(self._packed, sha256))
             began = asyncio.get_running_loop().time()
@@ -121,25 +120,30 @@ class Upload:
             replaced=self._replaced,
         )
 
-    async def _open(self, sha256: bytes | None) -> Known:
+    async def _open(self, sha256: bytes | None) -> None:
         draft = self._label.draft(self._key, sha256, self._replaced)
         # What the object will say of itself is fixed at its creation, too.
         recipe = f"{self._recipe}, {draft.storage_class} {draft.tags} {sha256 and sha256.hex()}"
         known = await self._resumer.find(self._job, self._key, recipe)
-        if known is not None:
-            return known
-        await self._resumer.note_intent(self._job, self._key, recipe)
-        upload_id = await self._wire.create_multipart(draft)
-        await self._resumer.note_upload(self._job, upload_id)
-        return Known(upload_id)
+        if known is None:
+            await self._resumer.note_intent(self._job, self._key, recipe)
+            upload_id = await self._wire.create_multipart(draft)
+            await self._resumer.note_upload(self._job, upload_id)
+            known = Known(upload_id)
+        self._known = known
 
-    async def _send_parts(self, first: Part, rest: AsyncIterator[Part]) -> None:
+    async def _send_parts(self, first: Part, rest: AsyncIterator[Part], sha256: bytes | None) -> None:
+        """Opens the upload meanwhile: what a far store needs for its answers, the packers can use."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._resumer.clear_lost(self._job, self._key))
+                opening = group.create_task(self._open(sha256))
                 part = first
                 while True:
                     await self._slots.acquire()
-                    group.create_task(self._send_part(part.number, part.take(), is_last=part.is_last))
+                    group.create_task(
+                        self._send_part(part.number, part.take(), opening, is_last=part.is_last)
+                    )
                     if part.is_last:
                         break
                     part = await anext(rest)
@@ -147,9 +151,12 @@ class Upload:
             typed = failed.subgroup(HotfolderError)
             raise (typed or failed).exceptions[0] from failed
 
-    async def _send_part(self, number: int, body: Scattered, *, is_last: bool) -> None:
+    async def _send_part(
+        self, number: int, body: Scattered, opening: asyncio.Task[None], *, is_last: bool
+    ) -> None:
         try:
             ours = PartDigest(number, len(body), await self._wire.sha256(body))
+            await opening
             sent = await self._already_there(ours, body, is_last=is_last)
             if sent is None:
                 sent = await self._send(ours, body)

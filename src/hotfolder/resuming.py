@@ -90,9 +90,9 @@ class Notebook:
             key=key,
             recipe=recipe,
         )
-        await self._threads.run(self._disk.begin, note)
         self._completed.discard(note.operation_id)
-        self._keep(note)
+        self._keep(note)  # first: whoever ends the operation at this very moment finds it, and drops it
+        await self._threads.run(self._disk.begin, note)
 
     async def name(self, operation_id: str, upload_id: str) -> None:
         self._keep(replace(self._notes[operation_id], upload_id=upload_id))
@@ -148,7 +148,6 @@ class Resumer:
         """The open upload of `job` that made the same parts of the same key; another is taken back."""
         note = self._notebook.note_of(job.operation_id)
         if note is None:
-            await self._clear_lost(key)
             return None
         wanted = (self.bucket, key, self._whole(recipe))
         if (note.bucket, note.key, note.recipe) == wanted and note.upload_id:
@@ -222,10 +221,13 @@ class Resumer:
                     await self._wire.abort(upload.key, upload.upload_id)
         await self._notebook.forget(note.operation_id)
 
-    async def _clear_lost(self, key: str) -> None:
-        """Where the notes were lost, what stands open under a key that is ours is from before that."""
+    async def clear_lost(self, job: Job, key: str) -> None:
+        """Where the notes were lost, what stands open under a key that is ours is from before that.
+
+        May go on beside the opening of an upload that nothing was noted of when this was called.
+        """
         lost_before = self._notebook.lost_before
-        if lost_before is None:
+        if lost_before is None or self._notebook.note_of(job.operation_id) is not None:
             return
         named = {note.upload_id for note in self._notebook.all()}
         for upload in await self._wire.uploads_of(key):

@@ -7,7 +7,7 @@ to an alternative key, to failed/, or to an object that is overwritten.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -28,7 +28,7 @@ from hotfolder.core.errors import (
 from hotfolder.core.objects import Label, Sent, Terms
 from hotfolder.core.ports import Body
 from hotfolder.core.profile import UNKNOWN, Profile
-from hotfolder.core.records import Digests, Receipt
+from hotfolder.core.records import Digests, ObjectInfo, Receipt
 from hotfolder.core.segments import (
     KIB,
     LARGE,
@@ -39,6 +39,7 @@ from hotfolder.core.segments import (
     worst_case,
 )
 from hotfolder.core.values import value
+from hotfolder.meanwhile import meanwhile
 from hotfolder.multipart import Upload, same_reading
 from hotfolder.packing import Packed
 from hotfolder.parts import cut
@@ -136,14 +137,16 @@ class Sender:
             await self._learn()  # the careful way ends in reading back, which no cold class allows
         prover = Prover(self._wire, self._profile, terms, on_stage)
         prover.require_possible()
+        # Metadata of a multipart upload comes before its bytes: what has no seal is hashed first.
+        must_hash = terms.hash_first or (packed.size > plan.size and not packed.form.sealed)
+        label = label_for(None) if packed.size > plan.size and not must_hash else None
         lease = self._buffers.lease(needs.least, needs.most)
-        async with lease as granted:
+        # What stands under its key is asked while a large file waits for memory, and while it is packed.
+        async with self._looked_up_ahead(label) as standing, lease as granted:
             packed.window, in_flight = needs.buffers.within(granted)
             on_stage("packing")
-            # Metadata of a multipart upload comes before its bytes: what has no seal is hashed first.
-            must_hash = terms.hash_first or (packed.size > plan.size and not packed.form.sealed)
             sha256 = await packed.hash_original() if must_hash else None
-            label = label_for(sha256)
+            label = label or label_for(sha256)
             errand = _Errand(packed, label, prover, terms, plan, in_flight, sha256)
             whole = await packed.whole(plan.size)
             if whole is not None:
@@ -156,7 +159,7 @@ class Sender:
                     body, of_packed = await self._wire.joined(first.take())
                     digests = replace(same_reading(packed, sha256), packed_sha256=of_packed)
                     return await self._send_whole(errand, body, digests)
-                if await self._wire.head(label.key) is None:
+                if await (standing or self._wire.head(label.key)) is None:
                     with contextlib.suppress(KeyTaken, UploadLost):  # meanwhile: look again
                         upload = self._upload(errand, FREE)
                         return await upload.run(first, parts, sha256, on_sent=lease.give_back)
@@ -165,6 +168,12 @@ class Sender:
         async with self._buffers.lease(needs.least, needs.most) as granted:
             packed.window, in_flight = needs.buffers.within(granted)
             return await self._upload_anew(replace(errand, in_flight=in_flight))
+
+    def _looked_up_ahead(
+        self, label: Label | None
+    ) -> AbstractAsyncContextManager[asyncio.Task[ObjectInfo | None] | None]:
+        """HEAD of its key beside all that follows; None where nobody asks."""
+        return nullcontext() if label is None else meanwhile(self._wire.head(label.key))
 
     async def disown(self, operation_id: str) -> None:
         """No later try goes on with the upload of this operation."""

@@ -1,5 +1,7 @@
 """The way to one store: its port behind the request budget, and the threads that hash for it."""
 
+import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
@@ -36,6 +38,8 @@ class Wire:
         self._bandwidth = bandwidth or Bandwidth()
         self._free, self._small = requests, small or requests
         self._threads = threads
+        self.nearest = math.inf
+        """Seconds that the quickest look took so far: the way to the store and back, at most."""
 
     async def check(self) -> None:
         """Ask whether the store answers at all."""
@@ -52,7 +56,11 @@ class Wire:
 
     async def head(self, key: str) -> ObjectInfo | None:
         async with self._free:
-            return await self._store.head(key)
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+            info = await self._store.head(key)
+            self.nearest = min(self.nearest, loop.time() - begun)
+            return info
 
     async def existing(self, key: str) -> ObjectInfo:
         """`head` of an object that was just made; raises `VerificationFailed` if it is not there."""

@@ -40,7 +40,7 @@ class Transfer(Table):
 
     engine: Literal["auto", "direct", "crt", "boto3"] = "auto"
     """What sends the bytes. `direct`: the daemon itself, by far the leanest; `crt`: awscrt
-    (pip install 'hotfolder[crt]'), what is up to 8 MiB packed, and boto3 in its place while `bandwidth`
+    (pip install 'hotfolder[crt]'), but parts by boto3, and boto3 in its place while `bandwidth`
     limits anything; `boto3`: what sends all else, and repeats what failed. `auto`: direct. Through a
     proxy goes boto3 alone."""
 
