@@ -26,7 +26,7 @@ _FEW = 32 * segments.KIB  # bytes that take less to join than to be unpacked in 
 
 GZIP_LEVELS = {"fast": 0, "balanced": 6, "small": 9}  # 0: ISA-L
 ZSTD_LEVELS = {"fast": 3, "balanced": 9, "small": 12}
-_ISAL_LEVEL = 2
+_ISAL_LEVEL = 1
 #: What stands behind a segment while it is checked: as it is, in a deflate block, and in a zstd frame.
 _BEHIND = b"behind"
 _BLOCK_BEHIND = b"".join(segments.stored_blocks(_BEHIND))
