@@ -46,11 +46,13 @@ def results(*rows: Row) -> Results:
     return Results("2026-01-02", {"cores": "2 cores"}, {"s5cmd": "2"}, 7, 60, 50, list(rows))
 
 
-def turns(groups: list[list[Row]], seconds: float, each: float, goals_of: str = "") -> list[str]:
+def turns(
+    groups: list[list[Row]], seconds: float, each: float, goals_of: str = "", is_hard: bool = False
+) -> list[str]:
     """Who ran, each run taking `each` seconds of `seconds`; `goals_of`: whom a goal needs."""
     now = 0.0
     ran = []
-    budget = Budget(seconds, lambda: now)
+    budget = Budget(seconds, lambda: now, is_hard)
     needed = {("small", NEAR, contestant) for contestant in goals_of}
     for group, place in budget.turns(groups, needed):
         ran.append(groups[group][place].contestant)
@@ -80,6 +82,11 @@ def test_of_what_a_goal_needs_one_round_is_run_in_any_case_and_all_else_while_it
     groups = [[wishing("a", 3), wishing("b", 3)], [wishing("c", 3)]]
     assert turns(groups, seconds=0, each=10, goals_of="ac") == ["a", "c"]
     assert turns(groups, seconds=45, each=10, goals_of="ac") == ["a", "c", "a", "c", "b"]
+
+
+def test_past_a_hard_bound_nothing_is_begun() -> None:
+    group = [wishing("a", 1), wishing("b", 1), wishing("c", 1)]
+    assert turns([group], seconds=15, each=10, goals_of="c", is_hard=True) == ["c", "a"]
 
 
 def test_a_row_that_failed_has_no_further_turn() -> None:

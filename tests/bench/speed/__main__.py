@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> Results:
         console.print(line, style="dim", highlight=False, markup=False)
 
     seconds = options.budget or (_QUICK if options.quick else _FULL)
-    budget = Budget(seconds, time.monotonic)
+    budget = Budget(seconds, time.monotonic, is_hard=options.quick)
     return runner.measure(groups, budget, tools, options.cache, options.seed, say)
 
 

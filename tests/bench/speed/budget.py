@@ -12,10 +12,14 @@ _Place = tuple[int, int]  # of a group, and of a row in it
 
 @dataclass(slots=True)
 class Budget:
-    """`seconds` from now on; `clock` in seconds. A row's next round should take as long as its last."""
+    """`seconds` from now on; `clock` in seconds. A row's next round should take as long as its last.
+
+    `is_hard`: past them nothing is begun at all.
+    """
 
     seconds: float
     clock: Callable[[], float]
+    is_hard: bool = False
     begun: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -30,14 +34,15 @@ class Budget:
 
         First come all wished rounds of the rows in `first` (work, store, contestant), then those of the
         others, then rounds beyond the wish for those in `first` that have fewer than three. The first
-        round of a row in `first` is run in any case, any other only if it fits. The contestants of a
-        group alternate, from one end and then from the other. A row with an error has no more turns.
+        round of a row in `first` is run in any case (but for a hard bound), any other only if it fits.
+        The contestants of a group alternate, from one end and then from the other. A row with an error
+        has no more turns.
         """
         last: dict[_Place, float] = {}
         for place, is_sure in _order(groups, first):
             if groups[place[0]][place[1]].error is not None:
                 continue
-            if not is_sure and self.spent + last.get(place, 0.0) >= self.seconds:
+            if (self.is_hard or not is_sure) and self.spent + last.get(place, 0.0) >= self.seconds:
                 continue
             begun = self.clock()
             yield place
