@@ -23,6 +23,9 @@ from typing import Self
 from hotfolder.core.errors import ConfigError, LocalError
 
 _HOST = "127.0.0.1"
+# Seconds that it gets to stop. Once it has run for a minute it would take 12, of which it waits ten for
+# its own admin server; what it has answered for is with the kernel then.
+_STOP = 4.0
 # The S3 gateway of SeaweedFS speaks plain S3; these are the servers that stand behind it.
 _INNER_PORTS = (
     "s3.port.grpc",
@@ -86,7 +89,7 @@ class SeaweedFS:
         s3_port: int = 0,
         bucket: str = "",
         start_timeout: float = 60.0,
-        stop_timeout: float = 20.0,
+        stop_timeout: float = _STOP,
     ) -> None:
         self.directory = directory.resolve()
         self.access_key = access_key

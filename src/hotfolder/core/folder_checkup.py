@@ -4,13 +4,12 @@ import shlex
 from dataclasses import dataclass
 
 from hotfolder.core.checkup import (
-    NO_SPACE,
     Finding,
     Place,
     State,
     counted,
     let_write,
-    read_only_finding,
+    unusable_finding,
 )
 
 
@@ -88,19 +87,10 @@ def output_finding(
     why = place.trouble or trouble
     if not why and not (place.writable and (place.readable or not place.is_there)):
         why = f"the user {user} may not write in {place.maker or path}"
-    if place.read_only:
-        return read_only_finding(name, f"files cannot be moved to {path}", place)
-    if why in NO_SPACE:
-        what = f"files cannot be moved to {path}: {why}"
-        return Finding(name, State.ERROR, what, "free space on its file system")
-    if why:
-        return Finding(
-            name,
-            State.ERROR,
-            f"files cannot be moved to {path}: {why}",
-            f"let the user {user} make and rename files there",
-            let_write(place, user),
-        )
+    fix = f"let the user {user} make and rename files there"
+    unusable = unusable_finding(name, f"files cannot be moved to {path}", why, place, fix, user)
+    if unusable is not None:
+        return unusable
     across = _why_across(place, inbox)
     if across and whole:
         return Finding(
