@@ -110,6 +110,21 @@ def test_a_disk_that_fails_is_no_absence_of_locks(
         locks.take(str(tmp_path))
 
 
+def test_without_descriptors_an_inbox_is_not_used_unlocked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with InboxLocks() as locks:
+        with monkeypatch.context() as patched:
+            patched.setattr("hotfolder.adapters.inbox_locks.os.open", none_left)
+            with pytest.raises(AlreadyRunning, match="Too many open"):
+                locks.take(str(tmp_path))
+        locks.take(str(tmp_path))
+        assert holder(str(tmp_path)) == os.getpid()
+
+
 def test_an_unreadable_proc_names_nobody(tmp_path: Path) -> None:
     with (
         InboxLocks(locks=tmp_path / "absent") as locks,

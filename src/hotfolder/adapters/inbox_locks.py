@@ -17,6 +17,7 @@ from typing import Self
 
 import structlog
 
+from hotfolder.beneath import EXHAUSTED, EXHAUSTED_HINT
 from hotfolder.core.errors import AlreadyRunning
 
 log = structlog.get_logger()
@@ -63,8 +64,12 @@ class InboxLocks:
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:  # what cannot be opened gives no files either; the scan says why
-            self.release(path)
+        except OSError as error:
+            if error.errno in EXHAUSTED:  # it may be opened in a moment, and no other may have it then
+                raise AlreadyRunning(
+                    f"the inbox {path} cannot be locked: {error.strerror}", hint=EXHAUSTED_HINT
+                ) from error
+            self.release(path)  # what cannot be opened gives no files either; the scan says why
             return
         status = os.fstat(descriptor)
         identity = (status.st_dev, status.st_ino)
