@@ -1,8 +1,9 @@
 """What the settings of a folder become: its groups, the format and the key of each file, its roots."""
 
+from functools import cache
 from pathlib import Path
 
-from hotfolder.adapters import compression
+from hotfolder.adapters import compression as codecs
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.filters import include_filter
 from hotfolder.adapters.finishing import Roots
@@ -38,19 +39,24 @@ def grouping_of(name: str, folder: Folder, *, forced: str | None = None) -> Grou
 
 
 def format_of(rules: RouteKeys) -> Format:
-    """What files are packed into."""
-    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[rules.compression]}").suffix]
+    """What files are packed into. One for all groups that ask for the same: there may be thousands."""
+    return _format(rules.compression, rules.level)
+
+
+@cache
+def _format(compression: str, level: str | int) -> Format:
+    kind = {".gz": "gzip", ".zst": "zstd", "": "none"}[Path(f"x{EXTENSIONS[compression]}").suffix]
     content_type = {
         "gzip": "application/gzip",
         "zstd": "application/zstd",
         "none": "application/octet-stream",
     }
     return Format(
-        name=rules.compression,
-        ext=EXTENSIONS[rules.compression],
+        name=compression,
+        ext=EXTENSIONS[compression],
         content_type=content_type[kind],
-        archive=TarArchive() if rules.compression.startswith("tar.") else BareFile(),
-        codec=compression.codec(kind, rules.level),
+        archive=TarArchive() if compression.startswith("tar.") else BareFile(),
+        codec=codecs.codec(kind, level),
         sealed=kind != "none",
     )
 
