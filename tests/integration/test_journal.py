@@ -184,3 +184,20 @@ def test_a_row_that_is_no_json_changes_nothing(path: Path) -> None:
         with pytest.raises(TypeError):
             journal.commit([wrong], forget=["a"])
         assert journal.rows() == [row("a")]
+
+
+def test_a_batch_takes_few_steps(path: Path) -> None:
+    """Each lets go of the interpreter, and waits for it behind the busy event loop."""
+    steps: list[str] = []
+    with SqliteJournal(path) as journal:
+        journal.commit([row("first")])
+        with journal._db.connection() as connection:
+            connection.set_trace_callback(steps.append)
+        names = [f"{number:03}" for number in range(99)]
+        journal.commit([row(name) for name in names], forget=["first"])
+        assert len(steps) < 20
+        assert [each.operation_id for each in journal.rows()] == names
+        steps.clear()
+        journal.commit([], forget=names)
+        assert len(steps) < 40
+        assert journal.rows() == []

@@ -9,13 +9,14 @@ from operator import attrgetter
 from typing import Any
 
 from hotfolder import fastline
-from hotfolder.adapters.state.database import DELETING_IS_SAFE, Table
+from hotfolder.adapters.state.database import DELETING_IS_SAFE, Table, delete, insert
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Marker
 
 _COMMIT = """
 INSERT INTO operations (operation_id, folder, relpath, fingerprint, disposition, target, entry, root)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_AS_IT_IS_NOW = """
 ON CONFLICT (operation_id) DO UPDATE SET
     folder = excluded.folder, relpath = excluded.relpath, fingerprint = excluded.fingerprint,
     disposition = excluded.disposition, target = excluded.target, entry = excluded.entry,
@@ -55,14 +56,13 @@ class SqliteJournal(Table):
             if row.marker is not None
         ]
         kept = {row.operation_id for row in rows}
-        forgotten = [(operation_id,) for operation_id in forget if operation_id not in kept]
+        forgotten = [operation_id for operation_id in forget if operation_id not in kept]
         if not values and not forgotten:
             return
         with self._db.transaction(durable=bool(values)) as connection:
-            connection.executemany("DELETE FROM operations WHERE operation_id = ?", forgotten)
-            connection.executemany("DELETE FROM copies WHERE operation_id = ?", forgotten)
-            connection.executemany("DELETE FROM markers WHERE operation_id = ?", forgotten)
-            connection.executemany(_COMMIT, values)
+            for table in ("operations", "copies", "markers"):
+                delete(connection, table, "operation_id", forgotten)
+            insert(connection, _COMMIT, values, _AS_IT_IS_NOW)
             connection.executemany(_COPY, copies)
             connection.executemany(_MARKER, markers)
             _keep(connection, [row for row in rows if row.disposition is Disposition.KEEP])

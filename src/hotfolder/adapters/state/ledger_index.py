@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any
 
-from hotfolder.adapters.state.database import Table
+from hotfolder.adapters.state.database import Table, insert
 from hotfolder.core.conflict import EarlierObject, Family, earlier_object
 from hotfolder.core.ledger_marks import Mark, PlacedLine, Stretch
 
@@ -27,10 +27,7 @@ FIELDS = (
 _COLUMNS = ("operation_id", *FIELDS, "file", "offset")
 _NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
 # A line that came twice, by another hand, counts as its first.
-_ADD = (
-    f"INSERT OR IGNORE INTO ledger_lines ({_NAMES}) "  # noqa: S608 - names of ours
-    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
-)
+_ADD = f"INSERT OR IGNORE INTO ledger_lines ({_NAMES})"
 _MARK = 'INSERT OR REPLACE INTO ledger_mark (only, file, "offset", digest, lines) VALUES (1, ?, ?, ?, ?)'
 _TOLD = ("s3_object_key", "checksum_original", "original_size", "status")
 _DELIVERED = (
@@ -57,7 +54,7 @@ class SqliteLedgerIndex(Table):
         with self._db.transaction(durable=False) as connection:
             is_next = _mark(connection) == after
             if is_next:
-                connection.executemany(_ADD, rows)
+                insert(connection, _ADD, rows)
                 mark = stretch.mark
                 connection.execute(_MARK, (mark.file, mark.offset, mark.digest, mark.lines))
         return is_next
