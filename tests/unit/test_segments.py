@@ -198,7 +198,7 @@ def test_what_a_grant_allows_never_costs_more_than_the_grant(memory: int, packer
             segments, parts = need.within(granted)
             assert 1 <= segments <= max(1, packers)
             assert 1 <= parts <= plan.in_flight
-            making = need.segment + min(need.segment, 2 * MIB)
+            making = need.segment + min(need.segment, 4 * MIB)
             assert making * segments + need.part * (parts + 1) <= granted
 
 

@@ -155,9 +155,9 @@ def segment_size(memory: int) -> int:
 class WorkingSet:
     """The buffers of one file on its journey, in bytes: the least that moves it, and the most it uses.
 
-    A segment in the making counts once, and two pieces more: what was packed takes the place of what
-    was read, piece by piece, while room grows for the next. It is checked in small chunks. A part counts
-    once in flight, and one more is being filled.
+    A segment in the making counts once, and four pieces more: what was packed takes the place of what
+    was read, piece by piece, while room grows for the next, and not all of it fits where that was. It is
+    checked in small chunks. A part counts once in flight, and one more is being filled.
     """
 
     segment: int
@@ -174,7 +174,7 @@ class WorkingSet:
         return self._cost(self.most_segments, self.most_parts)
 
     def _cost(self, segments: int, parts: int) -> int:
-        making = self.segment + min(self.segment, 2 * PIECE)
+        making = self.segment + min(self.segment, 4 * PIECE)
         return making * segments + self.part * (parts + 1)
 
     def within(self, granted: int) -> tuple[int, int]:
