@@ -1,7 +1,6 @@
 """What stands under a file's key, and what follows: the rules of `core.conflict`, acted out."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -16,6 +15,7 @@ from hotfolder.core.conflict import (
     Way,
     refusal,
     replaced_by,
+    rest_before_look,
     way,
 )
 from hotfolder.core.objects import Label
@@ -25,7 +25,6 @@ from hotfolder.wire import Wire
 
 log = structlog.get_logger()
 
-_LONGEST_WAIT = 5.0  # seconds
 _MOST_CANDIDATES = 8  # objects that one file is compared with
 
 #: The deliveries that the ledger knows under keys of a family, newest first.
@@ -115,8 +114,7 @@ class Conflicts:
         again. Its answer and this look are on their way for some of them: that is not waited for twice.
         Raises `VerificationFailed` where nothing is there any more.
         """
-        travels = self._wire.nearest if self._wire.nearest < math.inf else 0.0
-        await asyncio.sleep(min(max(0.0, took - travels), _LONGEST_WAIT))
+        await asyncio.sleep(rest_before_look(took, travels=self._wire.nearest))
         info = await self._wire.existing(key)
         says_whose = "hotfolder-operation" in info.metadata
         return label.names(info) if says_whose else info.etag == receipt.etag

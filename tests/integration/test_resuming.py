@@ -1,6 +1,7 @@
 """Multipart uploads that an outage, a stop or a kill cut: gone on with, or taken back."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hotfolder.activity import Activity
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.core.errors import DestinationError, DestinationTrouble, SourceChanged, UploadLost
 from hotfolder.core.ports import Body, Scattered
-from hotfolder.core.records import Job, ObjectDraft, OpenUpload, PartReceipt, Receipt
+from hotfolder.core.records import Job, ObjectDraft, ObjectInfo, OpenUpload, PartReceipt, Receipt
 from hotfolder.core.segments import MIB
 from hotfolder.gate import Gate
 from hotfolder.places import RequestPlaces
@@ -499,3 +500,56 @@ async def test_a_stopped_sweep_ends(start: Starting) -> None:
     assert not sweeper.is_idle()
     await sweeper.stop()
     assert sweeper.is_idle()
+
+
+class Far(Cut):
+    """A store that answers a HEAD only once the file is read, and opens an upload once it is read on."""
+
+    def __init__(self, works: Callable[[], Works]) -> None:
+        super().__init__()
+        self._works = works
+        self.asked: list[str] = []
+
+    async def _until_read(self, size: int) -> None:
+        async with asyncio.timeout(30):
+            while self._works().log.bytes_read < size:  # noqa: ASYNC110 - turns
+                await asyncio.sleep(0)
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        self.asked.append("head")
+        if self.asked == ["head"]:
+            await self._until_read(MIB)
+        return await super().head(key)
+
+    async def create_multipart(self, draft: ObjectDraft) -> str:
+        self.asked.append("create")
+        await self._until_read(12 * MIB)  # the second part is full, and a part has 5 MiB
+        return await super().create_multipart(draft)
+
+
+async def test_packing_goes_on_while_a_far_store_answers(start: Starting) -> None:
+    made: list[Works] = []
+    store = Far(lambda: made[0])
+    made.append(start(store))
+    works = made[0]
+    line = await works.deliver(works.drop(DATA))
+    assert line["parts"] == 5
+    assert store.asked[:2] == ["head", "create"]
+    delivered(works, store)
+
+
+async def test_what_ends_while_the_upload_is_opened_leaves_nothing_open(start: Starting) -> None:
+    class Opening(Cut):
+        async def create_multipart(self, draft: ObjectDraft) -> str:
+            made = await super().create_multipart(draft)  # nobody will hear its name
+            self.uploads[made].initiated = MOMENT
+            os.truncate(works.folders.inbox / "clip.mp4", 7 * MIB)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    store = Opening()
+    works = start(store)
+    job = works.drop(DATA)
+    with pytest.raises(SourceChanged):
+        await works.deliver(job)
+    assert (store.uploads, works.notebook.all(), works.notes.all()) == ({}, (), [])

@@ -1,5 +1,6 @@
 """What follows where a key is taken: the whole table, and what makes a candidate."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from hotfolder.core.conflict import (
     is_told_otherwise,
     looks_first,
     refusal,
+    rest_before_look,
     way,
 )
 from hotfolder.core.records import ObjectInfo
@@ -90,3 +92,20 @@ def test_a_refusal_names_the_file_the_key_and_what_stands_there() -> None:
     told = refusal("/in/a", replace(TAKEN, metadata={"hotfolder-operation": "0198"})).sentence
     assert all(word in told for word in ("/in/a", "k", "300 bytes", "abc", "0198", "on_conflict"))
     assert "not put there by hotfolder" in str(refusal("/in/a", TAKEN))
+
+
+@pytest.mark.parametrize(
+    ("took", "travels", "rest"),
+    [
+        (0.3, math.inf, 0.3),  # nobody has looked yet: all of it
+        (0.3, 0.0, 0.3),  # a store on this machine
+        (0.08, 0.08, 0.0),  # all of it was the way: the look arrives that late by itself
+        (0.5, 0.125, 0.375),
+        (0.05, 0.2, 0.0),
+        (60.0, 1.0, 5.0),
+    ],
+)
+def test_a_look_comes_as_late_as_what_it_looks_after_took(
+    took: float, travels: float, rest: float
+) -> None:
+    assert rest_before_look(took, travels=travels) == rest

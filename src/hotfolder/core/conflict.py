@@ -4,6 +4,7 @@ Whether the same content stands there is proven elsewhere: by the store's checks
 reading the object back. Here are the rules, and what makes an object worth that proof.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
@@ -38,6 +39,7 @@ class Way(Enum):
     REFUSE = auto()
 
 
+_LONGEST_REST = 5.0  # seconds
 _PAST_OTHERS = {
     OnConflict.KEEP_BOTH: Way.BESIDE,
     OnConflict.OVERWRITE: Way.REPLACE,
@@ -54,6 +56,16 @@ def way(standing: Standing, on_conflict: OnConflict) -> Way:
             return Way.FOUND
         case Standing.OTHER:
             return _PAST_OTHERS[on_conflict]
+
+
+def rest_before_look(took: float, *, travels: float) -> float:
+    """Seconds to rest so that a look reaches the store `took` seconds after an object was made there.
+
+    `travels`: seconds of the quickest look so far, `inf` where there was none. An answer that is just
+    here left the store half of that ago, and the look arrives after the other half.
+    """
+    known = travels if travels < math.inf else 0.0
+    return min(max(0.0, took - known), _LONGEST_REST)
 
 
 def looks_first(on_conflict: OnConflict, condition: bool | None) -> bool:
