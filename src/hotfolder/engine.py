@@ -8,16 +8,17 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
-from hotfolder import __version__
+from hotfolder import __version__, packing_child
 from hotfolder.activity import Activity
 from hotfolder.adapters import allocator, lock, source
 from hotfolder.adapters.archive import TreeTar
+from hotfolder.adapters.child_process import ChildProcess
 from hotfolder.adapters.finishing import Finisher, rename_without_clobbering
 from hotfolder.adapters.spool.files import SpoolFolder
 from hotfolder.adapters.spool.keeping import Keeper
@@ -42,6 +43,7 @@ from hotfolder.folder_rules import roots_of, rules_of
 from hotfolder.indexing import IndexedLedger
 from hotfolder.lines import Lines
 from hotfolder.packing import Packer, Packs
+from hotfolder.packing_process import PackingProcess
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook
 from hotfolder.spool import Spool
@@ -49,6 +51,7 @@ from hotfolder.staging import Stager
 from hotfolder.state_folder import indexer, open_index, open_ledger, spool_folder, upload_lock
 from hotfolder.threads import Threads
 from hotfolder.upkeep import Upkeep
+from hotfolder.whole import InThreads
 
 
 class Originals(Enum):
@@ -90,6 +93,15 @@ def new_activity() -> Activity:
 
 def _open(job: Job) -> Original:
     return source.open_tree(job, TreeTar()) if job.fingerprint.tree else source.open_original(job)
+
+
+async def start_packing(
+    on_answer: Callable[[bytes], object], on_end: Callable[[str], object]
+) -> ChildProcess:
+    """`packing_process.Start`."""
+    return await ChildProcess.start(
+        packing_child.__name__, greeting=packing_child.GREETING, on_message=on_answer, on_end=on_end
+    )
 
 
 def _is_an_uploads(_: Path, row: JournalRow) -> bool:
@@ -139,8 +151,18 @@ class Engine:
         )
         # The segment is a part of the recipe: one size for all, whatever the number of destinations.
         self._segment = segment_size(transfer.memory // len(settings.destinations()))
+        in_threads = InThreads(self.packers, source.open_originals)
+        # On one core it would only take turns with us.
+        self._packing_process = (
+            PackingProcess(in_threads, start_packing, clock=time.monotonic)
+            if len(os.sched_getaffinity(0)) > 1
+            else None
+        )
         self.packer = Packer(
-            opener=_open, threads=self.packers, segment=self._segment, together=source.open_originals
+            opener=_open,
+            threads=self.packers,
+            segment=self._segment,
+            files=self._packing_process or in_threads,
         )
         self._journal = journal
         self.ledger = IndexedLedger(open_ledger(settings), open_index(settings))
@@ -268,6 +290,12 @@ class Engine:
         steps = [step for threads in self._pools for step in threads.steps()]
         return steps + self.lines.steps()
 
+    async def let_go(self) -> None:
+        """End what the event loop holds: connections, and the process that packs."""
+        await self.lines.hang_up()
+        if self._packing_process is not None:
+            await self._packing_process.close()
+
     def close(self) -> None:
         for threads in self._pools:
             threads.close()
@@ -317,5 +345,5 @@ async def engine(
             yield made
         finally:
             keeping.cancel()
-            await made.lines.hang_up()
+            await made.let_go()
             await asyncio.to_thread(made.close)

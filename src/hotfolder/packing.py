@@ -1,27 +1,25 @@
 """One pass over one original: read once, hash, compress in parallel, hand out in order.
 
-A small file is opened, read, packed and closed in a hop to a thread that it shares with others
-(`whole`); larger ones stream through a window of segments. Either way the caller sees an ordered stream
-of chunks, and digests at its end.
+A small file is opened, read, packed and closed in one go, together with others (`whole`); larger ones
+stream through a window of segments. Either way the caller sees an ordered stream of chunks, and digests
+at its end.
 """
 
 import asyncio
 import copy
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
-from functools import partial
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, nullcontext
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from hotfolder.batches import Batches
 from hotfolder.core.ports import Body, Original, PackedSegment
 from hotfolder.core.records import Digests, Job
 from hotfolder.core.segments import KIB, spans, worst_case
 from hotfolder.formats import Format
 from hotfolder.threads import Threads
-from hotfolder.whole import Opener, Reading, Whole, pack_whole, read_hashed
+from hotfolder.whole import InThreads, Opener, SmallFiles, Whole, pack_whole, read_hashed
 
 #: Bytes up to which a file goes with others: it takes a thread some milliseconds, whatever it holds.
 _SMALL = 256 * KIB
@@ -240,8 +238,7 @@ class Packs(Protocol):
 class Packer:
     """`Packs` without a temporary copy. `opener` is blocking and raises `core.errors`.
 
-    `together`: what opens the small files of one hop, where that is more than one `opener` after the
-    other; see `Batches`.
+    `files` reads the small ones, else they are opened one after the other in the threads.
     """
 
     def __init__(
@@ -250,13 +247,13 @@ class Packer:
         opener: Opener,
         threads: Threads,
         segment: int,
-        together: Callable[[], AbstractContextManager[Opener]] | None = None,
+        files: SmallFiles | None = None,
     ) -> None:
         self._opener = opener
         self._threads = threads
         self.segment = segment
         self._small = min(segment, _SMALL)
-        self._batches = Batches(threads, partial(_reading, together or (lambda: nullcontext(opener))))
+        self._files = files or InThreads(threads, lambda: nullcontext(opener))
 
     async def open(
         self,
@@ -266,7 +263,7 @@ class Packer:
         on_stage: Callable[[str], None] = lambda _: None,
     ) -> "Streamed | Whole":
         if job.fingerprint.size <= self._small and not job.fingerprint.tree:
-            return Whole(job, form, batches=self._batches, on_read=on_read)
+            return Whole(job, form, files=self._files, on_read=on_read)
         return await self.open_now(job, form, on_read, on_stage)
 
     async def open_now(
@@ -285,21 +282,3 @@ class Packer:
 
     async def leave(self, job: Job, *, over: bool) -> None:
         """Nothing stays behind a stream."""
-
-
-@contextmanager
-def _reading(
-    together: Callable[[], AbstractContextManager[Opener]],
-) -> Iterator[Callable[[Reading], Any]]:
-    """What a thread does for each small file of one hop."""
-    with together() as opener:
-        yield partial(_read, opener)
-
-
-def _read(opener: Opener, reading: Reading) -> Any:
-    job, read = reading
-    original = opener(job)
-    try:
-        return read(original)
-    finally:
-        original.close()

@@ -1,30 +1,69 @@
 """A small file on its way into the store: opened, read, packed and closed in one go.
 
-Many of them share a hop to a thread (`batches`), and no descriptor is kept between two hops.
+Many of them share a hop to a thread (`batches`), or a message to a process (`packing_process`). No
+descriptor is kept between two of them.
 """
 
 import copy
 import hashlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from hotfolder.batches import Batches
 from hotfolder.core.ports import Body, Original
 from hotfolder.core.records import Digests, Job
 from hotfolder.core.segments import PIECE, spans, worst_case
 from hotfolder.formats import Format
+from hotfolder.threads import Threads
 
 Opener = Callable[[Job], Original]
-#: What a thread does with an open original.
-Reading = tuple[Job, Callable[[Original], Any]]
+
+
+class PackedFile(NamedTuple):
+    """A whole packed stream, the digests of both sides, and the uid of the original's owner."""
+
+    body: Body
+    digests: Digests
+    owner: int
+
+
+class SmallFiles(Protocol):
+    """Reads files of one segment, each as its job saw it. Raises as opening and reading them does."""
+
+    async def pack(self, job: Job, form: Format, mtime_ns: int) -> PackedFile:
+        """All of the file, as of the time `mtime_ns`."""
+        ...
+
+    async def hash(self, job: Job) -> bytes:
+        """The file's SHA-256."""
+        ...
+
+
+class InThreads:
+    """`SmallFiles` in the threads of this process. `together`: what opens the files of one hop."""
+
+    def __init__(self, threads: Threads, together: Callable[[], AbstractContextManager[Opener]]) -> None:
+        self._batches: Batches[_Reading, Any] = Batches(threads, partial(_reading, together))
+
+    async def pack(self, job: Job, form: Format, mtime_ns: int) -> PackedFile:
+        """See `SmallFiles`."""
+        packed: PackedFile = await self._batches.run((job, partial(packed_file, job, form, mtime_ns)))
+        return packed
+
+    async def hash(self, job: Job) -> bytes:
+        """See `SmallFiles`."""
+        sha256: bytes = await self._batches.run((job, _hash))
+        return sha256
 
 
 class Whole:
     """`packing.Packed` of a file of one segment. It is what the job says, or reading it raises."""
 
     def __init__(
-        self, job: Job, form: Format, *, batches: Batches[Reading, Any], on_read: Callable[[int], None]
+        self, job: Job, form: Format, *, files: SmallFiles, on_read: Callable[[int], None]
     ) -> None:
         self.job = job
         self.form = form
@@ -34,7 +73,7 @@ class Whole:
         self.window = 1
         self.staged_at: str | None = None
         self.digests: Digests | None = None
-        self._batches = batches
+        self._files = files
         self._on_read = on_read
         self._packed_mtime_ns = self.mtime_ns
 
@@ -60,8 +99,7 @@ class Whole:
 
     async def hash_original(self) -> bytes:
         """A reading of its own, for formats that cannot carry it inside."""
-        sha256: bytes = await self._batches.run((self.job, self._hash))
-        return sha256
+        return await self._files.hash(self.job)
 
     async def whole(self, most: int) -> Body | None:
         """See `packing.Packed`."""
@@ -72,24 +110,47 @@ class Whole:
 
     async def _in_one(self) -> Body:
         self.digests = None
-        whole: Body
-        whole, self.digests, self.owner = await self._batches.run((self.job, self._pack))
+        packed = await self._files.pack(self.job, self.form, self._packed_mtime_ns)
+        self.digests, self.owner = packed.digests, packed.owner
         self._on_read(self.size)
-        return whole
+        return packed.body
 
-    # -- in a thread -------------------------------------------------------------------------------
 
-    def _hash(self, original: Original) -> bytes:
-        sha256 = hashlib.sha256(original.read(0, self.size)).digest()
-        original.unchanged()
-        return sha256
+# -- blocking ------------------------------------------------------------------------------------------
 
-    def _pack(self, original: Original) -> tuple[Body, Digests, int]:
-        head = self.form.archive.head(
-            self.job.name, size=self.size, mode=original.mode, mtime_ns=self._packed_mtime_ns
-        )
-        whole, digests = pack_whole(original, self.form, head)
-        return whole, digests, original.owner
+#: What a thread does with an open original.
+_Reading = tuple[Job, Callable[[Original], Any]]
+
+
+@contextmanager
+def _reading(
+    together: Callable[[], AbstractContextManager[Opener]],
+) -> Iterator[Callable[[_Reading], Any]]:
+    """What a thread does for each small file of one hop."""
+    with together() as opener:
+        yield partial(_read, opener)
+
+
+def _read(opener: Opener, reading: _Reading) -> Any:
+    job, read = reading
+    original = opener(job)
+    try:
+        return read(original)
+    finally:
+        original.close()
+
+
+def _hash(original: Original) -> bytes:
+    sha256 = hashlib.sha256(original.read(0, original.size)).digest()
+    original.unchanged()
+    return sha256
+
+
+def packed_file(job: Job, form: Format, mtime_ns: int, original: Original) -> PackedFile:
+    """`SmallFiles.pack` of an original that is open."""
+    head = form.archive.head(job.name, size=original.size, mode=original.mode, mtime_ns=mtime_ns)
+    whole, digests = pack_whole(original, form, head)
+    return PackedFile(whole, digests, original.owner)
 
 
 def pack_whole(original: Original, form: Format, head: bytes) -> tuple[Body, Digests]:

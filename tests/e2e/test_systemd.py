@@ -122,8 +122,12 @@ def test_files_of_every_kind_go_through_under_all_restrictions(running: Machine,
     big = secrets.token_bytes(30 << 20)  # parts, by boto3
     for folder in (inbox, running.root / "srv/hotfolder/inbox-zst"):
         (folder / "big").write_bytes(big)
+        burst = inbox.parent / "burst"
+        burst.mkdir()
+        burst.chmod(0o777)
         for number in range(50):  # single requests, by the event loop
-            (folder / f"small {number}").write_bytes(b"text " * number)
+            (burst / f"small {number}").write_bytes(b"text " * number)
+        burst.rename(folder / "burst")  # all at once: that many are packed in a process of their own
     for path in inbox.parent.rglob("*"):
         if path.is_file():
             path.chmod(0o644)  # root's; only the lease of CAP_LEASE tells that nobody writes
@@ -134,6 +138,8 @@ def test_files_of_every_kind_go_through_under_all_restrictions(running: Machine,
     assert len(stored_keys(s3) - stored) == 102
     assert (inbox.parent / "completed/big").read_bytes() == big
     assert running.property("NRestarts") == restarts
+    packing = ("pgrep", "-u", "hotfolder", "-f", "hotfolder.packing_child")
+    running.wait(lambda: running.run(*packing, check=False).returncode == 0)
     running.wait(lambda: heartbeat(running)["totals"]["uploaded"] >= 102)
     uploaded = heartbeat(running)["totals"]["uploaded"]
     running.wait(lambda: running.property("StatusText").startswith(f"idle: {uploaded} uploaded"))

@@ -1,5 +1,6 @@
 """The real packer on real files, with small segments so that every boundary is cheap."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from hotfolder.core.ports import Original
 from hotfolder.core.records import Digests, Job
 from hotfolder.formats import Format
 from hotfolder.packing import Packer
+from hotfolder.packing_process import MANY, PackingProcess
 from hotfolder.parts import cut
 from hotfolder.threads import Threads
 
+PATIENCE = 60.0  # seconds: only a test that fails waits so long
 _EXTENSIONS = {"tar.gz": ".tar.gz", "gz": ".gz", "tar.zst": ".tar.zst", "zst": ".zst", "none": ""}
 Opener = Callable[[Job], Original]
 
@@ -126,3 +129,13 @@ class Meddled:
 def write(path: str | os.PathLike[str] | bytes, data: bytes) -> None:
     with open(path, "wb") as file:
         file.write(data)
+
+
+async def until_it_runs(files: PackingProcess, job: Job) -> None:
+    """Ask for a file as often at once as it takes, until there is a process."""
+    gz = form("gz")
+    async with asyncio.timeout(PATIENCE):
+        while not files.is_running:
+            asked = [files.pack(job, gz, 0) for _ in range(MANY)]
+            assert len(set(await asyncio.gather(*asked))) == 1
+            await asyncio.sleep(0)

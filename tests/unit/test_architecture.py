@@ -30,6 +30,7 @@ NOT_PIPELINE = {
     "fastline.py": "below the adapters",
     "folder_rules.py": "what the settings of a folder become",
     "lines.py": "the composition root of the way to one destination",
+    "packing_child.py": "the composition root of the process that packs small files",
     "rebuilding.py": "the composition root of what outlives a lost state.db",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",

@@ -200,6 +200,10 @@ class ZstdCodec:
         self.recipe = f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} level {level}"
         self._of_thread = _Compressors()  # zstandard's compressors serve one thread at a time
 
+    def __reduce__(self) -> tuple[type["ZstdCodec"], tuple[int]]:
+        """What belongs to threads stays behind where another process gets it."""
+        return ZstdCodec, (self._level,)
+
     def pack(self, pieces: list[Body]) -> PackedSegment:
         # A high level searches random bytes for minutes and finds nothing: 4 MB/s at level 19.
         level = min(self._level, _QUICK) if _looks_incompressible(pieces) else self._level

@@ -1,10 +1,12 @@
-"""Small files that share a hop: real ones, opened beneath the inbox, each for itself."""
+"""What every way to pack small files must do: in threads, in a process, and in a stand-in for it."""
 
 import asyncio
 import gzip
 import hashlib
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,19 +14,52 @@ import pytest
 from hotfolder.adapters.source import open_original, open_originals
 from hotfolder.core.errors import SourceChanged
 from hotfolder.core.records import Job
+from hotfolder.engine import start_packing
 from hotfolder.packing import Packer
+from hotfolder.packing_process import PackingProcess, Start
 from hotfolder.threads import Threads
-from hotfolder.whole import Whole
-from tests.support.packing_line import form, write
+from hotfolder.whole import InThreads, SmallFiles, Whole
+from tests.support.memory_process import MemoryProcess
+from tests.support.packing_line import form, until_it_runs, write
 from tests.support.samples import job_at
 
 MIB = 1 << 20
 
 
-@pytest.fixture
-async def packer() -> AsyncIterator[Packer]:
+@asynccontextmanager
+async def in_threads() -> AsyncIterator[SmallFiles]:
     threads = Threads("test-pack", 2)
-    yield Packer(opener=open_original, threads=threads, segment=MIB, together=open_originals)
+    yield InThreads(threads, open_originals)
+    await asyncio.to_thread(threads.close)
+
+
+@asynccontextmanager
+async def beside(start: Start, place: Path) -> AsyncIterator[SmallFiles]:
+    """With the process at work."""
+    async with in_threads() as instead:
+        files = PackingProcess(instead, start, clock=time.monotonic)
+        await until_it_runs(files, drop(place, "first", b""))
+        yield files
+        assert files.is_running, "all that was asked of it was answered"
+        await files.close()
+
+
+async def in_memory(
+    on_answer: Callable[[bytes], object], on_end: Callable[[str], object]
+) -> MemoryProcess:
+    return MemoryProcess(on_answer, on_end)
+
+
+@pytest.fixture(params=["threads", "process", "memory"])
+async def packer(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Packer]:
+    threads = Threads("test-open", 1)
+    starts: dict[str, Start] = {"process": start_packing, "memory": in_memory}
+    start = starts.get(request.param)
+    way = in_threads() if start is None else beside(start, tmp_path_factory.mktemp("first"))
+    async with way as files:
+        yield Packer(opener=open_original, threads=threads, segment=MIB, files=files)
     await asyncio.to_thread(threads.close)
 
 
@@ -101,3 +136,18 @@ async def test_one_that_is_larger_than_asked_for_is_not_read_at_once(
     assert await packed.whole(50_000) is None
     with pytest.raises(RuntimeError, match="not read"):
         packed.final_digests()
+
+
+@pytest.mark.parametrize("name", ["tar.gz", "gz", "tar.zst", "zst", "none"])
+async def test_each_format_is_what_the_threads_make_of_it(
+    tmp_path: Path, packer: Packer, name: str
+) -> None:
+    async with in_threads() as plainly:
+        for relpath in ("empty", "name \udcff", "\u2603", "large"):
+            data = os.urandom(200_000) if relpath == "large" else relpath.encode(errors="ignore")[:4]
+            job = drop(tmp_path, relpath, data)
+            packed = await packer.open(job, form(name), lambda _: None)
+            body = await packed.whole(MIB)
+            expected = await plainly.pack(job, form(name), job.fingerprint.mtime_ns)
+            assert body == expected.body
+            assert (packed.final_digests(), packed.owner) == (expected.digests, expected.owner)
