@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import httptools
 
 from hotfolder import tcp
-from hotfolder.adapters.direct.prompt import BUFFER, make_prompt
 from hotfolder.adapters.direct.unsent import Unsent
 from hotfolder.core.ports import Body, Limiter, Scattered
 from hotfolder.core.refusals import Answer, Fault
@@ -22,6 +21,8 @@ _PIECE = 256 * 1024  # bytes that are handed to the transport at a time
 _NAP = 0.2  # seconds after which it is looked again whether it may send: the limit may be another
 _MAX_DOCUMENT = 64 * 1024  # bytes of an answer's body that are kept
 _MAX_HEAD = 256 * 1024  # bytes without an answer's head: that is no HTTP
+#: What was read last, of whichever connection: it is parsed before anything else is read.
+_BUFFER = memoryview(bytearray(64 * 1024))
 _OK = 200  # what is below it announces an answer, and is none
 
 
@@ -128,7 +129,6 @@ class Line(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment] # of a protocol it is always one
-        make_prompt(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -143,7 +143,7 @@ class Line(asyncio.BufferedProtocol):
         self._send_on()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the port of the event loop
-        return BUFFER
+        return _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._answer is None:  # nobody asked: an apology for closing, or no HTTP at all
@@ -151,7 +151,7 @@ class Line(asyncio.BufferedProtocol):
             return
         self._heard += nbytes
         try:
-            self._parser.feed_data(BUFFER[:nbytes])
+            self._parser.feed_data(_BUFFER[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._unreadable(f"no answer in HTTP: {error}")  # or something behind the answer
             return
