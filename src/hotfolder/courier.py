@@ -9,7 +9,12 @@ import structlog
 
 from hotfolder.activity import Activity, InFlight
 from hotfolder.core.blame import Blame
-from hotfolder.core.errors import DestinationError, HotfolderError, SourceUnreadable
+from hotfolder.core.errors import (
+    DestinationError,
+    HotfolderError,
+    SourceUnreadable,
+    without_traces,
+)
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Decision, Deferred, Hold, Policy, Quarantined, Resettle, decide
 from hotfolder.core.values import value
@@ -132,6 +137,8 @@ class Courier:
         try:
             entry = await deliver(job, self._tools, flight)
         except Exception as error:  # noqa: BLE001 - every error becomes a decision, none is dropped
+            if isinstance(error, HotfolderError):  # a defect is told with its trace
+                without_traces(error)
             found = whose(error) if isinstance(error, DestinationError) else Blame.STORE
             decision = self._decide(error, job, found)
             if not isinstance(decision, Quarantined):

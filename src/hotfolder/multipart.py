@@ -14,6 +14,7 @@ from hotfolder.core.errors import (
     LocalError,
     SourceChanged,
     UploadLost,
+    without_traces,
 )
 from hotfolder.core.objects import Label, Sent
 from hotfolder.core.ports import Scattered
@@ -134,10 +135,12 @@ class Upload:
 
     async def _send_parts(self, first: Part, rest: AsyncIterator[Part], sha256: bytes | None) -> None:
         """Opens the upload meanwhile: what a far store needs for its answers, the packers can use."""
+        lost_before = self._resumer.lost_before(self._job)
+        opening = asyncio.create_task(self._open(sha256))
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._resumer.clear_lost(self._job, self._key))
-                opening = group.create_task(self._open(sha256))
+                if lost_before is not None:
+                    group.create_task(self._resumer.clear_lost(self._key, lost_before, opening))
                 part = first
                 while True:
                     await self._slots.acquire()
@@ -148,15 +151,22 @@ class Upload:
                         break
                     part = await anext(rest)
         except BaseExceptionGroup as failed:
+            # Asked for is opened, whatever becomes of us: its answer says what is to be taken back.
+            await asyncio.wait({opening})
             typed = failed.subgroup(HotfolderError)
+            if typed is not None:  # they hold the parts, and the file may be sent anew at once
+                without_traces(typed)
             raise (typed or failed).exceptions[0] from failed
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
 
     async def _send_part(
         self, number: int, body: Scattered, opening: asyncio.Task[None], *, is_last: bool
     ) -> None:
         try:
             ours = PartDigest(number, len(body), await self._wire.sha256(body))
-            await opening
+            await asyncio.shield(opening)
             sent = await self._already_there(ours, body, is_last=is_last)
             if sent is None:
                 sent = await self._send(ours, body)

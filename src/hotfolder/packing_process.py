@@ -146,8 +146,8 @@ class PackingProcess:
     async def _begin(self) -> None:
         try:
             process = await self._start(self._answered, self._lost)
-        except OSError as error:
-            self._lost(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is (no thread to wait for it): not at once again
+            self._lost(str(error) or type(error).__name__)
             return
         self._running = _Running(process, self._clock())
         self._look_later()

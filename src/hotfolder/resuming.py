@@ -5,6 +5,7 @@ can always be found and aborted. What a note says of parts is a hint: a part is 
 store lists it just as it was sent.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -221,17 +222,23 @@ class Resumer:
                     await self._wire.abort(upload.key, upload.upload_id)
         await self._notebook.forget(note.operation_id)
 
-    async def clear_lost(self, job: Job, key: str) -> None:
-        """Where the notes were lost, what stands open under a key that is ours is from before that.
+    def lost_before(self, job: Job) -> float | None:
+        """Where the notes were lost, and none is of `job` since: when that was."""
+        known = self._notebook.note_of(job.operation_id) is not None
+        return None if known else self._notebook.lost_before
 
-        May go on beside the opening of an upload that nothing was noted of when this was called.
+    async def clear_lost(self, key: str, before: float, opening: "asyncio.Future[None]") -> None:
+        """Abort what stands open under a key that is ours, begun `before` the notes were lost.
+
+        Goes on beside the `opening` of an upload, which looks as old where the store's clock is behind.
         """
-        lost_before = self._notebook.lost_before
-        if lost_before is None or self._notebook.note_of(job.operation_id) is not None:
+        old = [upload for upload in await self._wire.uploads_of(key) if upload.initiated < before]
+        if not old:
             return
+        await asyncio.wait({opening})
         named = {note.upload_id for note in self._notebook.all()}
-        for upload in await self._wire.uploads_of(key):
-            if upload.initiated < lost_before and upload.upload_id not in named:
+        for upload in old:
+            if upload.upload_id not in named:
                 log.info("upload.orphan_aborted", key=key, upload_id=upload.upload_id)
                 await self._wire.abort(key, upload.upload_id)
 

@@ -1,6 +1,8 @@
 """One attempt at one file: whatever fails, somebody hears how it ended."""
 
+import gc
 import random
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hotfolder.activity import Activity
-from hotfolder.core.errors import LocalError, SourceChanged
+from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError, SourceChanged
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Policy, Resettle
 from hotfolder.core.segments import MIB
@@ -27,6 +29,10 @@ async def works(tmp_path: Path) -> AsyncIterator[Works]:
     made = Works(tmp_path, MemoryStore())
     yield made
     await made.close()
+
+
+class Watched(bytearray):
+    """Bytes of which one can tell that nobody has them any more."""
 
 
 class Line:
@@ -105,3 +111,28 @@ async def test_an_upload_whose_note_stays_is_told_and_its_file_delivered(
     assert isinstance(ending, Ended)
     assert works.store.uploads == {}
     assert [entry["event"] for entry in logs] == ["delivery.completed", "upload.left_open"]
+
+
+@pytest.mark.parametrize("size", [4, 23 * MIB], ids=["small", "parts"])
+async def test_what_failed_does_not_stay_in_memory(
+    works: Works, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Watched]] = []
+
+    async def refuse(*_: object, **__: object) -> None:
+        body = Watched(b"data")
+        held.append(weakref.ref(body))
+        raise DestinationError(DestinationTrouble.UNREACHABLE, "no answer")
+
+    monkeypatch.setattr(works.store, "put", refuse)
+    monkeypatch.setattr(works.store, "upload_part", refuse)
+    line, job = Line(works.tools()), works.drop(random.Random(7).randbytes(size))
+    gc.disable()
+    try:
+        ending = await line.courier.carry(job)
+        assert held
+        assert [ref() for ref in held] == [None] * len(held)
+    finally:
+        gc.enable()
+    assert isinstance(ending, NotNow)
+    assert isinstance(ending.error, DestinationError)

@@ -1,8 +1,8 @@
 """Multipart uploads that an outage, a stop or a kill cut: gone on with, or taken back."""
 
 import asyncio
-import os
 import random
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hotfolder.activity import Activity
+from hotfolder.adapters.source import OpenOriginal, open_original
 from hotfolder.adapters.state.uploads import SqliteUploads
 from hotfolder.core.errors import DestinationError, DestinationTrouble, SourceChanged, UploadLost
 from hotfolder.core.ports import Body, Scattered
@@ -540,16 +541,71 @@ async def test_packing_goes_on_while_a_far_store_answers(start: Starting) -> Non
 
 async def test_what_ends_while_the_upload_is_opened_leaves_nothing_open(start: Starting) -> None:
     class Opening(Cut):
+        """Opens what it was asked for, whoever still waits for the answer, once the file changed."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked, self.changed = threading.Event(), False
+
         async def create_multipart(self, draft: ObjectDraft) -> str:
-            made = await super().create_multipart(draft)  # nobody will hear its name
+            self.asked.set()
+            self.opening = asyncio.create_task(self._answer(draft))
+            return await asyncio.shield(self.opening)
+
+        async def _answer(self, draft: ObjectDraft) -> str:
+            async with asyncio.timeout(30):
+                while not self.changed:  # noqa: ASYNC110 - turns
+                    await asyncio.sleep(0)
+            for _ in range(100):  # turns in which somebody may ask what is open
+                await asyncio.sleep(0)
+            made = await super().create_multipart(draft)
             self.uploads[made].initiated = MOMENT
-            os.truncate(works.folders.inbox / "clip.mp4", 7 * MIB)
-            await asyncio.Event().wait()
-            raise AssertionError
+            return made
 
     store = Opening()
     works = start(store)
     job = works.drop(DATA)
+
+    def opener(job: Job) -> OpenOriginal:
+        original = open_original(job)
+        read = original.read
+
+        def read_some(offset: int, size: int) -> bytes:
+            if offset >= 11 * MIB:  # behind the second part: the others wait for the opening
+                store.changed = store.asked.wait(30)
+                raise SourceChanged("it became shorter")
+            return read(offset, size)
+
+        original.read = read_some  # type: ignore[method-assign]
+        return original
+
+    works.opener = opener
     with pytest.raises(SourceChanged):
         await works.deliver(job)
+    await store.opening
     assert (store.uploads, works.notebook.all(), works.notes.all()) == ({}, (), [])
+
+
+async def test_where_the_notes_were_lost_and_the_stores_clock_is_behind_our_own_upload_stays(
+    start: Starting,
+) -> None:
+    class Behind(Cut):
+        async def create_multipart(self, draft: ObjectDraft) -> str:
+            made = await super().create_multipart(draft)
+            self.uploads[made].initiated = MOMENT - 60
+            return made
+
+        async def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
+            async with asyncio.timeout(30):
+                while len(self.uploads) < 2:  # noqa: ASYNC110 - turns
+                    await asyncio.sleep(0)
+            async for upload in super().list_uploads(prefix):
+                yield upload
+
+    store = Behind()
+    works = start(store)
+    lost = await store.create_multipart(ObjectDraft(KEY))
+    await works.notebook.load(is_new=True)
+    await works.deliver(works.drop(DATA))
+    assert store.aborted == [lost]
+    delivered(works, store)

@@ -1,8 +1,10 @@
 """What the S3 adapter makes of answers that a well-behaved store does not give."""
 
 import asyncio
+import gc
 import hashlib
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -142,6 +144,29 @@ async def test_a_part_is_repeated_as_it_is_and_counted(bench: Bench) -> None:
         assert sorted(query.split("&")) == ["partnumber=2", "uploadid=id%2f%2b"]
         assert f"x-amz-content-sha256: {digest}" in head
         assert "x-amz-checksum-sha256:" in head
+
+
+class Watched(bytearray):
+    """Bytes of which one can tell that nobody has them any more."""
+
+
+@pytest.mark.parametrize("how", ["put", "part"])
+async def test_what_was_sent_at_last_does_not_stay_in_memory(bench: Bench, how: str) -> None:
+    store, server = await bench.open(Reply(503, "SlowDown"), Reply(cut=True), OK)
+    bytes_ = Watched(BODY)
+    body, held, sha256 = memoryview(bytes_), weakref.ref(bytes_), hashlib.sha256(BODY).digest()
+    del bytes_
+    gc.disable()
+    try:
+        if how == "put":
+            await store.put(ObjectDraft("a b"), body, sha256=sha256, unless_exists=True)
+        else:
+            await store.upload_part("a b", "id", 1, body, sha256=sha256)
+        del body
+        assert held() is None
+    finally:
+        gc.enable()
+    assert len(server.seen) == 3
 
 
 @pytest.mark.parametrize(

@@ -39,15 +39,16 @@ class Bench:
     def __init__(self, inbox: Path) -> None:
         self.now = 1000.0
         self.processes: list[MemoryProcess] = []
-        self.refuses = self.holds = False
+        self.holds = False
+        self.refusal: Exception | None = None
         self.files = PackingProcess(Instead(), self.start, clock=lambda: self.now)
         self.inbox = inbox
 
     async def start(
         self, on_answer: Callable[[bytes], object], on_end: Callable[[str], object]
     ) -> Process:
-        if self.refuses:
-            raise OSError("no more processes")
+        if self.refusal is not None:
+            raise self.refusal
         self.processes.append(MemoryProcess(on_answer, on_end, holds=self.holds))
         return self.processes[-1]
 
@@ -137,8 +138,11 @@ async def test_what_an_ended_process_owes_the_threads_do_and_the_next_one_comes_
     assert await bench.pack(bench.drop("again")) == bytes(4)
 
 
-async def test_one_that_never_comes_is_tried_less_and_less_often(bench: Bench) -> None:
-    bench.refuses = True
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])  # no process, no thread that waits for it
+async def test_one_that_never_comes_is_tried_less_and_less_often(
+    bench: Bench, kind: type[Exception]
+) -> None:
+    bench.refusal = kind("no more processes")
     pauses = []
     for _ in range(12):
         with capture_logs() as logs:

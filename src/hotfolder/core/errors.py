@@ -109,3 +109,21 @@ class KeyTaken(HotfolderError):
 
 class UploadLost(HotfolderError):
     """The store no longer knows the multipart upload (NoSuchUpload): start over."""
+
+
+def without_traces(error: BaseException) -> None:
+    """Drop the traces of an error that was decided on, and of all that led to it.
+
+    They hold the frames that it went through, and these the bytes of the file, often in a circle: what
+    failed would stand in memory beside the next try until somebody searches for garbage.
+    """
+    seen: set[int] = set()
+    rest: list[BaseException | None] = [error]
+    while rest:
+        each = rest.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        rest += (each.__cause__, each.__context__)
+        rest += each.exceptions if isinstance(each, BaseExceptionGroup) else ()

@@ -37,6 +37,8 @@ class Pieces:
         return self._size
 
     def __iter__(self) -> Iterator[memoryview]:
+        if self._halted:
+            raise CancelledError
         for view in self._views:
             for offset in range(0, len(view), _PIECE):
                 if self._halted:
@@ -48,7 +50,8 @@ class Pieces:
         return position
 
     def halt(self) -> None:
-        self._halted = True
+        """No more of it is sent; it is let go of, whoever keeps us (of repetitions a circle is left)."""
+        self._halted, self._views = True, []
 
 
 class Download:

@@ -31,7 +31,12 @@ from hotfolder.core.answers import (
     judge_foreign,
     judge_refusal,
 )
-from hotfolder.core.errors import DestinationError, DestinationTrouble, HotfolderError
+from hotfolder.core.errors import (
+    DestinationError,
+    DestinationTrouble,
+    HotfolderError,
+    without_traces,
+)
 from hotfolder.core.ports import Limiter
 from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Fault
@@ -137,7 +142,10 @@ class Requests:
 
     def _heed(self, state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
-        error = failure.verdict.error if isinstance(failure, Failed) else None
+        if not isinstance(failure, Failed):
+            return
+        without_traces(failure)
+        error = failure.verdict.error
         if isinstance(error, DestinationError) and error.trouble is DestinationTrouble.THROTTLED:
             self._on_throttled()
 

@@ -104,7 +104,9 @@ class S3Store:
             try:
                 return await self._small_puts.put(subject, headers, body, sha256)
             except Failed as error:
-                failed = error  # boto3 repeats it: its answers are whole, the engine's are not
+                # boto3 repeats it: its answers are whole, the engine's are not. Its trace leads back
+                # here: that circle would keep the body long after it is sent.
+                failed = error.with_traceback(None)
         pieces = Pieces(body)
         fields = words.draft_fields(draft, self._options)
         fields |= {"Body": pieces, "ChecksumSHA256": words.checksum(sha256)}
@@ -154,7 +156,7 @@ class S3Store:
             try:
                 return await self._small_puts.part(subject, upload_id, number, body, sha256)
             except Failed as error:
-                failed = error  # boto3 repeats it
+                failed = error.with_traceback(None)  # boto3 repeats it; see `put`
         fields["ChecksumSHA256"] = words.checksum(sha256)
         reply, requests = await self._requests.call(
             subject,
