@@ -1,7 +1,7 @@
 """`DirectPutEngine`: PUTs that the event loop itself writes to its sockets.
 
-A request is one string, one signature and one parsed answer, a third of the CPU that any client library
-asks for it. Connections are kept and used again, the last one first, so that as few as possible are kept
+A request is one string, one signature and one parsed answer: a third of the CPU that awscrt asks for a
+small one. Connections are kept and used again, the last one first, so that as few as possible are kept
 warm. One timer looks at all requests: what does not get on is ended by what the kernel saw move, so that
 a thin line is no stall.
 """

@@ -40,7 +40,7 @@ class S3Store:
     """`core.ports.ObjectStore` for one bucket; use it from one event loop.
 
     `executor` runs boto3's blocking calls; give it as many threads as requests may be in flight.
-    `single_put` sends bodies up to `SINGLE_PUT_LIMIT`, and parts if it sees how they get on; boto3 the
+    `engine` sends bodies up to `SINGLE_PUT_LIMIT`, and parts if it sees how they get on; boto3 the
     rest, and again what failed there.
     A cancelled call ends its request: the body is not read any more.
     """
@@ -50,7 +50,7 @@ class S3Store:
         connection: S3Connection,
         executor: Executor,
         *,
-        single_put: PutEngine | None = None,
+        engine: PutEngine | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         wall: Callable[[], float] = time.time,
         on_move: Callable[[], None] = lambda: None,
@@ -75,7 +75,7 @@ class S3Store:
             on_throttled=on_throttled,
         )
         self._engine_puts = (
-            EnginePuts(connection, single_put, self._requests, limiter) if single_put else None
+            EnginePuts(connection, engine, self._requests, limiter) if engine else None
         )
 
     def steps(self) -> list[Step]:
