@@ -74,9 +74,7 @@ class S3Store:
             limiter=limiter,
             on_throttled=on_throttled,
         )
-        self._engine_puts = (
-            EnginePuts(connection, engine, self._requests, limiter) if engine else None
-        )
+        self._engine_puts = EnginePuts(connection, engine, self._requests, limiter) if engine else None
 
     def steps(self) -> list[Step]:
         """The requests under way, which block threads or wait for the engine."""
