@@ -17,7 +17,7 @@ _HINT = (
 
 
 class Alarm:
-    """Looks at everything that runs in a thread. `clock` is monotonic seconds."""
+    """Looks at all work that may hang, in a thread or not. `clock` is monotonic seconds."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ def put_engine(
     on_move: Callable[[], None] = lambda: None,
     limiter: Limiter | None = None,
 ) -> PutEngine | None:
-    """What sends small objects; None where boto3 has to. `on_move`, `limiter`: see `DirectPutEngine`.
+    """What sends in place of boto3; None where nothing may. `on_move`, `limiter`: see `DirectPutEngine`.
 
     Proxies are boto3's. awscrt's client would take any that the environment names, also for a store that
     no_proxy excepts.

@@ -103,10 +103,10 @@ class Lines:
         name = self._name_of(destination)
         places = RequestPlaces(transfer.requests, name=name)
         requests = ThreadPoolExecutor(transfer.requests, thread_name_prefix="s3")
-        single_put = put_engine(destination, transfer, self._activity.progressed, self._bandwidth)
+        engine = put_engine(destination, transfer, self._activity.progressed, self._bandwidth)
         # Without an engine each request needs a thread, so that small ones have no more places.
         small = places
-        if single_put is not None:
+        if engine is not None:
             small = RequestPlaces(
                 transfer.small_requests, first=transfer.requests, name=name, kind="small"
             )
@@ -120,7 +120,7 @@ class Lines:
         store = S3Store(
             connection,
             requests,
-            single_put=single_put,
+            engine=engine,
             on_move=self._activity.progressed,
             limiter=self._bandwidth,
             on_throttled=on_throttled,

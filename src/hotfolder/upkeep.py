@@ -1,4 +1,4 @@
-"""What the daemon does beside its work: full files of the ledger are packed, its index is caught up."""
+"""Beside the work: full ledger files are packed, their index caught up, memory given back at rest."""
 
 import asyncio
 import contextlib

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.bench.speed.results import NEAR
+from tests.bench.speed.names import NEAR
 from tests.bench.speed.stores import NullSink, sink
 
 MIB = 1 << 20

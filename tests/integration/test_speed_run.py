@@ -10,9 +10,10 @@ from tests.bench.speed import runner, whole_job
 from tests.bench.speed.budget import Budget
 from tests.bench.speed.contest import BY_THOUSANDS, DAEMON, check_arrived
 from tests.bench.speed.measure import RunFailed, run
+from tests.bench.speed.names import NEAR
 from tests.bench.speed.peers import AWS_MV, TAR_GZIP_AWS, Peer, Target, Tools
 from tests.bench.speed.plan import Group
-from tests.bench.speed.results import NEAR, from_json, to_json
+from tests.bench.speed.results import from_json, to_json
 from tests.bench.speed.stores import Usage
 from tests.bench.speed.works import Made, small
 

@@ -133,7 +133,7 @@ async def opened(
             store = S3Store(
                 connection,
                 executor,
-                single_put=put_engine(settings, way, limiter),
+                engine=put_engine(settings, way, limiter),
                 sleep=sleep or Naps(),
                 limiter=limiter,
                 on_throttled=on_throttled,

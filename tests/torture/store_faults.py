@@ -16,7 +16,7 @@ Prepare = Callable[[Box], AbstractContextManager[Fault]]
 POISON = "poison"
 #: A name of the store of which no resolver knows without our hosts file.
 _NAME = "store.localhost"
-#: A private /etc/hosts: both engines ask the C library, and that reads the file each time.
+#: A private /etc/hosts: all engines ask the C library, and that reads the file each time.
 _OWN_HOSTS = (
     *("unshare", "--mount", "sh", "-c"),
     'mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/nsswitch.conf && shift && exec "$@"',

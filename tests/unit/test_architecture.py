@@ -47,7 +47,7 @@ PIPELINE = [name for name in MODULES if "/" not in name and name not in NOT_PIPE
 #: Each third-party package and the modules (or folders) that may know it. structlog: all but core.
 HOMES = {
     "awscrt": ["adapters/crt.py"],
-    "httptools": ["adapters/direct/line.py"],
+    "httptools": ["adapters/direct/connection.py"],
     "boto3": ["adapters/s3/"],
     "botocore": ["adapters/s3/"],
     "isal": ["adapters/compression.py", "adapters/ledger/rotation.py"],

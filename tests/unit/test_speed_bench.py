@@ -9,7 +9,7 @@ import pytest
 from tests.bench.speed import __main__ as command
 from tests.bench.speed import goals, plan, report
 from tests.bench.speed.budget import Budget
-from tests.bench.speed.results import (
+from tests.bench.speed.names import (
     AT_ONCE,
     BY_THOUSANDS,
     FARTHER,
@@ -20,13 +20,8 @@ from tests.bench.speed.results import (
     RCLONE_64,
     S5CMD_CP,
     TAR_GZIP_AWS,
-    Figures,
-    Results,
-    Row,
-    errors,
-    from_json,
-    to_json,
 )
+from tests.bench.speed.results import Figures, Results, Row, errors, from_json, to_json
 from tests.bench.speed.shown import number
 from tests.support.page import read_section, write_section
 

@@ -39,10 +39,10 @@ class Transfer(Table):
     boto3 sends these, too (`engine`, a proxy), they count among the former."""
 
     engine: Literal["auto", "direct", "crt", "boto3"] = "auto"
-    """What sends the bytes. `direct`: the daemon itself, by far the leanest; `crt`: awscrt
+    """What sends the bytes. `direct`: the daemon itself, the leanest; `crt`: awscrt
     (pip install 'hotfolder[crt]'), but parts by boto3, and boto3 in its place while `bandwidth`
-    limits anything; `boto3`: what sends all else, and repeats what failed. `auto`: direct. Through a
-    proxy goes boto3 alone."""
+    limits anything or the environment names a proxy; `boto3`: what sends all else, and repeats what
+    failed. `auto`: direct. Through a proxy goes boto3 alone."""
 
     attempts: Annotated[int, Field(ge=1, le=100)] = 12
     """Tries of each request, before the file or the store is given a rest."""

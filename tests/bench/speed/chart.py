@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch
 
-from tests.bench.speed import shown
-from tests.bench.speed.results import HOTFOLDER, RCLONE_64, S5CMD_CP, Results, Row
+from tests.bench.speed import names, shown
+from tests.bench.speed.results import Results, Row
 
 _PANELS = 6
 #: A light card with dark words: legible on a light page and on a dark one.
@@ -21,7 +21,7 @@ _LEGEND = {
     "s5cmd cp: uploaded": _BARE,
     "others": _OTHERS,
 }
-_SHORT = {RCLONE_64: "rclone, 64 transfers"}
+_SHORT = {names.RCLONE_64: "rclone, 64 transfers"}
 #: Inches: of the card, for words left of the bars, right of them, of a bar, between panels, on top.
 _WIDTH, _LABELS, _MARGIN, _BAR, _BETWEEN, _HEAD = 9.2, 1.76, 0.18, 0.24, 0.42, 1.0
 _STYLE = {
@@ -99,7 +99,7 @@ def _card(figure: Figure, height: float) -> None:
 
 def _bars(axis: Axes, rows: Sequence[Row], places: int) -> None:
     """`places`: room for so many, as panels side by side have the same."""
-    colours = {HOTFOLDER: _OURS, S5CMD_CP: _BARE}
+    colours = {names.HOTFOLDER: _OURS, names.S5CMD_CP: _BARE}
     walls = [row.wall for row in rows]
     colour = [colours.get(row.contestant, _OTHERS) for row in rows]
     axis.barh(range(len(rows)), walls, color=colour, height=0.72)
@@ -111,8 +111,8 @@ def _bars(axis: Axes, rows: Sequence[Row], places: int) -> None:
     axis.spines[:].set_visible(False)
     axis.tick_params(left=False, bottom=False, labelbottom=False, labelcolor=_FAINT)
     for number, (row, tick) in enumerate(zip(rows, axis.get_yticklabels(), strict=True)):
-        weight = "bold" if row.contestant == HOTFOLDER else "normal"
+        weight = "bold" if row.contestant == names.HOTFOLDER else "normal"
         tick.set_fontweight(weight)
-        tick.set_color(_WORDS if row.contestant == HOTFOLDER else _FAINT)
+        tick.set_color(_WORDS if row.contestant == names.HOTFOLDER else _FAINT)
         at = row.wall + max(walls) * 0.015
         axis.text(at, number, f"{shown.number(row.wall)} s", va="center_baseline", fontweight=weight)

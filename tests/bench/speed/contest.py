@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench.speed import results, whole_job
+from tests.bench.speed import names, whole_job
 from tests.bench.speed.measure import Cost, RunFailed, run
 from tests.bench.speed.peers import Peer, Target, Tools
 from tests.bench.speed.results import Figures
@@ -37,10 +37,10 @@ class Hotfolder:
     job: Callable[[Path, Target, Made], Job]
 
 
-DAEMON = Hotfolder(results.HOTFOLDER, whole_job.Daemon)
-ONCE = Hotfolder(results.ONCE, whole_job.Once)
-BY_THOUSANDS = Hotfolder(results.BY_THOUSANDS, partial(whole_job.Steady, by_folders=True))
-AT_ONCE = Hotfolder(results.AT_ONCE, partial(whole_job.Steady, by_folders=False))
+DAEMON = Hotfolder(names.HOTFOLDER, whole_job.Daemon)
+ONCE = Hotfolder(names.ONCE, whole_job.Once)
+BY_THOUSANDS = Hotfolder(names.BY_THOUSANDS, partial(whole_job.Steady, by_folders=True))
+AT_ONCE = Hotfolder(names.AT_ONCE, partial(whole_job.Steady, by_folders=False))
 Contestant = Peer | Hotfolder
 
 

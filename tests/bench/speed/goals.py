@@ -3,22 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.bench.speed.results import (
-    AT_ONCE,
-    AWS_MV,
-    BY_THOUSANDS,
-    FAR,
-    FARTHER,
-    HOTFOLDER,
-    NEAR,
-    OURS,
-    RCLONE_64,
-    RCLONE_COMPRESS,
-    S5CMD_CP,
-    TAR_GZIP_AWS,
-    Results,
-    Row,
-)
+from tests.bench.speed import names
+from tests.bench.speed.results import Results, Row
 
 _MEMORY = 300  # MiB
 _LATENT = 0.9  # of the throughput without latency
@@ -42,28 +28,28 @@ class Goal:
 
 #: Work, store, peer, the least ratio of its wall clock to hotfolder's.
 RATIOS = (
-    ("small", NEAR, S5CMD_CP, 1),
-    ("small", NEAR, RCLONE_COMPRESS, 3),
-    ("small", NEAR, AWS_MV, 8),
-    ("small", FAR, S5CMD_CP, 1),
-    ("small", FAR, RCLONE_64, 1),
-    ("random", NEAR, S5CMD_CP, 1),
-    ("text", NEAR, S5CMD_CP, 1),
-    ("text", NEAR, TAR_GZIP_AWS, 8),
+    ("small", names.NEAR, names.S5CMD_CP, 1),
+    ("small", names.NEAR, names.RCLONE_COMPRESS, 3),
+    ("small", names.NEAR, names.AWS_MV, 8),
+    ("small", names.FAR, names.S5CMD_CP, 1),
+    ("small", names.FAR, names.RCLONE_64, 1),
+    ("random", names.NEAR, names.S5CMD_CP, 1),
+    ("text", names.NEAR, names.S5CMD_CP, 1),
+    ("text", names.NEAR, names.TAR_GZIP_AWS, 8),
 )
 
 #: Works whose throughput may not suffer from latency.
 LATENT = ("mixed", "large", "random")
 
 #: Where a file may not cost more among many than among few.
-FEW, MANY = ("few", NEAR, BY_THOUSANDS), ("many", NEAR, AT_ONCE)
+FEW, MANY = ("few", names.NEAR, names.BY_THOUSANDS), ("many", names.NEAR, names.AT_ONCE)
 
 
 def measured() -> set[tuple[str, str, str]]:
     """Work, store and contestant of every row that a goal needs."""
     peers = {(work, store, peer) for work, store, peer, _ in RATIOS}
-    ours = {(work, store, HOTFOLDER) for work, store, _, _ in RATIOS}
-    latent = {(work, store, HOTFOLDER) for work in LATENT for store in (NEAR, FARTHER)}
+    ours = {(work, store, names.HOTFOLDER) for work, store, _, _ in RATIOS}
+    latent = {(work, store, names.HOTFOLDER) for work in LATENT for store in (names.NEAR, names.FARTHER)}
     return {*peers, *ours, *latent, FEW, MANY}
 
 
@@ -74,7 +60,7 @@ def judged(results: Results) -> list[Goal]:
 
 def _ratios(results: Results) -> Iterator[Goal]:
     for work, store, peer, least in RATIOS:
-        row, ours = results.row(work, store, peer), results.row(work, store, HOTFOLDER)
+        row, ours = results.row(work, store, peer), results.row(work, store, names.HOTFOLDER)
         if row and ours:
             ratio = row.wall / ours.wall
             wanted = f"{least} times as fast as" if least > 1 else "as fast as"
@@ -97,7 +83,8 @@ def _why_slower(ours: Row, theirs: Row) -> str:
 
 def _far(results: Results) -> Iterator[Goal]:
     for work in LATENT:
-        near, far = results.row(work, NEAR, HOTFOLDER), results.row(work, FARTHER, HOTFOLDER)
+        near = results.row(work, names.NEAR, names.HOTFOLDER)
+        far = results.row(work, names.FARTHER, names.HOTFOLDER)
         if near and far:
             share = near.wall / far.wall
             text = f"{near.title}: throughput at 80 ms within 10 % of that at 0 ms"
@@ -109,7 +96,7 @@ def _far(results: Results) -> Iterator[Goal]:
 
 
 def _memory(results: Results) -> Iterator[Goal]:
-    ours = [row for row in results.rows if row.contestant in OURS and row.rounds]
+    ours = [row for row in results.rows if row.contestant in names.OURS and row.rounds]
     if ours:
         most = max(ours, key=lambda row: row.peak)
         peak = most.peak / (1 << 20)

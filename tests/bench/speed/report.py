@@ -7,8 +7,8 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from tests.bench.speed import goals
-from tests.bench.speed.results import HOTFOLDER, RCLONE_64, Results, Row
+from tests.bench.speed import goals, names
+from tests.bench.speed.results import Results, Row
 from tests.bench.speed.shown import KINDS, number, places, where
 from tests.support.page import write_section
 
@@ -66,7 +66,8 @@ def tables(results: Results) -> Iterator[Table]:
         for column in _COLUMNS:
             table.add_column(column, justify="left" if column == "program" else "right")
         for row in group:
-            table.add_row(*cells(results, row), style="bold" if row.contestant == HOTFOLDER else None)
+            style = "bold" if row.contestant == names.HOTFOLDER else None
+            table.add_row(*cells(results, row), style=style)
         yield table
     table = Table("goal", "measured", "rounds", "", title="goals", box=box.SIMPLE, title_justify="left")
     for goal in goals.judged(results):
@@ -105,7 +106,7 @@ def page(results: Results) -> list[str]:
     for group in results.groups():
         lines += ["", f"### {heading(group[0])}", "", f"{what(group[0])}.", ""]
         lines += [f"| {' | '.join(_COLUMNS)} |", f"|---|{'---:|' * (len(_COLUMNS) - 1)}"]
-        lines += [_markdown(cells(results, row), row.contestant == HOTFOLDER) for row in group]
+        lines += [_markdown(cells(results, row), row.contestant == names.HOTFOLDER) for row in group]
     return [*lines, "", *conditions(results)]
 
 
@@ -136,11 +137,11 @@ def _seconds(results: Results, row: Row | None) -> str:
     if row is None:
         return ""
     took = number(row.wall)
-    if row.contestant == HOTFOLDER:
+    if row.contestant == names.HOTFOLDER:
         return f"**{took}**"
     ratio = results.ratio(row)
     notes = [f"{ratio:.1f} x"] if ratio is not None else []
-    notes += ["64 transfers"] if row.contestant == RCLONE_64 else []
+    notes += ["64 transfers"] if row.contestant == names.RCLONE_64 else []
     return f"{took} ({', '.join(notes)})" if notes else took
 
 

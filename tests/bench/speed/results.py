@@ -5,15 +5,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-#: The contestants and the stores by whose names rows are found again.
-HOTFOLDER, ONCE = "hotfolder", "hotfolder once"
-BY_THOUSANDS, AT_ONCE = "hotfolder, 1,000 at a time", "hotfolder, all at once"
-OURS = frozenset({HOTFOLDER, ONCE, BY_THOUSANDS, AT_ONCE})
-S5CMD_CP, S5CMD_MV = "s5cmd cp", "s5cmd mv"
-RCLONE, RCLONE_64 = "rclone move", "rclone move --transfers 64"
-RCLONE_COMPRESS = "rclone move, compress"
-NEAR, FAR, FARTHER, SEAWEED = "sink, 0 ms", "sink, 20 ms", "sink, 80 ms", "SeaweedFS"
-AWS_MV, TAR_GZIP_AWS = "aws s3 mv", "tar | gzip | aws s3 cp"
+from tests.bench.speed import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ class Results:
 
     def ratio(self, row: Row) -> float | None:
         """How many times hotfolder's wall clock this row took; None where hotfolder has none."""
-        ours = self.row(row.work, row.store, HOTFOLDER)
+        ours = self.row(row.work, row.store, names.HOTFOLDER)
         return row.wall / ours.wall if ours else None
 
     @property

@@ -14,9 +14,10 @@ from tests.bench.speed import goals, stores, works
 from tests.bench.speed.budget import Budget
 from tests.bench.speed.contest import Ground
 from tests.bench.speed.measure import RunFailed
+from tests.bench.speed.names import SEAWEED
 from tests.bench.speed.peers import Tools
 from tests.bench.speed.plan import LATENCIES, Group
-from tests.bench.speed.results import SEAWEED, Results, Row
+from tests.bench.speed.results import Results, Row
 from tests.bench.speed.works import Made
 
 Say = Callable[[str], None]

@@ -3,20 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench.speed.results import (
-    AWS_MV,
-    FAR,
-    FARTHER,
-    HOTFOLDER,
-    NEAR,
-    RCLONE,
-    RCLONE_64,
-    RCLONE_COMPRESS,
-    S5CMD_CP,
-    TAR_GZIP_AWS,
-    Results,
-    Row,
-)
+from tests.bench.speed import names
+from tests.bench.speed.results import Results, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +20,26 @@ class Kind:
 
 
 KINDS = (
-    Kind("**hotfolder**, the whole job", (HOTFOLDER,)),
-    Kind("`s5cmd cp`, upload only", (S5CMD_CP,)),
-    Kind("`rclone move`", (RCLONE, RCLONE_64)),
-    Kind("`rclone move`, compress", (RCLONE_COMPRESS,)),
-    Kind("`aws s3 mv`", (AWS_MV,)),
-    Kind("`tar \\| gzip \\| aws s3 cp`", (TAR_GZIP_AWS,)),
+    Kind("**hotfolder**, the whole job", (names.HOTFOLDER,)),
+    Kind("`s5cmd cp`, upload only", (names.S5CMD_CP,)),
+    Kind("`rclone move`", (names.RCLONE, names.RCLONE_64)),
+    Kind("`rclone move`, compress", (names.RCLONE_COMPRESS,)),
+    Kind("`aws s3 mv`", (names.AWS_MV,)),
+    Kind("`tar \\| gzip \\| aws s3 cp`", (names.TAR_GZIP_AWS,)),
 )
 
 _SIDE_BY_SIDE = 2
 #: Works and stores, two by two of about as many programs.
 PLACES = (
-    ("small", NEAR),
-    ("mixed", NEAR),
-    ("small", FAR),
-    ("mixed", FARTHER),
-    ("random", NEAR),
-    ("text", NEAR),
-    ("source", NEAR),
+    ("small", names.NEAR),
+    ("mixed", names.NEAR),
+    ("small", names.FAR),
+    ("mixed", names.FARTHER),
+    ("random", names.NEAR),
+    ("text", names.NEAR),
+    ("source", names.NEAR),
 )
-_WHERE = {NEAR: "", FAR: ", 20 ms away", FARTHER: ", 80 ms away"}
+_WHERE = {names.NEAR: "", names.FAR: ", 20 ms away", names.FARTHER: ", 80 ms away"}
 
 
 def places(results: Results) -> list[Sequence[Row | None]]:

@@ -1,4 +1,4 @@
-"""Small PUTs over the event loop's own sockets: one object a request, no thread, no copy of a hop."""
+"""PUTs over the event loop's own sockets: whole objects and parts, no thread, no copy."""
 
 from hotfolder.adapters.direct.engine import DirectPutEngine
 

@@ -1,7 +1,7 @@
 """`DirectPutEngine`: PUTs that the event loop itself writes to its sockets.
 
-A request is one string, one signature and one parsed answer, a third of the CPU that any client library
-asks for it. Connections are kept and used again, the last one first, so that as few as possible are kept
+A request is one string, one signature and one parsed answer: a third of the CPU that awscrt asks for a
+small one. Connections are kept and used again, the last one first, so that as few as possible are kept
 warm. One timer looks at all requests: what does not get on is ended by what the kernel saw move, so that
 a thin line is no stall.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from hotfolder.adapters.direct.line import Line
+from hotfolder.adapters.direct.connection import Connection
 from hotfolder.adapters.direct.tls import open_trust, unconnected, unreadable
 from hotfolder.core.ports import Body, Limiter, Scattered, SigningKeys
 from hotfolder.core.pulse import Step
@@ -74,8 +74,8 @@ class DirectPutEngine:
         self._second, self._moment = 0, ""
         self._trust: ssl.SSLContext | None = None
         self._trusting = asyncio.Lock()
-        self._free: dict[Origin, list[Line]] = {}  # the last one was used last
-        self._busy: set[Line] = set()
+        self._free: dict[Origin, list[Connection]] = {}  # the last one was used last
+        self._busy: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def steps(self) -> list[Step]:
@@ -126,7 +126,7 @@ class DirectPutEngine:
 
     # -- connections ---------------------------------------------------------------------------------
 
-    def _take(self, origin: Origin) -> Line | None:
+    def _take(self, origin: Origin) -> Connection | None:
         free = self._free.get(origin, ())
         while free:
             line = free.pop()
@@ -134,14 +134,14 @@ class DirectPutEngine:
                 return line
         return None
 
-    def _put_back(self, origin: Origin, line: Line) -> None:
+    def _put_back(self, origin: Origin, line: Connection) -> None:
         free = self._free.setdefault(origin, [])
         if line.is_free and len(free) < self._connections:
             free.append(line)
         else:
             line.end()  # also where the caller was cancelled: the body is not ours any more
 
-    async def _connect(self, origin: Origin) -> Line | Answer:
+    async def _connect(self, origin: Origin) -> Connection | Answer:
         loop, trust = asyncio.get_running_loop(), None
         if origin.scheme == "https":
             try:
@@ -152,7 +152,7 @@ class DirectPutEngine:
         try:
             async with asyncio.timeout(seconds):
                 _, line = await loop.create_connection(
-                    partial(Line, self._limiter),
+                    partial(Connection, self._limiter),
                     origin.host,
                     origin.port,
                     ssl=trust,

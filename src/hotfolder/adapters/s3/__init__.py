@@ -1,6 +1,7 @@
 """The object store over boto3: one bucket, every request carrying its own SHA-256."""
 
 from hotfolder.adapters.s3.connection import S3Connection, S3Settings
+from hotfolder.adapters.s3.engine_puts import SINGLE_PUT_LIMIT
 from hotfolder.adapters.s3.logins import (
     DefaultLogin,
     FileLogin,
@@ -9,7 +10,6 @@ from hotfolder.adapters.s3.logins import (
     ProfileLogin,
     SecretLogin,
 )
-from hotfolder.adapters.s3.small_puts import SINGLE_PUT_LIMIT
 from hotfolder.adapters.s3.store import S3Store
 from hotfolder.adapters.s3.tls import usual_bundle
 

@@ -18,8 +18,8 @@ import botocore.exceptions as boto_errors
 from hotfolder.adapters.s3 import faults
 from hotfolder.adapters.s3.bodies import Download, Pieces
 from hotfolder.adapters.s3.connection import S3Connection
+from hotfolder.adapters.s3.engine_puts import EnginePuts
 from hotfolder.adapters.s3.requests import Requests
-from hotfolder.adapters.s3.small_puts import SmallPuts
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
 from hotfolder.core.answers import Subject
@@ -40,7 +40,7 @@ class S3Store:
     """`core.ports.ObjectStore` for one bucket; use it from one event loop.
 
     `executor` runs boto3's blocking calls; give it as many threads as requests may be in flight.
-    `single_put` sends bodies up to `SINGLE_PUT_LIMIT`, and parts if it sees how they get on; boto3 the
+    `engine` sends bodies up to `SINGLE_PUT_LIMIT`, and parts if it sees how they get on; boto3 the
     rest, and again what failed there.
     A cancelled call ends its request: the body is not read any more.
     """
@@ -50,7 +50,7 @@ class S3Store:
         connection: S3Connection,
         executor: Executor,
         *,
-        single_put: PutEngine | None = None,
+        engine: PutEngine | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         wall: Callable[[], float] = time.time,
         on_move: Callable[[], None] = lambda: None,
@@ -74,18 +74,16 @@ class S3Store:
             limiter=limiter,
             on_throttled=on_throttled,
         )
-        self._small_puts = (
-            SmallPuts(connection, single_put, self._requests, limiter) if single_put else None
-        )
+        self._engine_puts = EnginePuts(connection, engine, self._requests, limiter) if engine else None
 
     def steps(self) -> list[Step]:
         """The requests under way, which block threads or wait for the engine."""
-        return self._requests.steps() + (self._small_puts.steps() if self._small_puts else [])
+        return self._requests.steps() + (self._engine_puts.steps() if self._engine_puts else [])
 
     async def close(self) -> None:
         """End the connections of the engine; those of boto3 are the `S3Connection`'s."""
-        if self._small_puts is not None:
-            await self._small_puts.close()
+        if self._engine_puts is not None:
+            await self._engine_puts.close()
 
     async def check(self) -> None:
         """See `ObjectStore`. Lists one key: unlike HEAD, a refusal of it names its reason."""
@@ -99,10 +97,10 @@ class S3Store:
         """See `ObjectStore`. A repeated request keeps its condition, so a 412 may be our own object."""
         subject = self._subject("PutObject", words.checked_draft(draft).key)
         failed, begun = None, asyncio.get_running_loop().time()
-        if self._small_puts is not None and self._small_puts.takes(len(body)):
+        if self._engine_puts is not None and self._engine_puts.takes(len(body)):
             headers = words.put_headers(draft, self._options, sha256, unless_exists=unless_exists)
             try:
-                return await self._small_puts.put(subject, headers, body, sha256)
+                return await self._engine_puts.put(subject, headers, body, sha256)
             except Failed as error:
                 # boto3 repeats it: its answers are whole, the engine's are not. Its trace leads back
                 # here: that circle would keep the body long after it is sent.
@@ -152,9 +150,9 @@ class S3Store:
         pieces, subject = Pieces(body), self._subject("UploadPart", key)
         fields = self._of_upload(key, upload_id) | {"PartNumber": number, "Body": pieces}
         failed, begun = None, asyncio.get_running_loop().time()
-        if self._small_puts is not None and self._small_puts.takes_parts:
+        if self._engine_puts is not None and self._engine_puts.takes_parts:
             try:
-                return await self._small_puts.part(subject, upload_id, number, body, sha256)
+                return await self._engine_puts.part(subject, upload_id, number, body, sha256)
             except Failed as error:
                 failed = error.with_traceback(None)  # boto3 repeats it; see `put`
         fields["ChecksumSHA256"] = words.checksum(sha256)

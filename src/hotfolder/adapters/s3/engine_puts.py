@@ -1,4 +1,4 @@
-"""Small PUTs and parts over the put engine, one try each: what fails there is boto3's to repeat."""
+"""PUTs and parts over the put engine, one try each: what fails there is boto3's to repeat."""
 
 import asyncio
 import http.client
@@ -22,7 +22,7 @@ _REST = 600.0  # seconds that what the engine had no time for goes to boto3
 _TINY = 64 * 1024  # bytes; what is smaller was not too much for a thin line: that was an outage
 
 
-class SmallPuts:
+class EnginePuts:
     """What the engine sends of one store, and as whom; use it from one event loop."""
 
     def __init__(

@@ -35,7 +35,7 @@ class _Turn:
     timer: asyncio.TimerHandle | None = None
 
 
-class Line(asyncio.BufferedProtocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection to the store: free, or at work for one request."""
 
     def __init__(self, limiter: Limiter | None = None) -> None:
