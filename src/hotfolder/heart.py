@@ -148,7 +148,7 @@ class Heart:
     def _phase(self) -> str:
         activity, folders = self._activity, self._inboxes.folders
         holds = [folder.intake.hold for folder in folders if folder.intake.hold]
-        trouble = self._recorder.trouble or next(iter(holds), None)
+        trouble = self._recorder.trouble or next(iter(holds), None) or self._recorder.why_put_off
         gone = self._inboxes.gone()
         activity.hold = trouble.sentence if trouble else None
         if gone:

@@ -302,6 +302,11 @@ class Recorder:
         """How many operations of a former run nothing can be told of yet; `recover` again, later."""
         return len(self._awaited)
 
+    @property
+    def why_put_off(self) -> LocalError | None:
+        """What is in the way of these."""
+        return self._restart.why_put_off
+
 
 def _trouble_of(row: JournalRow, error: Exception) -> LocalError:
     """Why a copy was not made, to be tried again; a defect of ours is told with its trace, too."""

@@ -66,6 +66,7 @@ class Restart:
         self._began = False
         self._round: list[JournalRow] = []  # of what is put off, what was not looked at again yet
         self.put_off: dict[str, JournalRow] = {}
+        self.why_put_off: LocalError | None = None  # of those that were looked at last
 
     def finish(self, most: int | None = None) -> Finished:
         """Plan and act out what is left to do: at first all, then what is put off, up to `most` rows.
@@ -150,15 +151,18 @@ class Restart:
         facts: list[tuple[JournalRow, Found]] = []
         put_off: dict[str, JournalRow] = {}
         news: list[tuple[JournalRow, LocalError]] = []
+        why = self.why_put_off
         for row in rows:
             try:
                 facts.append((row, self._mover.find(row)))
             except LocalError as error:
+                why = error
                 if row.operation_id not in self.put_off:
                     news.append((row, error))
                 put_off[row.operation_id] = row
             self.put_off.pop(row.operation_id, None)  # or to the back: another is the first next time
         self.put_off |= put_off
+        self.why_put_off = why if self.put_off else None
         if news:
             log.warning("recovery.put_off", **_first_of(news))
         return facts

@@ -22,6 +22,7 @@ class Told:
         self.lines: list[str] = []
         self.beats: list[dict[str, Any]] = []
         self.trouble: LocalError | None = None
+        self.why_put_off: LocalError | None = None
         self.missing: list[str] = []
 
     def gone(self) -> list[str]:
@@ -85,6 +86,12 @@ def test_it_says_why_this_machine_holds(beating: Beating) -> None:
     assert beating.told.beats[-1]["hold"] == "cannot write /state: No space left; free space"
     beating.told.missing = ["/srv/inbox is not there; mount it"]
     assert beating.line().startswith(f"inbox-missing: {COUNTS}. /srv/inbox is not there")
+
+
+def test_it_says_why_what_a_former_run_proved_is_not_finished(beating: Beating) -> None:
+    beating.told.why_put_off = LocalError("cannot look at /done/a: Permission denied", hint="let it")
+    assert beating.line() == f"idle: {COUNTS}. cannot look at /done/a: Permission denied; let it"
+    assert beating.told.beats[-1]["hold"] == "cannot look at /done/a: Permission denied; let it"
 
 
 def test_it_says_who_paused(beating: Beating) -> None:

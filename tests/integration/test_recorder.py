@@ -602,11 +602,13 @@ async def test_while_the_inbox_is_not_mounted_nothing_is_recorded_that_is_not_kn
     with capture_logs() as logs:
         await recorder.recover()
     assert logs == [], "told once"
+    assert isinstance(recorder.why_put_off, LocalError), "and in every heartbeat"
     for place, volume in away:
         if place.is_symlink():
             place.unlink()
         volume.rename(place)
     await recorder.recover()
+    assert not recorder.why_put_off
     (line,) = desk.lines()
     assert line["completed_dir_path"] == str(desk.folders.completed / "clip.mp4")
     assert desk.journal.rows() == []

@@ -307,10 +307,10 @@ def is_foreign(operation: str, document: Collection[str], headers: Mapping[str, 
     """
     if operation in _DOCUMENTS:
         return not any(name in document for name in _DOCUMENTS[operation])
-    is_s3s = "etag" in headers or any(name.startswith("x-amz-") for name in headers)
-    if operation in _EMPTY:
-        return not is_s3s and headers.get("content-length", "0") != "0"
-    return operation in _HEADED and not is_s3s
+    is_amazons = any(name.startswith("x-amz-") for name in headers)
+    if operation in _EMPTY:  # and what is gone has no ETag; a page may have one
+        return not is_amazons and headers.get("content-length", "0") != "0"
+    return operation in _HEADED and not is_amazons and "etag" not in headers
 
 
 def judge_foreign(subject: Subject) -> Verdict:
