@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from hotfolder.core.conflict import EarlierObject, is_told_otherwise
-from hotfolder.core.digest import sha256_of_parts
+from hotfolder.core.digest import digests_of_parts
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
@@ -130,9 +130,7 @@ class Comparison:
         self._sha256 = twin.final_digests().original_sha256
         if ours:
             sha256s = [part.sha256 for part in ours]
-            digests = replace(
-                twin.final_digests(), packed_sha256=sha256_of_parts(sha256s), part_size=self._part
-            )
+            digests = digests_of_parts(twin.final_digests(), sha256s, self._part)
             proof = self._prover.same_parts(taken, ours, digests)
         return None if proof is None else Same(taken, proof, digests, self._packed.form.name)
 

@@ -237,10 +237,8 @@ class Upload:
 
     def _with_parts(self, digests: Digests) -> Digests:
         """All parts were hashed: that is a digest of the whole, too, without another pass."""
-        if digests.packed_sha256 is not None:
-            return digests
         sha256s = [self._sent[number].ours.sha256 for number in sorted(self._sent)]
-        return replace(digests, packed_sha256=digest.sha256_of_parts(sha256s), part_size=self._part_size)
+        return digest.digests_of_parts(digests, sha256s, self._part_size)
 
     def _in_order(self) -> list[PartReceipt]:
         sent = [self._sent[number] for number in sorted(self._sent)]

@@ -502,6 +502,40 @@ async def test_what_is_to_be_kept_is_kept_once_by_the_next_start(
     assert world.staged_files() == []
 
 
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+async def test_a_file_whose_object_was_there_after_a_kill_is_kept_once_whatever_is_killed_then(
+    world: SpoolWorld, data: bytes
+) -> None:
+    world.keep = True
+    job = world.drop(data)
+    async with SpoolRun(world) as run:
+        run.recorder.finish = _never  # type: ignore[method-assign]
+        await _cut(run, job, lambda: bool(stored(world)))
+    keeper = _Dies(world, after=True)
+    async with SpoolRun(world, keeper=keeper) as run:
+        await _cut(run, job, lambda: keeper.asked)
+    async with SpoolRun(world):
+        await _until(lambda: bool(recorded(world)))
+    (line,) = world.ledger.newest_first()
+    kept = world.folders.completed / "clip.mp4.tar.gz"
+    assert line["compressed_file_path"] == str(kept)
+    assert [kept.read_bytes()] == list(stored(world).values())
+    assert world.staged_files() == []
+
+
+async def _never(row: JournalRow, on_wait: Callable[[str], None]) -> dict[str, Any]:
+    never: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    return await never
+
+
+async def _cut(run: SpoolRun, job: Job, reached: Callable[[], bool]) -> None:
+    """Carry a file until then, and no further."""
+    carrying = asyncio.create_task(run.carry(job))
+    await _until(reached)
+    carrying.cancel()
+    await asyncio.gather(carrying, return_exceptions=True)
+
+
 async def test_a_packed_file_that_cannot_be_kept_waits_and_is_recorded_then(world: SpoolWorld) -> None:
     world.keep = True
     job = world.drop(SMALL)

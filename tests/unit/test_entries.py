@@ -1,5 +1,6 @@
 """Ledger entries: every field, in its order, and what is filled in after the move."""
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hotfolder.core.digest import digests_of_parts
 from hotfolder.core.entries import (
     StoredObject,
     compression_ratio,
     finished,
+    hashing_of_packed,
     seconds_of,
     timestamp,
     upload_entry,
@@ -84,6 +87,20 @@ def uploaded(digests: Digests = DIGESTS) -> dict[str, Any]:
 def test_the_checksum_of_a_multipart_object_names_the_size_of_its_parts() -> None:
     entry = uploaded(replace(DIGESTS, part_size=8_388_608))
     assert entry["checksum_compressed"] == "sha256-parts-8388608:" + "02" * 32
+
+
+@pytest.mark.parametrize("part", [None, 4, 5])
+def test_a_packed_file_is_known_by_its_checksum(part: int | None) -> None:
+    packed = b"nine byte"
+    digests = replace(DIGESTS, packed_sha256=hashlib.sha256(packed).digest())
+    if part is not None:
+        sha256s = [hashlib.sha256(packed[at : at + part]).digest() for at in range(0, 9, part)]
+        digests = digests_of_parts(replace(DIGESTS, packed_sha256=None), sha256s, part)
+    hashing, digest = hashing_of_packed(uploaded(digests)["checksum_compressed"])
+    hashing.update(packed)
+    assert hashing.digest().hex() == digest
+    hashing.update(b"s")
+    assert hashing.digest().hex() != digest
 
 
 @pytest.mark.parametrize("entry", [failed(), uploaded()])

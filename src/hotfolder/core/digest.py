@@ -3,9 +3,10 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hotfolder.core.errors import VerificationFailed
-from hotfolder.core.records import ObjectInfo, PartDigest, PartReceipt, Receipt, Verification
+from hotfolder.core.records import Digests, ObjectInfo, PartDigest, PartReceipt, Receipt, Verification
 
 NOT_TRUSTED = "the object is not trusted and the file stays where it is; it will be uploaded again"
 
@@ -23,6 +24,16 @@ def composite_sha256(parts: Sequence[bytes]) -> str:
 def sha256_of_parts(parts: Sequence[bytes]) -> bytes:
     """The SHA-256 of the SHA-256s of all parts, in their order."""
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+def digests_of_parts(digests: Digests, sha256s: Sequence[bytes], part_size: int) -> Digests:
+    """`digests` with one of the packed stream, as its parts were hashed: no pass of its own is needed.
+
+    Where the stream was hashed as a whole it stays that, so that it is known for one everywhere.
+    """
+    if digests.packed_sha256 is not None:
+        return digests
+    return replace(digests, packed_sha256=sha256_of_parts(sha256s), part_size=part_size)
 
 
 class RunningSha256:

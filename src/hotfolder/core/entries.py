@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from hotfolder.core.digest import RunningSha256
 from hotfolder.core.records import Digests, Disposition, Job, JournalRow, Status, Verification
 
 SCHEMA = 1
 
 _COMPRESSION_TYPES = {"tar.gz": "gzip", "gz": "gzip", "tar.zst": "zstd", "zst": "zstd", "none": "none"}
+_IN_PARTS = "sha256-parts-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,4 +191,11 @@ def _checksum_of_packed(digests: Digests | None) -> str | None:
     """Of a multipart object it is S3's own: every part is hashed once, and not the whole again."""
     if digests is None or digests.packed_sha256 is None or digests.part_size is None:
         return _checksum(digests.packed_sha256 if digests else None)
-    return f"sha256-parts-{digests.part_size}:{digests.packed_sha256.hex()}"
+    return f"{_IN_PARTS}{digests.part_size}:{digests.packed_sha256.hex()}"
+
+
+def hashing_of_packed(checksum: str) -> tuple[RunningSha256, str]:
+    """What to feed a packed file to, and the hexadecimal digest it then has if `checksum` is its."""
+    kind, _, digest = checksum.partition(":")
+    part = int(kind.removeprefix(_IN_PARTS)) if kind.startswith(_IN_PARTS) else None
+    return RunningSha256(part), digest

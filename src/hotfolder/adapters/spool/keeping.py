@@ -6,7 +6,6 @@ cannot make a second copy, and a copy that somebody damaged is not taken for it.
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import structlog
 
 from hotfolder import durable
 from hotfolder.beneath import NOT_THERE, parent_of
+from hotfolder.core.entries import hashing_of_packed
 from hotfolder.core.naming import clash_name, detours
 from hotfolder.core.records import JournalRow
 
@@ -146,9 +146,11 @@ def _is_the_one(row: JournalRow, directory: int, name: str) -> bool:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size != row.entry["compressed_size"]:
             return False
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        hashing, digest = hashing_of_packed(row.entry["checksum_compressed"])
+        while chunk := file.read(_CHUNK):
+            hashing.update(chunk)
         os.fsync(descriptor)  # whoever made it
-    return bool(row.entry["checksum_compressed"] == f"sha256:{sha256}")
+    return hashing.digest().hex() == digest
 
 
 def _share(staged: str, moved_to: str | None) -> None:
