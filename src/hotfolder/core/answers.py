@@ -58,7 +58,7 @@ class Verdict:
 
     `ask_bucket`: the answer alone cannot tell this object's fault from the whole store's (any 500,
     a HEAD without an error document). If a request to the bucket itself fails, that error is the true
-    one; else `error` is.
+    one. Else an outage may just have ended: what would be the object's fault is asked once more.
     """
 
     error: HotfolderError
