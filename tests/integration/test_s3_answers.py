@@ -339,6 +339,13 @@ async def test_a_broken_download_goes_on_where_it_broke(bench: Bench) -> None:
     assert 'if-match: "e"' in server.heads[1]
 
 
+async def test_a_page_is_no_download(bench: Bench) -> None:
+    store, _ = await bench.open(Page(200, body="<html>Back soon</html>"))
+    with pytest.raises(DestinationError, match="no S3 store gave"):
+        async for _chunk in store.get("k"):
+            pass
+
+
 async def test_a_download_never_goes_on_in_another_object(bench: Bench) -> None:
     broken = Reply(200, body="01234", headers={"Content-Length": "10"})
     store, _ = await bench.open(broken, Reply(412, "PreconditionFailed"))

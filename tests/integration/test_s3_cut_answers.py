@@ -222,3 +222,11 @@ async def test_half_a_document_that_was_to_end_with_the_connection_is_none(
                 await ask(store)
         server.answer = whole
         await ask(store)
+
+
+async def test_an_object_that_is_to_end_with_the_connection_is_not_read(tmp_path: Path) -> None:
+    """Nothing would tell that it is cut."""
+    async with cutting(tmp_path) as (store, server):
+        server.answer = framed(BODY, "until the end").replace(b"\r\n", b'\r\nETag: "e"\r\n', 1)
+        with pytest.raises(DestinationError, match="no S3 store gave"):
+            await get(store)

@@ -298,6 +298,7 @@ _DOCUMENTS = {
 }
 _HEADED = ("HeadObject", "PutObject", "UploadPart")  # all is in the headers
 _EMPTY = ("AbortMultipartUpload", "DeleteObject")
+_COUNTED = {"content-length", "transfer-encoding"}
 
 
 def is_foreign(operation: str, document: Collection[str], headers: Mapping[str, str]) -> bool:
@@ -310,6 +311,8 @@ def is_foreign(operation: str, document: Collection[str], headers: Mapping[str, 
     is_amazons = any(name.startswith("x-amz-") for name in headers)
     if operation in _EMPTY:  # and what is gone has no ETag; a page may have one
         return not is_amazons and headers.get("content-length", "0") != "0"
+    if operation == "GetObject":  # what is not counted ends with its connection: half may be missing
+        return "etag" not in headers or not _COUNTED & headers.keys()
     return operation in _HEADED and not is_amazons and "etag" not in headers
 
 
