@@ -35,6 +35,7 @@ from tests.support.scripted_http import Page, Reply, ScriptedServer, scripted
 
 BODY = b"0123456789" * 400
 OK = Reply(200)
+LISTING = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
 
 
 class Bench:
@@ -243,8 +244,7 @@ async def test_a_short_rest_or_a_date_leaves_the_tries_as_they_are(bench: Bench,
 
 @pytest.mark.parametrize("reply", [Reply(500), Reply(500, "InternalError"), Reply(507)])
 async def test_a_500_holds_the_store_unless_it_proves_to_be_one_keys(bench: Bench, reply: Reply) -> None:
-    empty = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
-    store, server = await bench.open(reply, listing=empty, attempts=3)
+    store, server = await bench.open(reply, listing=LISTING, attempts=3)
     with pytest.raises(DestinationError) as caught:
         await put(store)
     assert caught.value.may_be_one_keys
@@ -265,6 +265,36 @@ async def test_a_bare_refusal_of_head_asks_the_bucket_for_the_reason(bench: Benc
     with pytest.raises(DestinationError) as caught:
         await store.head("k")
     assert caught.value.trouble is DestinationTrouble.EXPIRED
+
+
+async def test_a_bare_refusal_of_head_was_an_outage_if_it_is_over_once_the_bucket_was_asked(
+    bench: Bench,
+) -> None:
+    store, server = await bench.open(Reply(400), OK, listing=LISTING)
+    found = await store.head("k")
+    assert found is not None
+    assert [line.partition("?")[0] for line in server.seen] == [
+        "head /bucket/k",
+        "get /bucket",
+        "head /bucket/k",
+    ]
+
+
+async def test_a_bare_refusal_that_lasts_while_the_bucket_answers_is_the_objects(bench: Bench) -> None:
+    store, server = await bench.open(Reply(400), listing=LISTING)
+    with pytest.raises(ObjectRefused):
+        await store.head("k")
+    assert len(server.seen) == 3
+
+
+async def test_a_body_that_was_refused_without_a_word_is_whole_when_it_is_sent_again(
+    bench: Bench,
+) -> None:
+    store, server = await bench.open(Reply(400), Reply(503, "SlowDown"), listing=LISTING)
+    with pytest.raises(DestinationError) as caught:  # what it is now, and no file's own
+        await put(store)
+    assert caught.value.trouble is DestinationTrouble.THROTTLED
+    assert len(server.seen) == 3
 
 
 async def test_another_region_is_named(bench: Bench) -> None:
@@ -307,6 +337,13 @@ async def test_a_broken_download_goes_on_where_it_broke(bench: Bench) -> None:
     assert server.seen == ["get /bucket/k"] * 2
     assert "range: bytes=5-" in server.heads[1]
     assert 'if-match: "e"' in server.heads[1]
+
+
+async def test_a_page_is_no_download(bench: Bench) -> None:
+    store, _ = await bench.open(Page(200, body="<html>Back soon</html>"))
+    with pytest.raises(DestinationError, match="no S3 store gave"):
+        async for _chunk in store.get("k"):
+            pass
 
 
 async def test_a_download_never_goes_on_in_another_object(bench: Bench) -> None:

@@ -120,6 +120,19 @@ async def test_keys_that_stay_are_asked_of_the_file_again_but_not_of_the_store(
     assert (len(server.seen), naps.asked) == (1, [])
 
 
+async def test_a_head_finds_new_keys_although_its_refusal_names_no_reason(file: Path, way: Way) -> None:
+    clock = Clock()
+    listing = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
+    async with (
+        scripted(OK, Reply(400), EXPIRED, listing, OK) as server,
+        opened(settings_of(server, FileLogin(file)), way=way, clock=clock, sleep=Naps()) as store,
+    ):
+        await put(store)
+        replace_keys(file, "NEWKEY")
+        assert await store.head("k") is not None
+    assert signers(server) == ["oldkey", "oldkey", "oldkey", "newkey", "newkey"]
+
+
 @pytest.mark.parametrize(
     "half",
     ["", "[default]\n", "[default]\naws_access_key_id = NEWKEY\n", "[defau", "\x00\xff", "[a]\nb"],

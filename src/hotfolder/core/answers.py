@@ -58,7 +58,7 @@ class Verdict:
 
     `ask_bucket`: the answer alone cannot tell this object's fault from the whole store's (any 500,
     a HEAD without an error document). If a request to the bucket itself fails, that error is the true
-    one; else `error` is.
+    one. Else an outage may just have ended: what would be the object's fault is asked once more.
     """
 
     error: HotfolderError
@@ -298,6 +298,7 @@ _DOCUMENTS = {
 }
 _HEADED = ("HeadObject", "PutObject", "UploadPart")  # all is in the headers
 _EMPTY = ("AbortMultipartUpload", "DeleteObject")
+_COUNTED = {"content-length", "transfer-encoding"}
 
 
 def is_foreign(operation: str, document: Collection[str], headers: Mapping[str, str]) -> bool:
@@ -310,6 +311,8 @@ def is_foreign(operation: str, document: Collection[str], headers: Mapping[str, 
     is_amazons = any(name.startswith("x-amz-") for name in headers)
     if operation in _EMPTY:  # and what is gone has no ETag; a page may have one
         return not is_amazons and headers.get("content-length", "0") != "0"
+    if operation == "GetObject":  # what is not counted ends with its connection: half may be missing
+        return "etag" not in headers or not _COUNTED & headers.keys()
     return operation in _HEADED and not is_amazons and "etag" not in headers
 
 

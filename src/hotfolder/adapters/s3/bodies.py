@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions as boto_errors
 
-from hotfolder.adapters.s3.faults import status
+from hotfolder.adapters.s3.faults import headers, status
+from hotfolder.adapters.s3.tries import Failed
 from hotfolder.adapters.s3.watching import current_watch
+from hotfolder.core.answers import Subject, is_foreign, judge_foreign
 from hotfolder.core.errors import ObjectRefused
 from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.stalls import Phase
@@ -57,14 +59,15 @@ class Pieces:
 class Download:
     """An object as it is read, chunk by chunk, over as many requests as the line needs."""
 
-    def __init__(self, bucket: str, key: str, start: int) -> None:
-        self._arguments = {"Bucket": bucket, "Key": key}
+    def __init__(self, subject: Subject, start: int) -> None:
+        self._subject = subject
+        self._arguments = {"Bucket": subject.bucket, "Key": subject.key}
         self._offset = start
         self._stream: Any = None
         self._connection: socket.socket | None = None
 
     def read(self, s3: "S3Client") -> bytes:
-        """The next chunk; empty at the end. Raises FileNotFoundError; blocks."""
+        """The next chunk; empty at the end. Raises FileNotFoundError and `Failed`; blocks."""
         try:
             if self._stream is None and not self._open(s3):
                 return b""
@@ -105,6 +108,9 @@ class Download:
                     f"the object {arguments['Key']!r} changed while it was read"
                 ) from error
             raise
+        if is_foreign("GetObject", (), headers(reply)):
+            reply["Body"].close()
+            raise Failed(judge_foreign(self._subject))
         self._arguments["IfMatch"] = reply["ETag"]  # never the tail of another object
         self._stream = reply["Body"]
         return True

@@ -34,7 +34,6 @@ from hotfolder.core.answers import (
 from hotfolder.core.errors import (
     DestinationError,
     DestinationTrouble,
-    HotfolderError,
     without_traces,
 )
 from hotfolder.core.ports import Limiter
@@ -126,10 +125,24 @@ class Requests:
         try:
             return await retrying(tries.next)
         except Failed as failed:
-            error = await self._true_error(subject, failed.verdict)
-            if failed.verdict.may_be_this_one and isinstance(error, DestinationError):
+            verdict = failed.verdict
+            reason = await self._bucket_trouble(subject, verdict)
+            if reason is None and verdict.ask_bucket and not isinstance(verdict.error, DestinationError):
+                # An outage that named no reason may have ended, or the bucket's answer brought new
+                # keys: only what is refused now is the object's own.
+                await sleep(0.0)
+                return await self._for_the_last_time(tries)
+            error = reason or verdict.error
+            if verdict.may_be_this_one and isinstance(error, DestinationError):
                 error.failing_for = asyncio.get_running_loop().time() - begun - tries.shut_out
             raise error from failed.__cause__ or failed
+
+    @staticmethod
+    async def _for_the_last_time(tries: "Tries[T]") -> T:
+        try:
+            return await tries.next()
+        except Failed as failed:
+            raise failed.verdict.error from failed.__cause__ or failed
 
     async def _rest(self, tries: "Tries[T]", seconds: float) -> None:
         """Sleep until a body may be sent again, by the failure's measure and by the upload window."""
@@ -200,10 +213,11 @@ class Requests:
         patience = failure.verdict.patience if isinstance(failure, Failed) else Patience.NONE
         return state.attempt_number >= min(_TRIES.get(patience, sys.maxsize), self._settings.attempts)
 
-    async def _true_error(self, subject: Subject, verdict: Verdict) -> HotfolderError:
+    async def _bucket_trouble(self, subject: Subject, verdict: Verdict) -> DestinationError | None:
+        """What is wrong with the whole bucket, where the verdict cannot tell that."""
         if verdict.ask_bucket and subject.key:
             try:
                 await self._check()
             except DestinationError as reason:
                 return reason
-        return verdict.error
+        return None

@@ -214,8 +214,8 @@ class S3Store:
 
     async def get(self, key: str, *, start: int = 0) -> AsyncGenerator[bytes]:
         """See `ObjectStore`. A broken download goes on where it broke, in the same object only."""
-        download = Download(self._settings.bucket, words.checked_key(key), start)
-        subject = self._subject("GetObject", key)
+        subject = self._subject("GetObject", words.checked_key(key))
+        download = Download(subject, start)
         try:
             while chunk := (await self._requests.call(subject, download.read))[0]:
                 yield chunk

@@ -24,6 +24,7 @@ from botocore.awsrequest import (
 )
 
 from hotfolder import tcp
+from hotfolder.adapters.s3.whole_answers import CountedBodies, WholeResponse
 from hotfolder.core.ports import Limiter
 from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
@@ -94,6 +95,7 @@ class _Watched:
 
     sock: Any
     timeout: float | None
+    response_class = WholeResponse
     _connecting = False
 
     def connect(self) -> None:
@@ -150,11 +152,11 @@ class _WatchedTLSConnection(_Watched, AWSHTTPSConnection):  # type: ignore[misc]
     pass
 
 
-class _WatchedPool(AWSHTTPConnectionPool):
+class _WatchedPool(CountedBodies, AWSHTTPConnectionPool):
     ConnectionCls = _WatchedConnection
 
 
-class _WatchedTLSPool(AWSHTTPSConnectionPool):
+class _WatchedTLSPool(CountedBodies, AWSHTTPSConnectionPool):
     ConnectionCls = _WatchedTLSConnection
 
 
