@@ -139,8 +139,8 @@ def s3_settings(seaweed: SeaweedFS, credentials_file: Path, bucket: str) -> S3Se
         bucket,
         endpoint_url=seaweed.endpoint_url,
         login=FileLogin(credentials_file),
-        connect_timeout=2.0,
-        read_timeout=20.0,
+        connect_timeout=20.0,
+        read_timeout=60.0,
     )
 
 

@@ -19,6 +19,7 @@ from hotfolder.packing import Packer
 from hotfolder.packing_process import PackingProcess, Start
 from hotfolder.threads import Threads
 from hotfolder.whole import InThreads, SmallFiles, Whole
+from tests.support.descriptors import open_below
 from tests.support.memory_process import MemoryProcess
 from tests.support.packing_line import form, until_it_runs, write
 from tests.support.samples import job_at
@@ -88,14 +89,14 @@ async def test_files_of_many_directories_are_each_packed_as_themselves(
     paths = [f"{above}{number}" for number in range(20) for above in ("", "a/", "b/c/", "a/d/")]
     jobs = [drop(tmp_path, path, path.encode() * 100) for path in paths]
     packed = [await small(packer, job) for job in jobs]
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_below(tmp_path)
     contents = await asyncio.gather(*map(content, packed))
     assert contents == [path.encode() * 100 for path in paths]
     assert [each.final_digests().original_sha256 for each in packed] == [
         hashlib.sha256(data).digest() for data in contents
     ]
     assert {each.owner for each in packed} == {os.getuid()}
-    assert len(os.listdir("/proc/self/fd")) <= before, "nothing stays open"
+    assert len(open_below(tmp_path)) <= len(before), "nothing stays open"
 
 
 async def test_what_is_wrong_with_one_file_is_its_own(tmp_path: Path, packer: Packer) -> None:

@@ -23,7 +23,7 @@ _SHORT = {(each.name, each.kind): each for each in store_faults.scenarios()}
     ],
 )
 def test_every_fault_has_a_good_end(name: str, kind: str, tmp_path: Path, seaweed: SeaweedFS) -> None:
-    scenario = replace(_SHORT[name, kind], lasts=1.5, kills=1, patience=60.0)
+    scenario = replace(_SHORT[name, kind], lasts=1.5, kills=1)
     row = play(scenario, Stage(tmp_path, seaweed), seed=1)
     assert row.violations() == {}
     assert row.delivered + row.skipped + row.failed == row.dropped

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.support.box import HOTFOLDER, Box
+from tests.support.box import HOTFOLDER, PATIENCE, Box
 
 EXAMPLE = Path(__file__).parents[2] / "examples/media-nas.toml"
 
@@ -230,7 +230,7 @@ def test_an_upload_that_moves_is_no_former_run_to_a_daemon_that_starts(box: Box)
         box.processes.append(upload)
         box.wait(lambda: (box.completed / "f.bin").exists())
         box.start(wait=False)
-    assert upload.wait(60) == 0
+    assert upload.wait(PATIENCE) == 0
     box.processes.remove(upload)
     box.wait(lambda: box.phase() == "idle")
     box.stop()

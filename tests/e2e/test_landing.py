@@ -20,11 +20,10 @@ from hotfolder.seaweed import SeaweedFS
 from tests.bench.landing import burst, fuse, smb, writers
 from tests.bench.landing.ground import Ground, landing
 from tests.bench.landing.ways import FEW, LOCAL, Place, Way, of_share
-from tests.support.box import Box
+from tests.support.box import PATIENCE, Box
 from tests.torture.stage import Stage
 
 _SETTLE = 1.5  # some tools touch a file by its name once more after they closed it
-_PATIENCE = 90.0
 _SEED = random.SystemRandom().randrange(1 << 32)
 
 
@@ -95,7 +94,7 @@ def test_whatever_lands_is_delivered_whole_and_once(box: Box, far: Path) -> None
         acts = [*visits.acts, *(partial(slow[name].write, work) for name, work in works.items())]
         with ThreadPoolExecutor(len(acts)) as several:
             list(several.map(lambda act: act(), acts))
-        assert not ground.wait(list(ground.book), _PATIENCE), _SEED
+        assert not ground.wait(list(ground.book), PATIENCE), _SEED
         for name, work in works.items():
             assert writers.early(ground, work) is None, (slow[name].name, _SEED)
         assert ground.judge() == []
@@ -140,4 +139,4 @@ def test_bursts_that_the_kernel_does_not_tell_of_are_delivered(
 
 def _burst(stage: Stage, dropped: burst.Burst) -> list[str]:
     with stage.box() as box:
-        return burst.one(box, dropped, _PATIENCE, _SEED).wrong
+        return burst.one(box, dropped, PATIENCE, _SEED).wrong

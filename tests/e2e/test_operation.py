@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from hotfolder.seaweed import SeaweedFS
-from tests.support.box import HOTFOLDER, Box
+from tests.support.box import HOTFOLDER, PATIENCE, Box
 
 
 def test_systemd_hears_ready_status_watchdog_and_stopping(box: Box) -> None:
@@ -28,7 +29,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(box: Box) -> None:
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        listener.settimeout(60)
+        listener.settimeout(PATIENCE)
         ear = threading.Thread(target=listen, args=[listener])
         ear.start()
         box.start(NOTIFY_SOCKET=address)
@@ -389,11 +390,11 @@ def test_the_sandbox_starts_delivers_stops_all_and_finds_its_data_again(tmp_path
         lines = [process.stdout.readline() for _ in range(4)]
         assert str(box / "inbox") in lines[0]
         (box / "inbox" / f"file{round_number}.txt").write_bytes(b"hello")
-        stop = threading.Timer(60, process.kill)
-        stop.start()
+        deadline = time.monotonic() + PATIENCE
         while not ledger.exists() or ledger.read_text().count("\n") < round_number:
             assert process.poll() is None
-        stop.cancel()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         look = lines[2].removeprefix("Look with").partition("(")[0]
         told = subprocess.run(shlex.split(look), capture_output=True, text=True, timeout=150, check=True)
         assert "delivered" in told.stdout

@@ -58,7 +58,7 @@ def race(boxes: tuple[Box, Box], number: int) -> dict[str, tuple[bytes, bytes]]:
 
 
 def by_name(box: Box, count: int) -> dict[str, dict[str, Any]]:
-    lines = box.wait_recorded(count, timeout=120)
+    lines = box.wait_recorded(count)
     assert len(lines) == count
     return {str(line["target_name"]): line for line in lines}
 
@@ -83,7 +83,7 @@ def test_both_end_well_where_both_are_kept(box: Box, rival: Box) -> None:
     for number in range(ROUNDS):
         dropped |= race(boxes, number)
         for one in boxes:
-            one.wait_recorded(len(dropped), timeout=120)
+            one.wait_recorded(len(dropped))
     lines = [by_name(one, len(dropped)) for one in boxes]
     for name, (mine, other) in dropped.items():
         pair = [each[name] for each in lines]
@@ -144,7 +144,7 @@ def test_on_a_store_without_conditions_only_what_ran_side_by_side_is_overwritten
         for number in range(ROUNDS):
             dropped |= race(boxes, number)
             for one in boxes:
-                one.wait_recorded(len(dropped), timeout=120)
+                one.wait_recorded(len(dropped))
         lines = [by_name(one, len(dropped)) for one in boxes]
         for name in dropped:
             pair = [each[name] for each in lines]

@@ -3,21 +3,29 @@
 import hashlib
 import random
 import re
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.box import Box, uploads_in
+from tests.support.dam import Dam
 
 MB = 1_000_000
-PARTS = 29  # of 5 MiB, for 150 MB that do not compress
-SMALL_PARTS = '[transfer]\npart_size = "5MiB"'
+PARTS, THERE = 12, 5  # of 5 MiB, for 60 MB that do not compress; those that the store takes at first
+
+
+@pytest.fixture
+def dam(box: Box) -> Iterator[Dam]:
+    """Between the daemon and its store."""
+    with Dam(box.endpoint_url) as made:
+        box.configure(extra='[transfer]\npart_size = "5MiB"', endpoint_url=made.url)
+        yield made
 
 
 def drop_large(box: Box) -> str:
-    """A file that takes a moment; its SHA-256."""
-    content = random.Random(3).randbytes(150 * MB)
+    """A file that does not compress; its SHA-256."""
+    content = random.Random(3).randbytes(60 * MB)
     (box.inbox / "large.bin").write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
@@ -31,17 +39,16 @@ def parts_there(box: Box) -> int:
     return len({part["PartNumber"] for part in listed.get("Parts", [])})
 
 
-def settled_parts(box: Box) -> int:
-    """What the store has, once it has digested the requests that were under way."""
-    there = -1
-    while there != (there := parts_there(box)):
-        time.sleep(0.5)
-    return there
+def half_way(box: Box, dam: Dam) -> str:
+    """A daemon whose large file is on its way, with so many parts there and the others held back.
 
-
-def half_way(box: Box) -> None:
-    box.wait(lambda: parts_there(box) >= 5 or box.ledger())
-    assert not box.ledger(), "the machine is too fast for this test: make the file larger"
+    Returns the file's SHA-256.
+    """
+    box.start()
+    dam.hold(f"PUT /{box.bucket}/large.bin".encode(), after=THERE)
+    digest = drop_large(box)
+    box.wait(lambda: parts_there(box) == THERE and dam.holding)
+    return digest
 
 
 def delivered(box: Box, digest: str, tmp_path: Path) -> dict[str, object]:
@@ -58,35 +65,30 @@ def delivered(box: Box, digest: str, tmp_path: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("how", ["kill", "stop twice"])
-def test_an_upload_goes_on_where_it_was_cut(box: Box, tmp_path: Path, how: str) -> None:
-    box.configure(extra=SMALL_PARTS)
-    box.start()
-    digest = drop_large(box)
-    half_way(box)
+def test_an_upload_goes_on_where_it_was_cut(box: Box, dam: Dam, tmp_path: Path, how: str) -> None:
+    digest = half_way(box, dam)
     if how == "kill":
         box.kill()
     else:
         box.processes[-1].terminate()
         box.wait(lambda: "daemon.stopping" in box.log())
         box.stop()
+    dam.drop()
     assert len(box.open_uploads()) == 1
-    there = settled_parts(box)
     box.start(wait=False)
     line = delivered(box, digest, tmp_path)
     resumed = re.findall(r"upload\.resumed.*?\bparts[=\": ]+(\d+)", box.log())
-    assert resumed == [str(there)]
+    assert resumed == [str(THERE)]
     metadata = line["metadata"]
     assert isinstance(metadata, dict)
     # What was sent this time, and the completion; a part that is repeated counts twice.
-    assert PARTS - there + 1 <= metadata["requests"] <= PARTS - there + 4
+    assert PARTS - THERE + 1 <= metadata["requests"] <= PARTS - THERE + 4
 
 
-def test_a_file_that_changed_after_the_kill_leaves_no_upload_behind(box: Box) -> None:
-    box.configure(extra=SMALL_PARTS)
-    box.start()
-    drop_large(box)
-    half_way(box)
+def test_a_file_that_changed_after_the_kill_leaves_no_upload_behind(box: Box, dam: Dam) -> None:
+    half_way(box, dam)
     box.kill()
+    dam.drop()
     (box.inbox / "large.bin").write_bytes(b"short now")
     box.start(wait=False)
     (line,) = box.wait_recorded(1)
@@ -94,12 +96,12 @@ def test_a_file_that_changed_after_the_kill_leaves_no_upload_behind(box: Box) ->
     box.wait(lambda: box.open_uploads() == [])
 
 
-def test_without_its_state_the_file_is_sent_anew_and_no_upload_is_left(box: Box, tmp_path: Path) -> None:
-    box.configure(extra=SMALL_PARTS)
-    box.start()
-    digest = drop_large(box)
-    half_way(box)
+def test_without_its_state_the_file_is_sent_anew_and_no_upload_is_left(
+    box: Box, dam: Dam, tmp_path: Path
+) -> None:
+    digest = half_way(box, dam)
     box.kill()
+    dam.drop()
     for file in box.state.glob("state.db*"):
         file.unlink()
     box.start(wait=False)

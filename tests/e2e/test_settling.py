@@ -36,7 +36,7 @@ def test_each_file_is_taken_once_it_is_whole_and_what_waits_says_why(box: Box, t
     closed, marked = tmp_path / "closed", tmp_path / "marked"
     for place in (closed, marked):
         place.mkdir()
-    box.configure('settle = "300ms"\nkey = "{folder}/{relpath}{ext}"', FOLDERS)
+    box.configure('settle = "1s"\nkey = "{folder}/{relpath}{ext}"', FOLDERS)
     box.start()
 
     # A writer that pauses for longer than `settle` with the file open.

@@ -17,6 +17,7 @@ from hotfolder.core.errors import LocalError, SourceChanged
 from hotfolder.core.naming import aside_name, clash_name
 from hotfolder.core.records import Disposition
 from hotfolder.core.recovery import Found
+from tests.support.descriptors import open_below
 from tests.support.folders import Folders, MeddledFinisher, old_file_system
 from tests.support.samples import fingerprint_at
 from tests.support.unprivileged import permissions_hold
@@ -505,12 +506,11 @@ def test_a_batch_from_more_folders_than_are_kept_open(folders: Folders) -> None:
     for relpath in relpaths:
         folders.drop(relpath)
     finisher = folders.finisher()
-    before = len(os.listdir("/proc/self/fd"))
     for number, relpath in enumerate(relpaths):
         finisher.move(folders.proven(relpath, number=number))
-    assert len(os.listdir("/proc/self/fd")) - before <= 66
+    assert 1 <= len(open_below(folders.root)) <= 66
     finisher.sync()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(folders.root) == []
     assert folders.files() == {f"completed/{relpath}": b"data" for relpath in relpaths}
 
 

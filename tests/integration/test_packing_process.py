@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,11 @@ asyncio.run(main())
 
 
 def children() -> set[int]:
-    return {
-        int(child)
-        for task in Path("/proc/self/task").iterdir()
-        for child in (task / "children").read_text().split()
-    }
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread of another test, just ending
+            found |= {int(child) for child in (task / "children").read_text().split()}
+    return found
 
 
 def told(pid: int, file: str) -> bytes:
@@ -78,6 +79,9 @@ async def test_killed_in_the_middle_it_costs_no_file_and_another_one_follows(
     with capture_logs() as logs:
         os.kill(first, signal.SIGKILL)
         packed = await asyncio.gather(*asked)
+        async with asyncio.timeout(PATIENCE):
+            while not logs:  # noqa: ASYNC110 - it may have been done with all of them
+                await asyncio.sleep(0.001)
     assert packed == alone(jobs)
     assert [line["reason"] for line in logs] == ["it has ended (exit -9)"]
     await until_it_runs(files, jobs[0])
@@ -111,7 +115,7 @@ async def test_nothing_but_one_socket_reaches_it(
     finally:
         await process.end()
         os.close(held)
-    assert children() == before
+    assert children() <= before
 
 
 async def test_it_outlives_the_signals_that_ask_us_to_stop(tmp_path: Path) -> None:
@@ -126,7 +130,7 @@ async def test_it_outlives_the_signals_that_ask_us_to_stop(tmp_path: Path) -> No
     async with asyncio.timeout(PATIENCE):
         assert await answers.get()
     await process.end()
-    assert children() == before
+    assert children() <= before
 
 
 def test_it_ends_with_us_however_we_end() -> None:
@@ -149,7 +153,7 @@ async def test_one_of_another_version_is_not_taken() -> None:
             on_message=lambda _: None,
             on_end=lambda _: None,
         )
-    assert children() == before
+    assert children() <= before
 
 
 async def test_one_that_cannot_start_says_why() -> None:
@@ -158,4 +162,4 @@ async def test_one_that_cannot_start_says_why() -> None:
         await ChildProcess.start(
             "hotfolder.nowhere", greeting=b"", on_message=lambda _: None, on_end=lambda _: None
         )
-    assert children() == before
+    assert children() <= before

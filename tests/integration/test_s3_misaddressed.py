@@ -2,6 +2,7 @@
 
 import email.utils
 import hashlib
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -26,7 +27,7 @@ class Bench:
     def __init__(self, stack: AsyncExitStack, credentials: Path, way: Way) -> None:
         self._stack, self._way = stack, way
         self.settings = S3Settings(
-            "bucket-1", login=FileLogin(credentials), connect_timeout=1.0, read_timeout=5.0, attempts=4
+            "bucket-1", login=FileLogin(credentials), connect_timeout=3.0, read_timeout=5.0, attempts=4
         )
 
     async def serve(self, *script: Reply) -> tuple[S3Store, ScriptedServer]:
@@ -173,7 +174,7 @@ async def test_a_refusal_that_the_clock_may_explain_says_so(bench: Bench) -> Non
     ("endpoint_url", "why"),
     [
         ("http://127.0.0.1:9", "Connection refused"),
-        ("http://nowhere.invalid:9", "not known"),
+        ("http://nowhere.invalid:9", r"not known|Temporary failure"),  # which has no resolver
     ],
 )
 async def test_why_there_is_no_connection_is_said_of_the_address_alone(
@@ -183,5 +184,5 @@ async def test_why_there_is_no_connection_is_said_of_the_address_alone(
     with pytest.raises(DestinationError) as caught:
         await store.check()
     assert f"no connection ({endpoint_url}: " in str(caught.value)
-    assert why in str(caught.value)
+    assert re.search(why, str(caught.value))
     assert "list-type" not in str(caught.value)

@@ -28,6 +28,7 @@ from hotfolder.finding import LOOKS, WINDOW, Finder
 from hotfolder.stuck import why_stuck, whys_stuck
 from hotfolder.threads import Threads
 from hotfolder.walking import Search
+from tests.support.descriptors import open_below
 from tests.support.folders import make_steps
 from tests.support.samples import job_at
 from tests.support.unprivileged import Bound, permissions_hold
@@ -336,14 +337,6 @@ def test_the_file_that_was_seen_is_opened_and_read(inbox: Path, job: Job) -> Non
         original.close()
 
 
-def open_files() -> set[str]:
-    return {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if is_open(fd)}
-
-
-def is_open(fd: str) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{fd}")
-
-
 def gone(path: Path) -> None:
     path.unlink()
 
@@ -409,7 +402,7 @@ def test_whatever_stands_there_instead_is_not_opened(
     alter(inbox / "reels/clip.mp4")
     with pytest.raises(SourceChanged):
         open_original(job)
-    assert not [name for name in open_files() if name.startswith(str(inbox))], "left open"
+    assert open_below(inbox) == [], "left open"
 
 
 def test_a_file_that_may_not_be_read_is_rejected_with_what_to_do(inbox: Path, job: Job) -> None:

@@ -32,6 +32,7 @@ from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.trees import entries, look_again, look_as, look_for_writers
 from hotfolder.walking import Search
+from tests.support.descriptors import open_below
 from tests.support.folders import Folders, MeddledFinisher, old_file_system, other_file_system
 from tests.support.memory_kept import MemoryKept
 from tests.support.packing_line import form, packing_line
@@ -230,13 +231,13 @@ def test_what_is_nothing_to_deliver_is_nothing(tmp_path: Path) -> None:
 def test_a_walk_that_is_broken_off_leaves_nothing_open(tmp_path: Path) -> None:
     plant(tmp_path / "reels")
     top = os.open(tmp_path / "reels", os.O_RDONLY | os.O_DIRECTORY)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_below(tmp_path)
     for count in range(9):
         walk = entries(top)
         for _ in range(count):
             next(walk)
         walk.close()  # type: ignore[attr-defined]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(tmp_path) == before == ["reels"]
     os.close(top)
 
 

@@ -22,6 +22,7 @@ from hotfolder.core.hints import Heard
 from hotfolder.finding import LOOKS, WINDOW, Finder
 from hotfolder.threads import Threads
 from hotfolder.walking import Search, Walks
+from tests.support.descriptors import open_below
 
 
 def keep_all(_: str) -> bool:
@@ -32,17 +33,6 @@ def drop(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"data")
-
-
-def open_below(root: Path) -> set[str]:
-    """What of `root` this process has open, relative to it."""
-    links = []
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            links.append(os.readlink(f"/proc/self/fd/{number}"))
-        except FileNotFoundError:
-            continue  # the one that listed them
-    return {os.path.relpath(link, root) for link in links if f"{link}/".startswith(f"{root}/")}
 
 
 # -- the walk itself -----------------------------------------------------------------------------
@@ -78,9 +68,9 @@ def test_a_walk_that_rests_has_nothing_open_and_goes_on_where_it_was(tmp_path: P
     drop(tmp_path, *names)
     entries = walk(str(tmp_path), "", keep_all)
     found = list(map(str, islice(entries, 6)))
-    assert open_below(tmp_path) == {"b"}
+    assert set(open_below(tmp_path)) == {"b"}
     entries.rest()
-    assert open_below(tmp_path) == set()
+    assert open_below(tmp_path) == []
     (tmp_path / found[-1]).unlink()
     rest = list(map(str, entries))
     assert set(rest) == {name for name in names if name[0] in "bc"} - {found[-1]}
@@ -196,10 +186,10 @@ async def test_a_walk_without_room_soon_holds_nothing_open_and_comes_to_its_end(
     waiting.room = 1
     await waiting.turns()
     assert waiting.waits()
-    assert open_below(inbox) == {"sub"}, "it may go on in a moment"
+    assert set(open_below(inbox)) == {"sub"}, "it may go on in a moment"
     waiting.now += 10.0
     await waiting.turns()
-    assert open_below(inbox) == set(), "an hour of this, and nobody could unmount the volume"
+    assert open_below(inbox) == [], "an hour of this, and nobody could unmount the volume"
     begun = len(waiting.found)
     waiting.room = 1
     await waiting.turns()

@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import IO, Self
 
 from hotfolder.seaweed import leashed
+from tests.support.box import PATIENCE
 from tests.support.certificates import Authority
 
 _HOST = "127.0.0.1"
-_PATIENCE = 30.0  # seconds for its start
 
 
 class JuiceFS:
@@ -108,7 +108,7 @@ class JuiceFS:
         )
 
     def _await_ready(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             ended = self._process is None or self._process.poll() is not None
             if ended or time.monotonic() > deadline:

@@ -58,7 +58,7 @@ class KeyDesk:
                 self.let_through += 1
                 if self.let_through > self.limit:
                     # Not before the others are there: a refusal stops what is under way.
-                    self.changed.wait_for(lambda: len(self.parts) >= (self.limit or 0), 30)
+                    self.changed.wait_for(lambda: len(self.parts) >= (self.limit or 0), 150)
                     self.expired.add(access_key)
                     self.limit = None
             self.refused += access_key in self.expired

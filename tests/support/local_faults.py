@@ -21,9 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tests.support.box import Box
+from tests.support.box import PATIENCE, Box
 
-_PATIENCE = 20.0  # seconds until something that takes an instant is given up
 _TRACED = Path(__file__).parent / "traced.py"
 _CLOCK = Path(__file__).parent / "shifted_clock"
 
@@ -369,8 +368,8 @@ def _succeeds(*command: str) -> bool:
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {_PATIENCE:g} s")
+            raise AssertionError(f"{what} did not happen within {PATIENCE:g} s")
         time.sleep(0.05)

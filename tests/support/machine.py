@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.support.box import PATIENCE
+
 REPOSITORY = Path(__file__).parents[2]
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 
@@ -36,7 +38,12 @@ class Machine:
         if user != "root":
             inside += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         done = subprocess.run(
-            [*inside, *command], capture_output=True, text=True, timeout=120, check=False, env=_PLAIN
+            [*inside, *command],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            env=_PLAIN,
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
@@ -47,7 +54,7 @@ class Machine:
     def log(self, unit: str = "hotfolder") -> str:
         return self.run("journalctl", "-u", unit, "-o", "cat", "--no-pager").stdout
 
-    def wait(self, condition: Callable[[], object], timeout: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
@@ -98,7 +105,7 @@ def _boot(work: Path, group: Path, stack: contextlib.ExitStack) -> Machine:
 
 def _started(process: "subprocess.Popen[bytes]", said: Path) -> Machine:
     """The machine, as soon as its systemd has reached its target."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError):  # a process that ends, or has not begun
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
+from tests.support.box import PATIENCE
 from tests.support.disk_model import (
     Create,
     Operation,
@@ -77,7 +78,7 @@ def record(
     start = snapshot(root, roots)
     output = root.parent / f"{root.name}.strace"
     process = run(strace(output))
-    code = process.wait(100)
+    code = process.wait(PATIENCE)
     if code not in codes:
         raise AssertionError(f"the recorded process ended with {code}")
     operations = read(output, root, roots, start, witness=witness)

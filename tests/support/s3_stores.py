@@ -86,8 +86,8 @@ class Server:
             endpoint_url=self.endpoint_url,
             login=FileLogin(self.credentials_file),
             ca_bundle=self.ca_bundle,
-            connect_timeout=2.0,
-            read_timeout=20.0,
+            connect_timeout=20.0,
+            read_timeout=60.0,
         )
 
     def make_bucket(self, bucket: str) -> S3Settings:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.box import HOTFOLDER, Box, files_below
+from tests.support.box import HOTFOLDER, PATIENCE, Box, files_below
 from tests.support.load import User
 from tests.support.steps import BY_NAME, FORMER, Step
 from tests.support.verdict import Inspector, Verdict
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 FAULTY = (sys.executable, "-m", "tests.support.faulty")
 _LARGE = 66_000_000  # 13 parts: at most 8 are under way, and two noted, when the first run dies
 _LIFE = (0.4, 3.0)  # seconds that a daemon lives in a storm; it needs one to start
-_PATIENCE = 60.0  # seconds until a process that was to die is taken for one that never will
+_PATIENCE = PATIENCE  # seconds until a process that was to die is taken for one that never will
 
 
 class DidNotDieError(AssertionError):

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from tests.support.box import HOTFOLDER, Box, files_below
+from tests.support.box import HOTFOLDER, PATIENCE, Box, files_below
 from tests.support.verdict import DELIVERED, Inspector, Verdict
 
 Lives = list[list[dict[str, Any]]]
@@ -82,7 +82,7 @@ class Scenario:
     #: Exit codes with which a process may end by itself while the fault lasts; it is started again.
     exits: frozenset[int] = frozenset()
     #: How long all may take once the fault is over.
-    patience: float = 90.0
+    patience: float = PATIENCE
 
 
 @dataclass(slots=True)
@@ -289,9 +289,9 @@ class _Daemon:
         process = self._running()
         process.terminate()
         try:
-            code = process.wait(60)
+            code = process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.problems.append("it did not stop within 60 s")
+            self.problems.append(f"it did not stop within {PATIENCE:g} s")
             self.kill()
             return
         self._box.processes.remove(process)

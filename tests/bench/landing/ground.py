@@ -120,7 +120,7 @@ class Ground:
 
     def judge(self) -> list[str]:
         """What is wrong with all that was dropped, as sentences; ends the daemon first."""
-        self.box.wait(lambda: self.box.phase() == "idle", 60)
+        self.box.wait(lambda: self.box.phase() == "idle")
         self.box.stop()
         dropped = [(os.path.join(self.box.inbox, name), sha256) for name, sha256 in self.book.items()]
         with closing(HastyInspector(self.box)) as inspector:
