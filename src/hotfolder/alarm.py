@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from hotfolder.activity import Activity, Stuck
-from hotfolder.core.pulse import Step, stuck
+from hotfolder.core.pulse import OF_NOTHING_OUTSIDE, Step, stuck
 
 log = structlog.get_logger()
 
-_HINT = (
+_OUTSIDE = (
     "look at the disk, mount or store that it is about; the heartbeat stops until it goes on, and a "
     "service manager's watchdog may restart hotfolder"
+)
+_OWN = (
+    "restart hotfolder, unless a service manager's watchdog does as the heartbeat stops: it finds each "
+    "file again. Nothing outside explains it, so please report it with these lines of the log"
 )
 
 
@@ -52,7 +56,8 @@ class Alarm:
         news = [step for what, step in found.items() if what not in self._told]
         for step in news:
             seconds = round(now - step.alive_at)
-            log.error("daemon.stuck", about=step.about, at=step.pool, seconds=seconds, hint=_HINT)
+            hint = _OWN if step.pool in OF_NOTHING_OUTSIDE else _OUTSIDE
+            log.error("daemon.stuck", about=step.about, at=step.pool, seconds=seconds, hint=hint)
         if self._told and not found:
             log.info("daemon.unstuck")
         self._told = found

@@ -12,6 +12,8 @@ from hotfolder.core.retry import Deferred
 from hotfolder.gate import Gate
 from hotfolder.queued import Queued
 
+_LONGEST_WAIT = 60.0  # seconds behind others on their way, which may take hours
+
 
 class Backlog:
     """By path. `gate` tells what became of other files; `clock` is monotonic seconds.
@@ -31,6 +33,7 @@ class Backlog:
         self._wakes: list[tuple[float, str]] = []  # a heap of these moments, and of such as are over
         self._refused: dict[str, float] = {}  # path -> when the store first refused it
         self._ripens: list[tuple[float, str]] = []  # a heap of the moments of `_unripe`
+        self._unripe_since = 0.0  # when the first of them came, or one had its turn
         self._turns: dict[str, int] = {}  # how often it came back
         self._came: dict[str, int] = {}  # path -> its place in the order in which they came
         self._count = 0
@@ -56,6 +59,8 @@ class Backlog:
             line = self._ripe
         else:
             line = self._unripe
+            if not line:
+                self._unripe_since = self._clock()
             heapq.heappush(self._ripens, (refused_at, job.relpath))
         self._put(job, line)
 
@@ -103,6 +108,8 @@ class Backlog:
         line = self._line_of.pop(relpath, None)
         if line is not None:
             line.take(relpath)
+        if line is self._unripe:
+            self._unripe_since = self._clock()
         self._came.pop(relpath, None)
 
     def next_wake(self) -> float:
@@ -146,9 +153,9 @@ class Backlog:
         """The first in the queue that may start now, beside those that are `flying`.
 
         One that the store refused before waits until the store took another since, or until there is
-        no other to try: so its next refusal says whether the fault is its own or the store's. While
-        the store is not known to be well, those that it never refused come first. Of the lanes that
-        are `closed` none may.
+        no other to try: so its next refusal says whether the fault is its own or the store's. As others
+        may take hours, one of these is tried beside them each minute. While the store is not known to
+        be well, those that it never refused come first. Of the lanes that are `closed` none may.
         """
         self._ripen()
         fresh = self._fresh.next(closed=closed, barred=barred)
@@ -159,7 +166,8 @@ class Backlog:
             return min(fresh, ripe, key=lambda job: self._came[job.relpath])
         if fresh is not None or ripe is not None:
             return fresh or ripe
-        if set(flying) <= self._refused.keys():
+        is_overdue = self._clock() - self._unripe_since >= _LONGEST_WAIT
+        if is_overdue or set(flying) <= self._refused.keys():
             return self._unripe.next(closed=closed, barred=barred)
         return None
 

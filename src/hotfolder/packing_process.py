@@ -6,6 +6,7 @@ file other than it was) is done in threads, which also say what is wrong.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _SLOW = 0.25  # seconds for one answer after which what waits goes to the thread
 _SILENT = 5.0  # seconds without an answer: a file hangs, and those with it must not
 _REST = 60.0  # seconds without a file after which it is ended: it has 30 MB
 _PAUSE, _LONGEST_PAUSE = 1.0, 300.0  # seconds before the next one is begun, doubled with each that ended
+_FORGIVEN = 600.0  # seconds after the last that ended in which one that answers is no trouble any more
 
 
 class Process(Protocol):
@@ -83,6 +85,7 @@ class PackingProcess:
         self._making = 0
         self._is_to_ask = False
         self._pause, self._not_before = _PAUSE, 0.0
+        self._lost_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     async def pack(self, job: Job, form: Format, mtime_ns: int) -> PackedFile:
@@ -156,7 +159,8 @@ class PackingProcess:
         """It has ended by itself, or never came."""
         log.warning("packing.process_lost", reason=why, again_in=self._pause)
         self._let_go()
-        self._not_before = self._clock() + self._pause
+        self._lost_at = self._clock()
+        self._not_before = self._lost_at + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _let_go(self) -> _Running | None:
@@ -217,6 +221,8 @@ class PackingProcess:
             self._lost(str(error))
             return
         running.heard_at = self._clock()
+        if running.heard_at - self._lost_at >= _FORGIVEN:
+            self._pause = _PAUSE
         for call, packed in zip(calls, answers, strict=True):
             call.ends(packed)
         self._ask()

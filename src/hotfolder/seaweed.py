@@ -1,7 +1,7 @@
 """The embedded S3 store of `hotfolder sandbox` and of the tests: one SeaweedFS process on loopback.
 
-SeaweedFS comes as the `weed` binary of the `sandbox` extra. Everything it opens gets a port of its
-own choosing below, so that several can run on one machine and none stands on a well-known port.
+SeaweedFS comes as the `weed` binary of the `sandbox` extra. Everything it opens gets a port
+of our choosing, so that several can run on one machine and none stands on a well-known port.
 """
 
 import contextlib
@@ -10,51 +10,22 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hotfolder.core.errors import ConfigError, LocalError
+from hotfolder.leash import claimed, leashed
+from hotfolder.seaweed_ports import HOST, choose_ports, sweep_sockets
 
-_HOST = "127.0.0.1"
 # Seconds that it gets to stop. Once it has run for a minute it would take 12, of which it waits ten for
 # its own admin server; what it has answered for is with the kernel then.
 _STOP = 4.0
-# The S3 gateway of SeaweedFS speaks plain S3; these are the servers that stand behind it.
-_INNER_PORTS = (
-    "s3.port.grpc",
-    "master.port",
-    "master.port.grpc",
-    "volume.port",
-    "volume.port.grpc",
-    "filer.port",
-    "filer.port.grpc",
-)
-# The maintenance worker dials admin.port + 10000 whatever admin.port.grpc says.
-_ADMIN_GRPC_OFFSET = 10_000
-
-# Runs before a server in the child: asks the kernel for SIGTERM when the parent dies, then becomes it.
-# `preexec_fn` could do it in fewer lines and may deadlock in a process that has threads.
-_LEASH = """
-import ctypes, os, signal, sys
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.prctl(1, signal.SIGTERM, 0, 0, 0):
-    sys.exit(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the parent died before the server began")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def leashed(*command: str) -> list[str]:
-    """The command (an absolute path first), ended by the kernel with the thread that starts it."""
-    return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]
 
 
 def find_weed() -> str:
@@ -77,7 +48,7 @@ class SeaweedFS:
     `access_key` and `secret_key` become the only identity, with every right. Timeouts in seconds.
     `bucket` is made if it is named and not there yet.
     Start it from a thread that lives as long as the store is wanted (the main thread): the kernel
-    ends the store with the thread that started it, so that a killed hotfolder leaves no orphan.
+    kills the store with the thread that started it, so that a killed hotfolder leaves no orphan.
     """
 
     def __init__(
@@ -122,7 +93,7 @@ class SeaweedFS:
     @property
     def endpoint_url(self) -> str:
         """What `endpoint_url` of an S3 client wants; known once `start` returned."""
-        return f"http://{_HOST}:{self.s3_port}"
+        return f"http://{HOST}:{self.s3_port}"
 
     @property
     def pid(self) -> int | None:
@@ -132,26 +103,15 @@ class SeaweedFS:
     def start(self) -> None:
         """Return once S3 answers and the bucket stands.
 
-        Raises ConfigError (not installed), or LocalError with the last lines of its log.
+        Raises ConfigError (not installed), or LocalError: another one runs in this folder, or this one
+        did not begin (with the last lines of its log).
         """
         if self._process is not None:
             raise RuntimeError("this SeaweedFS is already started")
         weed = find_weed()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write_identity()
-        self._forget_former_run()
-        self._ports = self._choose_ports()
-        with self.log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                leashed(weed, *self._arguments()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env=self._environment(),
-                start_new_session=True,  # Ctrl-C in the terminal is the daemon's; it drains first
-            )
         try:
+            self._begin(weed)
             self._await_ready()
         except BaseException:
             self.stop()
@@ -169,13 +129,31 @@ class SeaweedFS:
             with contextlib.suppress(ProcessLookupError):  # it may end in this very moment
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        _sweep_sockets(self._ports)
+        sweep_sockets(self._ports)
+
+    def _begin(self, weed: str) -> None:
+        with claimed(self.directory / "lock", patience=self._stop_timeout) as lock:
+            self._write_identity()
+            self._forget_former_run()
+            self._ports = choose_ports(self.directory / "ports.json", self._wanted_port)
+            with self.log_path.open("wb") as log:
+                self._process = subprocess.Popen(
+                    leashed(weed, *self._arguments()),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.directory,
+                    env=self._environment(),
+                    pass_fds=[lock],
+                    start_new_session=True,  # Ctrl-C in the terminal is the daemon's; it drains first
+                )
+            os.pwrite(lock, f"{self._process.pid}\n".encode(), 0)
 
     def _arguments(self) -> list[str]:
         options: dict[str, object] = {
             "dir": self.directory,
-            "ip": _HOST,
-            "ip.bind": _HOST,
+            "ip": HOST,
+            "ip.bind": HOST,
             "s3.config": self.directory / "s3.json",
             "s3.autoCreateBucket": "false",
             "s3.port.iceberg": 0,
@@ -222,21 +200,6 @@ class SeaweedFS:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump({"identities": [identity]}, file)
 
-    def _choose_ports(self) -> dict[str, int]:
-        """The ports of the last run where they are still free, else new ones.
-
-        The master's and the volume server's identities contain their ports.
-        """
-        path = self.directory / "ports.json"
-        remembered = _read_ports(path)
-        if remembered and self._wanted_port in (0, remembered["s3.port"]):
-            with contextlib.suppress(OSError), _reserved(remembered):
-                _sweep_sockets(remembered)  # of a run that was killed
-                return remembered
-        ports = _free_ports(self._wanted_port)
-        path.write_text(json.dumps(ports), encoding="utf-8")
-        return ports
-
     def _forget_former_run(self) -> None:
         # weed reads its own options back from here: those of an older hotfolder would come to life.
         (self.directory / "mini.options").unlink(missing_ok=True)
@@ -281,7 +244,7 @@ def _status(port: int, path: str) -> int | None:
 
 def _ask(method: str, port: int, path: str) -> tuple[int, bytes] | None:
     """Status and body, or None while nothing answers (the caller asks until its deadline)."""
-    connection = http.client.HTTPConnection(_HOST, port, timeout=2)
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request(method, path)
         response = connection.getresponse()
@@ -290,64 +253,3 @@ def _ask(method: str, port: int, path: str) -> tuple[int, bytes] | None:
         return None  # not up yet; past the deadline its log is shown
     finally:
         connection.close()
-
-
-def _read_ports(path: Path) -> dict[str, int]:
-    try:
-        ports = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}  # a first start, or a file torn by a crash: new ports do as well
-    wanted = {"s3.port", "admin.port", "admin.port.grpc", *_INNER_PORTS}
-    return ports if isinstance(ports, dict) and set(ports) == wanted else {}
-
-
-@contextlib.contextmanager
-def _reserved(ports: Mapping[str, int]) -> Iterator[None]:
-    """Hold all the ports for a moment. Raises OSError if one is taken."""
-    with contextlib.ExitStack() as stack:
-        for port in ports.values():
-            stack.enter_context(_bound(port))
-        yield
-
-
-def _sweep_sockets(ports: Mapping[str, int]) -> None:
-    # weed makes them in /tmp whatever TMPDIR says, and leaves some behind. The ports are ours, and so
-    # these names are.
-    for name, port in ports.items():
-        server, _, kind = name.partition(".port")
-        path = Path(f"/tmp/seaweedfs-{server}{kind.replace('.', '-')}-{port}.sock")  # noqa: S108
-        path.unlink(missing_ok=True)
-
-
-def _bound(port: int) -> socket.socket:
-    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Go does: TIME_WAIT is fine
-        holder.bind((_HOST, port))
-    except OSError:
-        holder.close()
-        raise
-    return holder
-
-
-def _free_ports(s3_port: int) -> dict[str, int]:
-    """A free port for every server, all held at once so that none is given twice."""
-    try:
-        with contextlib.ExitStack() as stack:
-            ports = {"s3.port": stack.enter_context(_bound(s3_port)).getsockname()[1]}
-            for name in _INNER_PORTS:
-                ports[name] = stack.enter_context(_bound(0)).getsockname()[1]
-            while "admin.port" not in ports:
-                admin = stack.enter_context(_bound(0)).getsockname()[1]
-                grpc = admin + _ADMIN_GRPC_OFFSET
-                if grpc > 65_535:
-                    continue
-                with contextlib.suppress(OSError):  # taken: another pair of ports
-                    stack.enter_context(_bound(grpc))
-                    ports |= {"admin.port": admin, "admin.port.grpc": grpc}
-    except OSError as error:
-        raise LocalError(
-            f"port {s3_port} of {_HOST} cannot be taken: {error.strerror}",
-            hint="choose another port for the embedded store, or leave it to hotfolder (0)",
-        ) from error
-    return ports

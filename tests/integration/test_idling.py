@@ -55,12 +55,14 @@ class Idle:
                 await self.world.turn()
 
     def look_for(self, seconds: float) -> list[str]:
-        """What the alarm tells of that time."""
+        """What the alarm tells of that time: about what, and what to do."""
         with capture_logs() as logs:
             for _ in range(int(seconds / 2)):
                 self.now += 2.0
                 self.alarm.look()
-        return [str(entry["about"]) for entry in logs if entry["event"] == "daemon.stuck"]
+        return [
+            f"{entry['about']}; {entry['hint']}" for entry in logs if entry["event"] == "daemon.stuck"
+        ]
 
 
 async def test_places_that_nobody_gave_back_are_told_once(tmp_path: Path, threads: Threads) -> None:
@@ -70,6 +72,8 @@ async def test_places_that_nobody_gave_back_are_told_once(tmp_path: Path, thread
     (told,) = idle.look_for(600)
     assert told.startswith(f"{tmp_path}: 1 files wait for their turn and 0 for a look")
     assert "1000 of" in told
+    assert "restart hotfolder" in told
+    assert "disk" not in told, "nothing outside is to blame"
     assert [stuck.at for stuck in idle.activity.stuck] == ["intake"]
 
 

@@ -100,11 +100,13 @@ async def test_without_a_limit_nobody_asks(way: Way, login: FileLogin) -> None:
     assert sender(head) == way
 
 
-@pytest.mark.parametrize("way", ["boto3", "direct"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_body_is_not_sent_again_while_the_window_is_closed(way: Way, login: FileLogin) -> None:
-    turns = Turns()
+    turns = Turns(math.inf if way == "crt" else 1e6)
     turns.window.clear()  # what is on its way is none of its business
-    async with scripted(Reply(500, "InternalError"), Reply(200), listing=EMPTY) as server:
+    tries = 2 if way == "crt" else 1  # awscrt repeats one request by itself, till one gets through
+    failing = [Reply(500, "InternalError")] * tries
+    async with scripted(*failing, Reply(200), listing=EMPTY) as server:
         settings = S3Settings("bucket", endpoint_url=server.endpoint_url, login=login)
         async with opened(settings, way=way, limiter=turns) as store:
             sha256 = hashlib.sha256(BODY).digest()
@@ -112,13 +114,13 @@ async def test_a_body_is_not_sent_again_while_the_window_is_closed(way: Way, log
                 store.put(ObjectDraft("key"), BODY, sha256=sha256, unless_exists=True)
             )
             await turns.knocked.wait()
-            assert len(server.seen) == 1
+            assert len(server.seen) == tries
             await store.check()  # questions are asked at any time
-            assert len(server.seen) == 2
+            assert len(server.seen) == tries + 1
             assert not putting.done()
             turns.window.set()
             await putting
-            assert len(server.seen) == 3
+            assert len(server.seen) == tries + 2
 
 
 async def test_hours_without_uploads_are_no_failing(login: FileLogin) -> None:

@@ -14,6 +14,7 @@ from tests.unit.test_gate import Way, trouble
 MIB = 1024 * 1024
 SIZES = st.sampled_from([0, 1, MIB - 1, MIB, 2 * MIB, 64 * MIB - 1, 64 * MIB, 10**12])
 LANES = 3
+SECONDS_TO_WAIT_BEHIND_OTHERS = 60  # at most, for each turn of a file that the store refused
 
 
 def job(number: int, size: int, mtime: int = 0) -> Job:
@@ -166,3 +167,41 @@ def test_while_nothing_flies_something_may_always_start(steps: list[tuple[str, i
         assert {each.relpath for each in backlog.jobs()} == there
         assert (len(backlog), backlog.bytes) == (len(there), len(there))
         assert (backlog.ready is not None) == bool(there)
+
+
+@given(
+    tries=st.lists(st.integers(0, 3), min_size=1, max_size=6),
+    slow=st.integers(0, 2),
+    coming=st.lists(st.integers(0, 2), max_size=8),
+)
+def test_no_file_waits_for_ever_behind_others_that_take_for_ever(
+    tries: list[int], slow: int, coming: list[int]
+) -> None:
+    """Each is taken after so many refusals, though there are uploads on their way that never end."""
+    way = Way()
+    backlog = Backlog(way.gate, way.clock)
+    flying = {f"slow{number}" for number in range(slow)}
+    refusals = {f"{number:04}": times for number, times in enumerate(tries)}
+    for number in range(len(tries)):
+        backlog.add(job(number, 1))
+    numbers = iter(range(1000, 2000))
+    for _ in range(SECONDS_TO_WAIT_BEHIND_OTHERS * sum(times + 1 for times in tries) // 5):
+        way.clock.now += 5.0
+        for _ in range(coming.pop() if coming else 0):
+            backlog.add(job(new := next(numbers), 1))
+            refusals[f"{new:04}"] = 0
+        started = []
+        while len(flying) < slow + 2 and (first := backlog.next_to_start(flying, ())) is not None:
+            backlog.take(first.relpath)
+            flying.add(first.relpath)
+            started.append(first)
+        for each in started:
+            flying.discard(each.relpath)
+            if refusals[each.relpath]:
+                refusals[each.relpath] -= 1
+                backlog.refused(each.relpath)
+                backlog.put_back(each)
+            else:
+                way.deliver()
+                backlog.absolve(each.relpath)
+    assert list(backlog.jobs()) == []

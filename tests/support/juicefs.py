@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from hotfolder.seaweed import leashed
+from hotfolder.leash import leashed
 from tests.support.box import PATIENCE
 from tests.support.certificates import Authority
 

@@ -34,6 +34,8 @@ NOT_PIPELINE = {
     "rebuilding.py": "the composition root of what outlives a lost state.db",
     "sandbox.py": "the newcomer's run: a store and a configuration of its own",
     "seaweed.py": "starts the sandbox's store",
+    "seaweed_ports.py": "the ports of the sandbox's store",
+    "leash.py": "how the sandbox's store is started, and ends with it",
     "stuck.py": "below the adapters",
     "tcp.py": "below the adapters",
     "trees.py": "below the adapters",
@@ -86,6 +88,7 @@ NAMES = {
     "adapters/spool/keeping.py": "moves packed files out of the spool",
     "durable.py": "puts the new file in place of the old one, and clears its own temporary file",
     "seaweed.py": "clears the sandbox's own store",
+    "seaweed_ports.py": "clears the sockets that it left behind",
 }
 NAMING_CALLS = {
     *("rename", "renames", "unlink", "remove", "rmdir", "removedirs", "rmtree", "move", "link"),

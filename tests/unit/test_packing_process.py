@@ -155,6 +155,20 @@ async def test_one_that_never_comes_is_tried_less_and_less_often(
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
+async def test_one_that_works_again_for_ten_minutes_is_forgiven_what_was(bench: Bench) -> None:
+    async def works(seconds: float) -> float:
+        """The pause that follows on a loss so many seconds after the one before."""
+        bench.now += seconds
+        process = await bench.run()
+        assert await bench.pack(bench.drop("well")) == bytes(4)
+        with capture_logs() as logs:
+            process.on_end("killed")
+        return float(logs[0]["again_in"])
+
+    pauses = [await works(seconds) for seconds in (1, 1, 599, 599, 600, 599)]
+    assert pauses == [1, 2, 4, 8, 1, 2]
+
+
 async def test_behind_a_slow_one_nobody_waits(bench: Bench) -> None:
     process = await bench.run(holds=True)
     asked = bench.begin(100)

@@ -119,6 +119,7 @@ FILE = InInbox("/srv/inbox/a", 10, changed_at=1000.0, left=None, settle=5.0, res
 
 def beat(**more: Any) -> dict[str, Any]:
     return {
+        "phase": "uploading",
         "active": [],
         "left": {"first": []},
         "put_off": {"first": []},
@@ -195,6 +196,20 @@ def test_without_a_daemon_everything_waits_for_one(state: dict[str, Any] | None)
     waits = why_waiting(FILE, state, 2000.0, living=False)
     assert waits is not None
     assert waits.why == "no daemon is running; start it with `hotfolder run`"
+
+
+@pytest.mark.parametrize(
+    ("at", "why"),
+    [
+        ("io", "the daemon hangs in X: look at that disk, mount or store"),
+        ("intake", "the daemon stands still (X): restart it"),
+        ("delivery", "the daemon stands still (X): restart it"),
+    ],
+)
+def test_what_the_daemon_was_stuck_in_is_told_with_what_to_do(at: str, why: str) -> None:
+    waits = why_waiting(FILE, beat(stuck=[{"about": "X", "at": at}]), 2000.0, living=False)
+    assert waits is not None
+    assert waits.why == why
 
 
 def test_what_is_left_alone_is_said_to_be_so_whatever_the_daemon_does() -> None:

@@ -14,6 +14,8 @@ _LIMIT = 600.0  # seconds without a sign of life; a mount or a disk that is busy
 #: What blocks once for a whole file: the last sync of a copy, packing a part of the ledger. And files
 #: that could start and do not, for no reason that is known (`idling`): nothing rightly takes its time.
 _LIMITS = {"copy": 1800.0, "upkeep": 1800.0, "intake": 120.0}
+#: What no thread, disk, mount or store is behind: files wait for something that never comes.
+OF_NOTHING_OUTSIDE = frozenset({"intake", "delivery"})
 #: What the daemon's loop waits for itself: while it does, nothing else is begun.
 _OF_THE_LOOP = frozenset({"io", "record", "notes"})
 _SILENT = 60.0  # seconds

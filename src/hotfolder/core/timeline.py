@@ -10,6 +10,7 @@ from typing import Any
 from hotfolder.core.bandwidth import LocalTime, closed_in
 from hotfolder.core.entries import seconds_of
 from hotfolder.core.jsonline import spellings
+from hotfolder.core.pulse import OF_NOTHING_OUTSIDE
 
 _LEAST_ID = 8  # digits of an operation id that name it: fewer could as well be a file
 _ID = re.compile(r"[0-9a-f-]+")
@@ -211,7 +212,9 @@ def _hangs(state: Mapping[str, Any] | None) -> Waits | None:
     """What the daemon was stuck in when it last told of itself."""
     if state is None or not state.get("stuck") or state["phase"] == "stopped":
         return None
-    about = state["stuck"][0]["about"]
+    about, at = state["stuck"][0]["about"], state["stuck"][0]["at"]
+    if at in OF_NOTHING_OUTSIDE:
+        return Waits(f"the daemon stands still ({about}): restart it")
     return Waits(f"the daemon hangs in {about}: look at that disk, mount or store")
 
 
