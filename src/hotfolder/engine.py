@@ -44,6 +44,7 @@ from hotfolder.indexing import IndexedLedger
 from hotfolder.lines import Lines
 from hotfolder.packing import Packer, Packs
 from hotfolder.packing_process import PackingProcess
+from hotfolder.piece_memory import PIECES
 from hotfolder.recorder import Recorder
 from hotfolder.resuming import Notebook
 from hotfolder.spool import Spool
@@ -93,6 +94,11 @@ def new_activity() -> Activity:
 
 def _open(job: Job) -> Original:
     return source.open_tree(job, TreeTar()) if job.fingerprint.tree else source.open_original(job)
+
+
+def _give_memory_back() -> None:
+    PIECES.give_back()
+    allocator.give_back()
 
 
 async def start_packing(
@@ -282,7 +288,7 @@ class Engine:
             threads=self.upkeepers,
             clock=time.monotonic,
             idle_seconds=self.activity.idle_seconds,
-            relax=allocator.give_back,
+            relax=_give_memory_back,
         )
 
     def steps(self) -> list[Step]:

@@ -570,7 +570,7 @@ async def test_what_ends_while_the_upload_is_opened_leaves_nothing_open(start: S
         original = open_original(job)
         read = original.read
 
-        def read_some(offset: int, size: int) -> bytes:
+        def read_some(offset: int, size: int) -> Body:
             if offset >= 11 * MIB:  # behind the second part: the others wait for the opening
                 store.changed = store.asked.wait(30)
                 raise SourceChanged("it became shorter")

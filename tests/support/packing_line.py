@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hotfolder.adapters.archive import BareFile, TarArchive
 from hotfolder.adapters.compression import codec
 from hotfolder.adapters.source import open_original
-from hotfolder.core.ports import Original
+from hotfolder.core.ports import Body, Original
 from hotfolder.core.records import Digests, Job
 from hotfolder.formats import Format
 from hotfolder.packing import Packer
@@ -113,7 +113,7 @@ class Meddled:
     def is_archive(self) -> bool:
         return self._original.is_archive
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> Body:
         self._meddle(self._reads)
         self._reads += 1
         return self._original.read(offset, size)

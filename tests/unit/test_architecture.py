@@ -36,6 +36,7 @@ NOT_PIPELINE = {
     "seaweed.py": "starts the sandbox's store",
     "seaweed_ports.py": "the ports of the sandbox's store",
     "leash.py": "how the sandbox's store is started, and ends with it",
+    "piece_memory.py": "below the adapters",
     "stuck.py": "below the adapters",
     "tcp.py": "below the adapters",
     "trees.py": "below the adapters",
@@ -73,7 +74,7 @@ HOMES = {
 #: What outside core every adapter may use: durable writes, lines of JSON, and paths that cannot escape.
 BELOW_ADAPTERS = {
     *("hotfolder.core", "hotfolder.durable", "hotfolder.fastline", "hotfolder.beneath"),
-    *("hotfolder.stuck", "hotfolder.tcp", "hotfolder.trees"),
+    *("hotfolder.piece_memory", "hotfolder.stuck", "hotfolder.tcp", "hotfolder.trees"),
 }
 
 #: Who takes names away or gives new ones, and why.

@@ -71,6 +71,11 @@ def stored_blocks(data: bytes | memoryview) -> Iterator[bytes | memoryview]:
         yield block
 
 
+def stored_size(size: int) -> int:
+    """The bytes of the stored blocks of `size` bytes."""
+    return size + -(-size // STORED_BLOCK) * _STORED_HEAD.size
+
+
 def stored_content(packed: bytes | memoryview) -> Iterator[memoryview]:
     """What `stored_blocks` hold, block by block; raises `ValueError` for anything else."""
     view = memoryview(packed)

@@ -16,7 +16,9 @@ from hotfolder.beneath import (
     is_as,
 )
 from hotfolder.core.errors import FileRejected, SourceChanged
+from hotfolder.core.ports import Body
 from hotfolder.core.records import Job
+from hotfolder.piece_memory import PIECES
 
 
 class OpenOriginal:
@@ -48,20 +50,20 @@ class OpenOriginal:
     def is_archive(self) -> bool:
         return False
 
-    def read(self, offset: int, size: int) -> bytes:
-        pieces: list[bytes] = []
-        missing = size
+    def read(self, offset: int, size: int) -> Body:
+        """See `core.ports.Original`. Raises `SourceUnreadable` and `LocalError`, too."""
+        into = PIECES.room_for(size)
+        missing = into
         while missing:
             try:
-                piece = os.pread(self._descriptor, missing, offset)
+                count = os.preadv(self._descriptor, [missing], offset)
             except OSError as error:
                 raise unreadable(self._job, f"read (at byte {offset})", error) from error
-            if not piece:
+            if not count:
                 raise SourceChanged(f"{self._job.path} became shorter while it was read")
-            pieces.append(piece)
-            offset += len(piece)
-            missing -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            offset += count
+            missing = missing[count:]
+        return into.toreadonly()
 
     def unchanged(self) -> None:
         self._unchanged()

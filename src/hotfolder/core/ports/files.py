@@ -84,7 +84,7 @@ class Original(Protocol):
         """Whether its bytes are a whole archive by themselves, as a directory's are."""
         ...
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> Body:
         """Exactly `size` bytes from `offset`; raises `SourceChanged` if the file is shorter.
 
         Of an archive from its start, and then one behind the other.
