@@ -90,15 +90,16 @@ class Walks:
         self.last_walk: float | None = None  # when the whole inbox was last walked through
         self.trouble: LocalError | None = None  # why the last walk failed; it is tried again
 
-    def plan_tree(self, relpath: str) -> bool:
+    def plan_tree(self, relpath: str, *, is_heard: bool = False) -> bool:
         """Walk a new directory, and again in a moment: its first files may come before its watch.
 
+        `is_heard`: whoever told of it looks into it, too, and tells of each file: then only in a moment.
         False where so many are planned that one walk of the whole is cheaper.
         """
         if len(self._planned) >= _MOST_WALKS:
             return False
         now = self._search.clock()
-        for moment in (now, now + _NEW_TREE_AGAIN):
+        for moment in (now + _NEW_TREE_AGAIN,) if is_heard else (now, now + _NEW_TREE_AGAIN):
             if (moment, relpath) not in self._planned:
                 heapq.heappush(self._planned, (moment, relpath))
         return True
