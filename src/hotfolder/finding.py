@@ -71,6 +71,7 @@ class Finder:
         self._hinted: dict[str, Heard] = {}  # of it, what is to be looked at
         self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
+        self._may_leave: set[str] = set()  # of the looks since the last turn
         self._told_unknown = False
         self.marks = Marks(search.candidates.marker, search.clock)
         self.walks = Walks(
@@ -155,15 +156,16 @@ class Finder:
         await self._look(hinted)
         await self._look(_unheard(self.tracker.pop_due(self._search.clock(), LOOKS)))
         self.walks.go_on()
-        stuck = await self._stuck(self.tracker.quiet())
+        may_leave, self._may_leave = self._may_leave, set()
+        stuck = await self._stuck(self.tracker.quiet(), may_leave)
         return [(path, seen) for path, seen in self.tracker.pop_settled() if path not in stuck]
 
-    async def _stuck(self, paths: list[str]) -> set[str]:
+    async def _stuck(self, paths: list[str], may_leave: set[str]) -> set[str]:
         """Those that could not leave the inbox in the end: they are left until that has changed."""
         whys_stuck = self._search.whys_stuck
         if whys_stuck is None or not paths:
             return set()
-        whys = await self._threads.run(whys_stuck, self._search.inbox, paths)
+        whys = await self._threads.run(whys_stuck, self._search.inbox, paths, may_leave)
         return {path for path in paths if not self.unfit.settled(path, whys.get(path))}
 
     def next_turn(self) -> float:
@@ -241,6 +243,8 @@ class Finder:
                 continue
             else:
                 seen = self._fit(look, marks.get(path))
+            if look.may_leave:
+                self._may_leave.add(path)
             self.tracker.observe(path, seen, begun, ended, writer=look.writer, word=words[path])
 
     def _is_left_alone(self, look: Look, *, is_busy: bool) -> bool:

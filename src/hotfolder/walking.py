@@ -5,7 +5,7 @@ Whatever a hint or a crash loses, the next walk finds. A walk waits where there 
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,8 +57,8 @@ class Search:
     candidates: Candidates = field(default_factory=Candidates)
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
     size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
-    #: Which of these could not leave in the end, and why.
-    whys_stuck: Callable[[str, Iterable[str]], Mapping[str, str]] | None = None
+    #: Which of these could not leave in the end, and why; of some the last look told a part.
+    whys_stuck: Callable[[str, Iterable[str], Container[str]], Mapping[str, str]] | None = None
     look: Callable[[str, Iterable[tuple[str, bool]]], list[Look]] = look_for_writers
 
 
