@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Self
 
@@ -25,6 +26,7 @@ NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
 #: The process or the machine has no more of something.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_GET_FLAGS, _APPEND_ONLY, _IMMUTABLE = 0x8008_6601, 0x20, 0x10  # linux/fs.h: FS_IOC_GETFLAGS
 EXHAUSTED_HINT = "raise the limit of open files (LimitNOFILE), or free memory"
 
 
@@ -228,11 +230,15 @@ def _own(path: str, error: OSError) -> LocalError:
 
 @value(frozen=True, slots=True)
 class Look:
-    """What stands at a path: None for nothing or no regular file, or why that cannot be told."""
+    """What stands at a path: None for nothing or no regular file, or why that cannot be told.
+
+    `may_leave`: it is a file that, asked for a writer, was seen to have no attribute that keeps it.
+    """
 
     relpath: str
     there: Fingerprint | LocalError | None
     writer: Writer = Writer.UNASKED
+    may_leave: bool = False
 
 
 def look_for_writers(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]:
@@ -284,12 +290,13 @@ def _with_writer(root: str, relpath: str, directory: int, there: Fingerprint) ->
     try:
         writer = writer_of(descriptor)
         status = os.fstat(descriptor)  # behind the question: a writer that closed just before it counts
+        may_leave = not keeps(descriptor)
     except OSError as error:
         return Look(relpath, LocalError(f"cannot look at {root}/{relpath}: {error.strerror}"))
     finally:
         os.close(descriptor)
     if is_as(status, there):
-        return Look(relpath, there, writer)
+        return Look(relpath, there, writer, may_leave)
     return Look(relpath, fingerprint_of(status) if stat.S_ISREG(status.st_mode) else None, writer)
 
 
@@ -310,6 +317,16 @@ def writer_of(descriptor: int) -> Writer:
         raise
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return Writer.NONE
+
+
+def keeps(descriptor: int) -> bool:
+    """Whether chattr made it immutable or append-only: it cannot be moved, nor what is in it."""
+    flags = bytearray(8)
+    try:
+        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
+    except OSError:
+        return False  # a file system without them keeps nothing back
+    return int.from_bytes(flags[:4], sys.byteorder) & (_IMMUTABLE | _APPEND_ONLY) != 0
 
 
 def is_open_for_writing(descriptor: int) -> bool:

@@ -13,7 +13,7 @@ import structlog
 from hotfolder.beneath import Look, look_at_all
 from hotfolder.core.candidates import Candidate
 from hotfolder.core.errors import LocalError
-from hotfolder.core.hints import Heard
+from hotfolder.core.hints import Heard, note
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Ready, SettleTracker, Word, Writer
 from hotfolder.marking import Marks
@@ -67,9 +67,11 @@ class Finder:
         self._claimed, self._news, self._room = claimed, news, room
         self.tracker = SettleTracker(search.settle)
         self.unfit = Unfit(search.inbox, search.size_refusal)
-        self._hinted: dict[str, Heard] = {}
+        self._heard: dict[str, Heard] = {}  # as it came: a dropped folder tells of thousands at once
+        self._hinted: dict[str, Heard] = {}  # of it, what is to be looked at
         self._missed = False  # hints came for which there was no room
         self._resting: dict[str, float] = {}
+        self._may_leave: set[str] = set()  # of the looks since the last turn
         self._told_unknown = False
         self.marks = Marks(search.candidates.marker, search.clock)
         self.walks = Walks(
@@ -84,15 +86,27 @@ class Finder:
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
+        if heard is Heard.DIRECTORY:
+            self._sort(relpath, heard)
+        elif len(self._heard) + len(self._hinted) >= WINDOW and relpath not in self._heard:
+            self._missed = True
+        else:
+            note(self._heard, relpath, heard)
+
+    def _sort_heard(self) -> None:
+        """See what of that which was heard is to be looked at; not of more than is looked at soon."""
+        for relpath in list(islice(self._heard, max(0, LOOKS - len(self._hinted)))):
+            self._sort(relpath, self._heard.pop(relpath))
+
+    def _sort(self, relpath: str, heard: Heard) -> None:
         candidate = self._candidates.heard(relpath, heard)
         if candidate is None or self._search.ignored(candidate.entry):
             return
         if candidate.is_directory and not self._candidates.whole:
-            self._missed |= not self.walks.plan_tree(candidate.relpath)
+            # Whoever watches it looks into it, too, and tells of each file.
+            self._missed |= not self.walks.plan_tree(candidate.relpath, is_heard=True)
         elif candidate.is_directory and candidate.relpath in self.tracker:
             return  # the look that is due compares all of it: each one takes its time
-        elif len(self._hinted) >= WINDOW:
-            self._missed = True
         elif self._is_taken(candidate):
             self._note(candidate.relpath, candidate.heard)
 
@@ -102,9 +116,8 @@ class Finder:
         return is_taken_whole or self.walks.takes(candidate.entry)
 
     def _note(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
-        """Look at it in the next turn. That it was closed is not forgotten for what is heard behind."""
-        if heard is Heard.COMPLETED or relpath not in self._hinted:
-            self._hinted[relpath] = heard
+        """Look at it in the next turn."""
+        note(self._hinted, relpath, heard)
 
     def rest(self, relpath: str) -> None:
         """Look at a file that was changed or busy once more, but not at once."""
@@ -112,6 +125,7 @@ class Finder:
 
     def forget(self, relpath: str) -> None:
         """Do not look at this file again before the next hint or walk."""
+        self._heard.pop(relpath, None)
         self._hinted.pop(relpath, None)
         self._resting.pop(relpath, None)
         self.marks.forget(relpath)
@@ -127,7 +141,7 @@ class Finder:
     async def turn(self) -> list[tuple[str, Fingerprint]]:
         """Look at what was hinted and what is due; returns the files that have settled."""
         now = self._search.clock()
-        if self._missed and len(self._hinted) < WINDOW // 2:
+        if self._missed and len(self._heard) + len(self._hinted) < WINDOW // 2:
             self._missed = False
             self.walks.walk_now()
         self.walks.begin_due()
@@ -135,26 +149,28 @@ class Finder:
         for path in rested:
             del self._resting[path]
             self._note(path)
+        self._sort_heard()
         hinted = dict(islice(self._hinted.items(), max(0, min(LOOKS, self._room()))))
         for path in hinted:
             del self._hinted[path]
         await self._look(hinted)
         await self._look(_unheard(self.tracker.pop_due(self._search.clock(), LOOKS)))
         self.walks.go_on()
-        stuck = await self._stuck(self.tracker.quiet())
+        may_leave, self._may_leave = self._may_leave, set()
+        stuck = await self._stuck(self.tracker.quiet(), may_leave)
         return [(path, seen) for path, seen in self.tracker.pop_settled() if path not in stuck]
 
-    async def _stuck(self, paths: list[str]) -> set[str]:
+    async def _stuck(self, paths: list[str], may_leave: set[str]) -> set[str]:
         """Those that could not leave the inbox in the end: they are left until that has changed."""
         whys_stuck = self._search.whys_stuck
         if whys_stuck is None or not paths:
             return set()
-        whys = await self._threads.run(whys_stuck, self._search.inbox, paths)
+        whys = await self._threads.run(whys_stuck, self._search.inbox, paths, may_leave)
         return {path for path in paths if not self.unfit.settled(path, whys.get(path))}
 
     def next_turn(self) -> float:
         """The moment (monotonic) at which a turn may find something to do without being woken."""
-        if self._hinted and self._room() > 0:
+        if (self._heard or self._hinted) and self._room() > 0:
             return self._search.clock()
         resting = min(self._resting.values(), default=None)
         moments = (self.tracker.next_due(), resting, self.walks.next_begin())
@@ -170,11 +186,13 @@ class Finder:
 
     def is_empty(self) -> bool:
         """Whether nothing is left to look at, and no walk is due."""
-        looking = self._hinted or self._resting or len(self.tracker)
+        looking = self._heard or self._hinted or self._resting or len(self.tracker)
         return not looking and self.walks.is_idle()
 
     def _is_known(self, path: str) -> bool:
-        return path in self.tracker or self._claimed(path)
+        """Also where it was heard of, and the look at it is still to come."""
+        is_looked_at = path in self.tracker or path in self._heard or path in self._hinted
+        return is_looked_at or self._claimed(path)
 
     async def _look_at_new(self, entries: list[str]) -> None:
         paths = self._candidates.walked(entries)
@@ -225,6 +243,8 @@ class Finder:
                 continue
             else:
                 seen = self._fit(look, marks.get(path))
+            if look.may_leave:
+                self._may_leave.add(path)
             self.tracker.observe(path, seen, begun, ended, writer=look.writer, word=words[path])
 
     def _is_left_alone(self, look: Look, *, is_busy: bool) -> bool:

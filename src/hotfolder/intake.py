@@ -98,6 +98,8 @@ class Intake:
         self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
         self._paused = False
+        self._most_flights = 0  # of this folder, as the last turn was told
+        self._is_looking = self._is_to_start = False
         self._stirred: dict[str, Heard] = {}  # hinted at while in flight
         self._looking = FolderHold(plan.name, self._clock)
         self._delivering = FolderHold(plan.name, self._clock)
@@ -153,12 +155,12 @@ class Intake:
 
         `paused`: nothing is started, and what is in flight goes on.
         """
-        self._paused = paused
+        self._paused, self._most_flights = paused, most_flights
         if self._looking.rests() or not self._may_begin():
             return
         try:
             # At once: what has settled is known nowhere else, and what follows may fail.
-            for relpath, fingerprint in await self.finder.turn():
+            for relpath, fingerprint in await self._look():
                 self._backlog.add(self._job(relpath, fingerprint))
             await self.asked.review()
             if self._tidier is not None:
@@ -169,8 +171,34 @@ class Intake:
         self._looking.worked()
         self._endings.lose_patience()
         self._backlog.wake()
-        if paused or self._refusal() is not None or self.plan.why_closed() is not None:
+        self._start_some()
+
+    async def _look(self) -> list[tuple[str, Fingerprint]]:
+        """What has settled. To look at hundreds of files takes as long as their way to the store: others
+        start meanwhile, as places become free."""
+        self._is_looking = True
+        try:
+            return await self.finder.turn()
+        finally:
+            self._is_looking = False
+
+    def _has_left(self) -> None:
+        """A place is free. The next turn fills it, or what follows here if one is looking now."""
+        if self._is_looking and not self._is_to_start:
+            self._is_to_start = True
+            asyncio.get_running_loop().call_soon(self._start_meanwhile)
+        self._wake()
+
+    def _start_meanwhile(self) -> None:
+        self._is_to_start = False
+        if self._is_looking:
+            self._start_some()
+
+    def _start_some(self) -> None:
+        """Start what may start now, of what is known to be whole."""
+        if self._paused or self._refusal() is not None or self.plan.why_closed() is not None:
             return
+        most_flights = self._most_flights
         while self.gate.has_room() and len(self._flights) < (most := self._most_now(most_flights)):
             first = self._backlog.next_to_start(
                 self._flights,
@@ -183,7 +211,7 @@ class Intake:
 
     def _start(self, job: Job) -> None:
         self._backlog.take(job.relpath)
-        passage = self.gate.enter(self._wake)
+        passage = self.gate.enter(self._has_left)
         self._flights.begin(job, passage, self._carry(job, passage))
 
     @property
@@ -330,7 +358,7 @@ class Intake:
             if heard is not None:
                 # What changed on its way is likely to change again: then its quiet time counts.
                 self.finder.hint(job.relpath, heard if is_over else Heard.APPEARED)
-            self._wake()
+            self._has_left()
 
     async def _fly(self, job: Job, passage: Passage) -> Ended | NotNow:
         took_others = self._backlog.took_others_since(job.relpath)

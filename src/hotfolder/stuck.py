@@ -1,15 +1,12 @@
 """What keeps a file or a directory in its place, told before it is sent: nothing is moved to try."""
 
-import fcntl
 import os
 import stat
-import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-from hotfolder.beneath import OPEN_DIRECTORY, OPEN_FILE, directory_at
+from hotfolder.beneath import OPEN_DIRECTORY, OPEN_FILE, directory_at, keeps
 
 _CHANGE = os.W_OK | os.X_OK
-_GET_FLAGS, _APPEND_ONLY, _IMMUTABLE = 0x8008_6601, 0x20, 0x10  # linux/fs.h: FS_IOC_GETFLAGS
 
 
 def why_stuck(root: str, relpath: str) -> str | None:
@@ -20,18 +17,25 @@ def why_stuck(root: str, relpath: str) -> str | None:
     return whys_stuck(root, [relpath]).get(relpath)
 
 
-def whys_stuck(root: str, relpaths: Iterable[str]) -> dict[str, str]:
-    """`why_stuck` of those that are stuck; each directory is looked at once for all that it holds."""
+def whys_stuck(
+    root: str, relpaths: Iterable[str], may_leave: Container[str] = frozenset()
+) -> dict[str, str]:
+    """`why_stuck` of those that are stuck; each directory is looked at once for all that it holds.
+
+    `may_leave`: files that were just seen to have no attribute of their own that keeps them.
+    """
     directories: dict[str, list[str]] = {}
     for relpath in relpaths:
         directories.setdefault(os.path.dirname(relpath), []).append(relpath)
     stuck: dict[str, str] = {}
     for above, inside in directories.items():
-        stuck |= _whys_stuck_in(root, above, inside)
+        stuck |= _whys_stuck_in(root, above, inside, may_leave)
     return stuck
 
 
-def _whys_stuck_in(root: str, above: str, inside: list[str]) -> dict[str, str]:
+def _whys_stuck_in(
+    root: str, above: str, inside: list[str], may_leave: Container[str]
+) -> dict[str, str]:
     """Of those that the directory `above` holds."""
     try:
         with directory_at(root, above) as directory:
@@ -40,7 +44,10 @@ def _whys_stuck_in(root: str, above: str, inside: list[str]) -> dict[str, str]:
                 return dict.fromkeys(inside, why)
             folder = os.fstat(directory)
             is_sticky = bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in {0, folder.st_uid}
-            whys = ((relpath, _why_kept(directory, relpath, is_sticky=is_sticky)) for relpath in inside)
+            doubtful = inside if is_sticky else [each for each in inside if each not in may_leave]
+            whys = (
+                (relpath, _why_kept(directory, relpath, is_sticky=is_sticky)) for relpath in doubtful
+            )
             return {relpath: why for relpath, why in whys if why is not None}
     except PermissionError:
         if above and os.access(root, _CHANGE, effective_ids=True):
@@ -55,7 +62,7 @@ def _why_all_kept(root: str, above: str, directory: int) -> str | None:
     """Why nothing can leave a directory that is open. Raises OSError."""
     if above and not _may_change(directory) and os.access(root, _CHANGE, effective_ids=True):
         return f"this user may not move files out of {above}/: let the daemon's user write to it"
-    if _flags(directory) & (_IMMUTABLE | _APPEND_ONLY):
+    if keeps(directory):
         return "its folder has the attribute i or a, and keeps what is in it: chattr -ia the folder"
     return None
 
@@ -75,7 +82,7 @@ def _why_kept(directory: int, relpath: str, *, is_sticky: bool) -> str | None:
     except OSError:
         return None  # it is gone, or cannot be read, which is another matter
     try:
-        if _flags(descriptor) & (_IMMUTABLE | _APPEND_ONLY):
+        if keeps(descriptor):
             return "it has the attribute i or a, and cannot be moved: chattr -ia it"
     finally:
         os.close(descriptor)
@@ -84,13 +91,3 @@ def _why_kept(directory: int, relpath: str, *, is_sticky: bool) -> str | None:
 
 def _may_change(directory: int) -> bool:
     return os.access(".", _CHANGE, dir_fd=directory, effective_ids=True)
-
-
-def _flags(descriptor: int) -> int:
-    """What chattr has set; 0 where the file system knows no such attributes."""
-    flags = bytearray(8)
-    try:
-        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
-    except OSError:
-        return 0  # a file system without them keeps nothing back
-    return int.from_bytes(flags[:4], sys.byteorder)

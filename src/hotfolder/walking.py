@@ -5,7 +5,7 @@ Whatever a hint or a crash loses, the next walk finds. A walk waits where there 
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,8 +57,8 @@ class Search:
     candidates: Candidates = field(default_factory=Candidates)
     dice: Callable[[], float] = lambda: 0.5  # gives [0, 1)
     size_refusal: Callable[[int], str | None] = lambda _: None  # why a file of these bytes is not taken
-    #: Which of these could not leave in the end, and why.
-    whys_stuck: Callable[[str, Iterable[str]], Mapping[str, str]] | None = None
+    #: Which of these could not leave in the end, and why; of some the last look told a part.
+    whys_stuck: Callable[[str, Iterable[str], Container[str]], Mapping[str, str]] | None = None
     look: Callable[[str, Iterable[tuple[str, bool]]], list[Look]] = look_for_writers
 
 
@@ -90,15 +90,16 @@ class Walks:
         self.last_walk: float | None = None  # when the whole inbox was last walked through
         self.trouble: LocalError | None = None  # why the last walk failed; it is tried again
 
-    def plan_tree(self, relpath: str) -> bool:
+    def plan_tree(self, relpath: str, *, is_heard: bool = False) -> bool:
         """Walk a new directory, and again in a moment: its first files may come before its watch.
 
+        `is_heard`: whoever told of it looks into it, too, and tells of each file: then only in a moment.
         False where so many are planned that one walk of the whole is cheaper.
         """
         if len(self._planned) >= _MOST_WALKS:
             return False
         now = self._search.clock()
-        for moment in (now, now + _NEW_TREE_AGAIN):
+        for moment in (now + _NEW_TREE_AGAIN,) if is_heard else (now, now + _NEW_TREE_AGAIN):
             if (moment, relpath) not in self._planned:
                 heapq.heappush(self._planned, (moment, relpath))
         return True

@@ -531,3 +531,58 @@ async def test_a_name_that_comes_again_is_found_whatever_walk_came_past_the_firs
     async with asyncio.timeout(10):
         while len(courier.delivered) < 2:
             await world.turn()
+
+
+class Patient:
+    """A courier that delivers a file when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.may_end = asyncio.Semaphore(0)
+        self.has_begun = asyncio.Semaphore(0)
+
+    async def carry(
+        self, job: Job, *, on_decided: Callable[[str], None] = lambda _: None, **_: object
+    ) -> Ended:
+        self.begun.append(job.relpath)
+        self.has_begun.release()
+        await self.may_end.acquire()
+        on_decided("recording")
+        return Ended({"status": "success"})
+
+
+async def test_what_is_whole_starts_while_a_turn_looks_at_others(
+    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier = Patient()
+    world = World(tmp_path, courier, threads)
+    for name in ("a", "b", "c"):
+        world.drop(name)
+    async with asyncio.timeout(30):
+        while len(courier.begun) < 1:
+            await world.intake.turn(1)
+            await asyncio.sleep(0)
+        await courier.has_begun.acquire()
+        hangs = asyncio.Event()
+
+        async def looks() -> list[object]:
+            await hangs.wait()
+            return []
+
+        monkeypatch.setattr(world.intake.finder, "turn", looks)
+        turn = asyncio.create_task(world.intake.turn(1))
+        courier.may_end.release()
+        await courier.has_begun.acquire()
+        assert (len(courier.begun), turn.done()) == (2, False)
+        world.refusal = LocalError("no room")  # what holds the folder holds these, too
+        courier.may_end.release()
+        hangs.set()
+        await turn
+        await asyncio.sleep(0.001)
+        assert len(courier.begun) == 2
+        world.refusal = None
+        await world.intake.turn(1)
+        await courier.has_begun.acquire()
+        courier.may_end.release()
+        await world.intake.drain(30.0, asyncio.Event())
+    assert sorted(courier.begun) == ["a", "b", "c"]

@@ -662,12 +662,14 @@ async def test_an_inbox_that_cannot_be_looked_into_is_trouble_and_loses_no_file(
     assert sorted(path for path, _ in await watch.turns()) == ["a", "b"]
 
 
-async def test_new_folders_are_walked_at_once_and_once_more(inbox: Path, watch: Watch) -> None:
+async def test_new_folders_are_walked_once_their_files_were_told_of(inbox: Path, watch: Watch) -> None:
     await watch.turns()
     drop(inbox, "new/early")
     watch.finder.hint("new", Heard.DIRECTORY)
+    watch.finder.hint("new/early", Heard.COMPLETED)  # by whoever watches the new folder from now on
+    assert watch.finder.walks.next_begin() == watch.now + 2.0
     await watch.turns()
-    drop(inbox, "new/late")  # before the watch on the new folder was set
+    drop(inbox, "new/late")  # of which nobody tells
     watch.now += 2.0
     await watch.turns()
     watch.now += 5.0
@@ -680,6 +682,7 @@ async def test_a_new_folder_does_not_wait_for_the_next_scan_of_the_whole(inbox: 
         await watch.turns()  # the first scan is done, the next one is five minutes away
         drop(inbox, "new/file")
         watch.finder.hint("new", Heard.DIRECTORY)
+        watch.now += 2.0
         assert [path for path, _ in await watch.turns()] == ["new/file"]
     finally:
         watch.threads.close()

@@ -337,6 +337,25 @@ async def test_what_was_heard_of_waits_for_room_like_what_is_walked_by(inbox: Pa
     assert len(settled) == LOOKS + 1
 
 
+async def test_of_much_that_was_heard_only_what_is_looked_at_soon_is_sorted_and_no_walk_looks_twice(
+    inbox: Path,
+) -> None:
+    threads = Threads("test-walk", 1)
+    finder = finder_of(inbox, threads)
+    finder.walks._planned.clear()
+    names = [f"{number}" for number in range(2 * LOOKS)]
+    drop(inbox, *names)
+    for name in names:
+        finder.hint(name, Heard.COMPLETED)
+    first = {path for path, _ in await finder.turn()}
+    assert (first, len(finder._heard)) == (set(names[:LOOKS]), LOOKS)
+    await finder._look_at_new(names[LOOKS:])
+    assert len(finder.tracker) == 0
+    then = {path for path, _ in await finder.turn()}
+    threads.close()
+    assert then == set(names[LOOKS:])
+
+
 async def test_what_was_claimed_while_a_walk_looked_at_it_is_found_when_it_comes_again(
     inbox: Path,
 ) -> None:

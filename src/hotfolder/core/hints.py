@@ -13,3 +13,9 @@ class Heard(StrEnum):
     APPEARED = "appeared"
     COMPLETED = "completed"
     DIRECTORY = "directory"
+
+
+def note(heard: dict[str, Heard], relpath: str, what: Heard) -> None:
+    """Keep what was heard of a path. That it was closed is not forgotten for what is heard behind."""
+    if what is Heard.COMPLETED or relpath not in heard:
+        heard[relpath] = what

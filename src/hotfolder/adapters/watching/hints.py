@@ -3,15 +3,9 @@
 import threading
 from collections.abc import Callable
 
-from hotfolder.core.hints import Heard
+from hotfolder.core.hints import Heard, note
 
 _MOST = 100_000  # more than this between two turns of the loop, and a walk is cheaper
-
-
-def note(heard: dict[str, Heard], relpath: str, what: Heard) -> None:
-    """Keep what was heard of a path. That it was closed is not forgotten for what is heard behind."""
-    if what is Heard.COMPLETED or relpath not in heard:
-        heard[relpath] = what
 
 
 class Hints:

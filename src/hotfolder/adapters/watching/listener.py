@@ -15,11 +15,11 @@ from typing import NamedTuple, ParamSpec
 
 from watchdog.observers.inotify_c import InotifyConstants as In
 
-from hotfolder.adapters.watching.hints import Hints, note
+from hotfolder.adapters.watching.hints import Hints
 from hotfolder.adapters.watching.inotify import DIRECTORY, OPENED, ROOT, Event, Inotify
 from hotfolder.adapters.watching.tree import Node, Tree
 from hotfolder.beneath import NOT_THERE, directory_at, is_too_deep
-from hotfolder.core.hints import Heard
+from hotfolder.core.hints import Heard, note
 from hotfolder.core.watching import Hearing
 
 P = ParamSpec("P")
