@@ -20,18 +20,20 @@ from datetime import datetime
 
 import structlog
 
-from hotfolder.core.allowance import Allowance
+from hotfolder.abreast import Abreast
+from hotfolder.core.allowance import Allowance, Place, Sender
 from hotfolder.core.bandwidth import NO_LIMIT, Limit, LocalTime, Timetable, why_closed
-from hotfolder.places import Places
-from hotfolder.threads import about
+from hotfolder.core.order import lane_of
+from hotfolder.threads import about, job_in_hand
 
 log = structlog.get_logger()
 
 _LOOK = 1.0  # seconds between two looks at the clock
-_LARGE = 1024 * 1024  # bytes of a body that needs a place
-#: Bytes a second for each place: one connection carries more on any line that is worth a limit.
-_PLACE = 8e6
+_LARGE = 1024 * 1024  # bytes of a body that needs a place while there is no limit
+#: Under a limit smaller ones do, too, but those of which so many take less than a second together.
+_MANY = 256
 _AT_ONCE = nullcontext()
+_NOBODY = Sender()
 _RECENT = 10.0  # seconds for which what was asked for still goes
 _VALID = 60.0  # seconds that a look is believed: the wall clock may be set
 
@@ -58,7 +60,7 @@ class Bandwidth:
         self._valid = (math.inf, -math.inf)  # the moments (epoch) for which `limit` was looked up
         self.limit = Limit()
         self._opened.set()
-        self._large = Places(self._places)
+        self._abreast = Abreast(lambda: 0 if self.limit.is_closed else self.rate)
         self._begun, self._waiting = Counter[str](), Counter[str]()  # bodies of each file, if any
         self._asked_at = -math.inf  # when somebody last wanted to send under a limit
         self._look()
@@ -93,7 +95,7 @@ class Bandwidth:
         with self._lock:
             self._allowance.set_rate(self.limit.rate or math.inf, self._clock())
         self._opened.set()
-        self._large.admit()
+        self._abreast.admit()
 
     # -- what may begin ----------------------------------------------------------------------------
 
@@ -106,10 +108,10 @@ class Bandwidth:
     def place_for(self, size: int) -> AbstractAsyncContextManager[None]:
         """Enter it to begin a body of `size` bytes, and leave it when it is sent.
 
-        Under a limit few large bodies suffice to use it, and more would only be sent more slowly: small
-        files would find no room beside them, and a stop would cut them all. First come, first served.
+        Under a limit few bodies of each folder suffice to use it, and more would only be sent more
+        slowly, and all be cut by a stop.
         """
-        if size <= _LARGE and not self.limit.is_closed:
+        if size <= min(_LARGE, self.rate / _MANY) and not self.limit.is_closed:
             return _AT_ONCE  # for many thousands of files: nothing is made
         return self._place_for(size)
 
@@ -119,20 +121,13 @@ class Bandwidth:
             place.enter_context(_counted(self._begun))
             with _counted(self._waiting):
                 await self._opened.wait()
-                if size > _LARGE:
-                    await place.enter_async_context(self._large)
+                await place.enter_async_context(self._abreast.place(self.sender(), size))
             yield
 
     def is_shut_out(self, path: str) -> bool:
         """Whether all that is still to be sent of the file at `path` waits for its window."""
         waiting = self._waiting[path] if self.limit.is_closed else 0
         return 0 < waiting >= self._begun[path]
-
-    def _places(self) -> float:
-        """For large bodies, at the rate of now."""
-        if self.limit.is_closed:
-            return 0
-        return 1 + math.ceil(self.rate / _PLACE) if self.rate < math.inf else math.inf
 
     def delays(self) -> bool:
         """Whether it is the limit that requests wait for now, and no store."""
@@ -153,15 +148,20 @@ class Bandwidth:
         """How many bytes are best sent at once."""
         return self._allowance.piece()
 
-    def ask(self, size: int) -> float:
-        """Take the next `size` bytes of the line; returns their place for `wait`."""
+    def sender(self) -> Sender:
+        """Whose bytes those are that the running task sends."""
+        job = job_in_hand()
+        return _NOBODY if job is None else Sender(job.folder, lane_of(job.fingerprint.size))
+
+    def ask(self, size: int, sender: Sender) -> Place:
+        """Take the next `size` bytes of the sender's share; returns their place for `wait`."""
         if self.rate == math.inf:
-            return 0.0
+            return Place(sender, 0.0)
         with self._lock:
             self._asked_at = self._clock()
-            return self._allowance.ask(size, self._asked_at)
+            return self._allowance.ask(size, sender, self._asked_at)
 
-    def wait(self, place: float) -> float:
+    def wait(self, place: Place) -> float:
         """Seconds until what has this place may go, as it looks now; 0: go."""
         if self.rate == math.inf:
             return 0.0

@@ -76,7 +76,7 @@ class Courier:
         `on_decided` is told "recording" or "giving up" once the store is needed no more.
         """
         ending: Ended | NotNow | None = None
-        with concerning(job.path):
+        with concerning(job.path, job):
             flight = self._activity.begin(job, on_decided)
             try:
                 ending = await self._attempt(job, flight, whose)

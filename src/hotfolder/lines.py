@@ -130,7 +130,10 @@ class Lines:
         )
         asks = str(connection.settings.options)
         resumer = Resumer(wire, self._notebook, bucket=name, asks=asks)
-        buffers = ByteBudget(memory, kept=memory // 8, small=memory // 32)
+        beside = sum(folder.destination == destination for folder in self._settings.folders.values()) > 1
+        buffers = ByteBudget(
+            memory, kept=memory // 8, small=memory // 32, spared=memory // 3 if beside else 0
+        )
         probing = S3Connection(_for_probes(connection.settings))
         probers = ThreadPoolExecutor(_PROBERS, thread_name_prefix="probe")
         asked = S3Store(probing, probers)

@@ -196,7 +196,7 @@ class Stager:
         least, most_bytes = _cost(segment, 1), _cost(segment, most)
         on_stage("queued")
         async with self._buffers.lease(
-            least, max(least, min(most_bytes, self._buffers.total * 3 // 4))
+            least, max(least, min(most_bytes, self._buffers.total * 3 // 4)), job.folder
         ) as granted:
             original.window = max(1, (granted - segment) // (2 * segment))
             on_stage("staging")

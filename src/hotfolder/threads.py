@@ -12,23 +12,24 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from hotfolder.core.pulse import Step
+from hotfolder.core.records import Job
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_ABOUT: ContextVar[str] = ContextVar("about", default="")
+_ABOUT: ContextVar[tuple[str, Job | None]] = ContextVar("about", default=("", None))
 
 
 class concerning:  # noqa: N801 - it reads as a statement, as those of contextlib do
-    """What runs in here, and the tasks begun in here, are about `path`."""
+    """What runs in here, and the tasks begun in here, are about `path`; it may be that of a `job`."""
 
-    __slots__ = ("_path", "_token")
+    __slots__ = ("_about", "_token")
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, job: Job | None = None) -> None:
+        self._about = path, job
 
     def __enter__(self) -> None:
-        self._token = _ABOUT.set(self._path)
+        self._token = _ABOUT.set(self._about)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -38,7 +39,12 @@ class concerning:  # noqa: N801 - it reads as a statement, as those of contextli
 
 def about() -> str:
     """What the running task is about."""
-    return _ABOUT.get()
+    return _ABOUT.get()[0]
+
+
+def job_in_hand() -> Job | None:
+    """The file on its way that the running task is about, if it is."""
+    return _ABOUT.get()[1]
 
 
 @dataclass(slots=True, eq=False)

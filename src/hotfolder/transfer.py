@@ -140,7 +140,7 @@ class Sender:
         # Metadata of a multipart upload comes before its bytes: what has no seal is hashed first.
         must_hash = terms.hash_first or (packed.size > plan.size and not packed.form.sealed)
         label = label_for(None) if packed.size > plan.size and not must_hash else None
-        lease = self._buffers.lease(needs.least, needs.most)
+        lease = self._buffers.lease(needs.least, needs.most, packed.job.folder)
         # What stands under its key is asked while a large file waits for memory, and while it is packed.
         async with self._looked_up_ahead(label) as standing, lease as granted:
             packed.window, in_flight = needs.buffers.within(granted)
@@ -165,7 +165,7 @@ class Sender:
                         return await upload.run(first, parts, sha256, on_sent=lease.give_back)
                 else:
                     first.take()
-        async with self._buffers.lease(needs.least, needs.most) as granted:
+        async with self._buffers.lease(needs.least, needs.most, packed.job.folder) as granted:
             packed.window, in_flight = needs.buffers.within(granted)
             return await self._upload_anew(replace(errand, in_flight=in_flight))
 

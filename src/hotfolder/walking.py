@@ -88,7 +88,8 @@ class Walks:
         self.passed_over: dict[str, str] = {}  # path -> why it is never opened; the first few
         self.took: dict[str, float] = {}  # from where -> seconds that its last walk was at work
         self.last_walk: float | None = None  # when the whole inbox was last walked through
-        self.trouble: LocalError | None = None  # why the last walk failed; it is tried again
+        self._failing: dict[str, float] = {}  # from where a walk failed, and not yet worked; since when
+        self.trouble: LocalError | None = None  # why the last of these failed; all are tried again
 
     def plan_tree(self, relpath: str, *, is_heard: bool = False) -> bool:
         """Walk a new directory, and again in a moment: its first files may come before its watch.
@@ -160,7 +161,7 @@ class Walks:
             if not start:
                 await self._done()
                 self.last_walk = search.wall()
-            self.trouble = None
+            self._worked(start)
         except Exception as error:  # noqa: BLE001 - whatever it is, what the walk missed is to be found
             self._failed(start, error)
         finally:
@@ -171,7 +172,8 @@ class Walks:
 
     def _failed(self, start: str, error: Exception) -> None:
         """Tell of it once, and walk there again soon, also in a single run: it may have missed files."""
-        path = f"{self._search.inbox}/{start}".rstrip("/")
+        path = self._path(start)
+        self._failing.setdefault(start, self._search.clock())
         if self.trouble is None:
             defect = None if isinstance(error, OSError | LocalError) else error
             log.warning("scan.failed", path=path, reason=str(error), exc_info=defect)
@@ -180,6 +182,21 @@ class Walks:
         again = self._search.clock() + _FAILED_AGAIN
         if not any(where in {"", start} and when <= again for when, where in self._planned):
             heapq.heappush(self._planned, (again, start))
+
+    def _worked(self, start: str) -> None:
+        """A walk came to its end. That walks work again is told once none fails any more."""
+        since = min(self._failing.values(), default=0.0)
+        if start:
+            self._failing.pop(start, None)
+        else:
+            self._failing.clear()
+        if self.trouble is not None and not self._failing:
+            self.trouble = None
+            lasted = round(self._search.clock() - since, 1)
+            log.info("scan.resumed", path=self._path(start), lasted=lasted)
+
+    def _path(self, start: str) -> str:
+        return f"{self._search.inbox}/{start}".rstrip("/")
 
     def _hop(self, entries: Entries) -> list[str | PassedOver] | None:
         """The next entries; in a thread."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.s3 import FileLogin, S3Settings
+from hotfolder.core.allowance import Place, Sender
 from hotfolder.core.errors import DestinationError
 from hotfolder.core.ports import Scattered
 from hotfolder.core.records import ObjectDraft
@@ -16,6 +17,7 @@ from tests.support.scripted_http import Reply, scripted
 
 PIECE = 10_000
 BODY = bytes(PIECE * 7 + 1)
+ME = Sender("folder", 1)
 EMPTY = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
 
 
@@ -25,7 +27,7 @@ class Turns:
     def __init__(self, rate: float = 1e6) -> None:
         self.rate = rate
         self.asked: list[int] = []
-        self._waiting: dict[float, bool] = {}  # place -> whether its wait is over
+        self._waiting: dict[Place, bool] = {}  # place -> whether its wait is over
         self.sent_too_soon = 0
         self.window, self.knocked = asyncio.Event(), asyncio.Event()
         self.window.set()
@@ -37,14 +39,18 @@ class Turns:
     def piece(self) -> int:
         return PIECE
 
-    def ask(self, size: int) -> float:
+    def sender(self) -> Sender:
+        return ME
+
+    def ask(self, size: int, sender: Sender) -> Place:
         """The next is asked for when the last one went: one request at a time is sent here."""
         if not all(self._waiting.values()):
             self.sent_too_soon += 1
+        assert sender == ME
         self.asked.append(size)
-        return float(sum(self.asked))
+        return Place(sender, sum(self.asked))
 
-    def wait(self, place: float) -> float:
+    def wait(self, place: Place) -> float:
         is_over = place in self._waiting
         self._waiting[place] = is_over
         return 0.0 if is_over else 0.001

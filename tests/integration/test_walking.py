@@ -275,7 +275,35 @@ async def test_a_walk_that_fails_half_way_is_begun_anew(
     waiting.threads.close()
     assert len(waiting.found) == 8
     assert not waiting.is_in_trouble()
-    assert [entry["event"] for entry in logs] == ["scan.failed"]
+    assert [entry["event"] for entry in logs] == ["scan.failed", "scan.resumed"]
+    assert logs[1]["path"] == f"{inbox}/{start}".rstrip("/")
+    assert logs[1]["lasted"] == 5.0
+
+
+@pytest.mark.usefixtures("few_a_hop")
+async def test_walks_work_again_once_all_that_failed_have_worked(inbox: Path) -> None:
+    waiting = Waiting(inbox)
+    drop(inbox, "one/1", "two/2")
+    waiting.walks._planned.clear()
+    waiting.errors = [OSError("one"), OSError("two")]
+    waiting.walks.poll("one")
+    waiting.walks.poll("two")
+    with capture_logs() as logs:
+        await waiting.turns()
+        waiting.walks.poll("three")  # which is well, and says nothing of the others
+        await waiting.turns()
+        assert waiting.is_in_trouble()
+        waiting.now += 5.0
+        waiting.errors = [None, OSError("two, again")]
+        await waiting.turns()
+        assert waiting.is_in_trouble()
+        waiting.now += 5.0
+        await waiting.turns()
+    waiting.threads.close()
+    assert not waiting.is_in_trouble()
+    assert [entry["event"] for entry in logs] == ["scan.failed", "scan.resumed"]
+    assert logs[1]["path"] == f"{inbox}/two"
+    assert logs[1]["lasted"] == 10.0
 
 
 @pytest.mark.parametrize("ask", [False, True])

@@ -20,9 +20,9 @@ class Leases:
         self._ends: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def ask(self, name: str, least: int, most: int | None = None) -> None:
+    async def ask(self, name: str, least: int, most: int | None = None, *, folder: str = "") -> None:
         self._ends[name] = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._hold(name, least, most or least))
+        self._tasks[name] = asyncio.create_task(self._hold(name, least, most or least, folder))
         await settled()
 
     async def end(self, name: str) -> None:
@@ -35,8 +35,8 @@ class Leases:
         await asyncio.gather(self._tasks[name], return_exceptions=True)
         await settled()
 
-    async def _hold(self, name: str, least: int, most: int) -> None:
-        async with self.budget.lease(least, most) as granted:
+    async def _hold(self, name: str, least: int, most: int, folder: str) -> None:
+        async with self.budget.lease(least, most, folder) as granted:
             self.order.append(name)
             self.granted[name] = granted
             await self._ends[name].wait()
@@ -156,6 +156,75 @@ async def test_a_lease_that_needs_nearly_all_is_not_starved_by_small_ones() -> N
     assert leases.order[-1] == "huge"
 
 
+async def test_the_folder_that_has_least_is_next() -> None:
+    leases = Leases(ByteBudget(100))
+    for number in range(4):
+        await leases.ask(f"a{number}", 50, folder="a")
+    for number in range(2):
+        await leases.ask(f"b{number}", 50, folder="b")
+    assert leases.order == ["a0", "a1"]
+    await leases.end("a0")
+    await leases.end("a1")
+    assert leases.order[2:] == ["b0", "a2"]
+    await leases.end("b0")
+    await leases.end("a2")
+    assert leases.order[4:] == ["b1", "a3"]
+
+
+async def test_no_folder_takes_what_is_spared_for_the_others() -> None:
+    leases = Leases(ByteBudget(90, spared=30))
+    await leases.ask("a0", 10, 1000, folder="a")
+    await leases.ask("a1", 10, folder="a")
+    assert leases.granted == {"a0": 60}
+    await leases.ask("b0", 10, 1000, folder="b")
+    assert leases.granted == {"a0": 60, "b0": 30}
+    await leases.end("b0")
+    assert "a1" not in leases.granted, "its own folder has to give back first"
+    await leases.end("a0")
+    assert "a1" in leases.granted
+
+
+async def test_a_lease_alone_may_take_more_than_a_folders_share() -> None:
+    leases = Leases(ByteBudget(90, spared=30))
+    await leases.ask("a0", 10, folder="a")
+    await leases.ask("huge", 80, 1000, folder="a")
+    assert leases.order == ["a0"]
+    await leases.end("a0")
+    assert leases.granted["huge"] == 80
+
+
+async def test_what_waits_for_its_own_folder_is_in_nobody_elses_way() -> None:
+    leases = Leases(ByteBudget(90, patience=2, spared=30))
+    await leases.ask("a0", 55, folder="a")
+    await leases.ask("a1", 10, folder="a")
+    for number in range(10):
+        await leases.ask(f"b{number}", 20, folder="b")
+        await leases.end(f"b{number}")
+    assert len(leases.order) == 11
+    for number in range(3):
+        await leases.ask(f"small {number}", 1, folder="a")
+    assert leases.order[11:] == [], "those of its own folder have passed it often enough"
+
+
+async def test_a_folder_that_needs_much_is_not_starved_by_two_that_need_little() -> None:
+    leases = Leases(ByteBudget(90, patience=5, spared=30))
+    held = [(f"{folder}{number}", folder) for number in range(4) for folder in ("a", "b")]
+    for name, folder in held:
+        await leases.ask(name, 10, folder=folder)
+    await leases.ask("large", 40, folder="c")
+    for number in range(100):
+        name, folder = held.pop(0)
+        held.append((f"{folder}{number + 4}", folder))
+        await leases.ask(held[-1][0], 10, folder=folder)
+        if name not in leases.order:
+            break
+        await leases.end(name)
+    for name, _ in held:
+        if name in leases.order:
+            await leases.end(name)
+    assert leases.order.index("large") < 20
+
+
 async def test_a_waiting_lease_that_is_cancelled_lets_the_others_through() -> None:
     leases = Leases(ByteBudget(100, patience=0))
     await leases.ask("first", 60)
@@ -226,14 +295,20 @@ async def test_a_lease_that_can_never_fit_is_refused_at_once() -> None:
 @pytest.mark.parametrize("seed", range(20))
 async def test_the_sum_of_all_leases_is_never_over_the_total(seed: int) -> None:
     dice = random.Random(seed)
-    budget = ByteBudget(1000, patience=dice.randrange(4), kept=dice.choice([0, 100]), small=20)
+    budget = ByteBudget(
+        1000,
+        patience=dice.randrange(4),
+        kept=dice.choice([0, 100]),
+        small=20,
+        spared=dice.choice([0, 300]),
+    )
     held = 0
 
     async def file() -> None:
         nonlocal held
         least = dice.randrange(0, 1001)
         most = dice.randrange(least, 2001)
-        async with budget.lease(least, most) as granted:
+        async with budget.lease(least, most, dice.choice("abc")) as granted:
             held += granted
             try:
                 assert least <= granted <= most

@@ -12,6 +12,7 @@ import httptools
 
 from hotfolder import tcp
 from hotfolder.adapters.direct.unsent import Unsent
+from hotfolder.core.allowance import Place, Sender
 from hotfolder.core.ports import Body, Limiter, Scattered
 from hotfolder.core.refusals import Answer, Fault
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
@@ -31,7 +32,7 @@ class _Turn:
     """A piece of `size` bytes that waits for its place in the row of all that is sent."""
 
     size: int
-    place: float
+    place: Place
     timer: asyncio.TimerHandle | None = None
 
 
@@ -46,6 +47,7 @@ class Connection(asyncio.BufferedProtocol):
         self._rest: Unsent | None = None  # of the body: what the transport does not have yet
         self._paused = False
         self._turn: _Turn | None = None  # of the next piece, while there is a limit
+        self._sender = Sender()  # of the body, where it may have to wait
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._headers: dict[str, str] = {}
@@ -81,8 +83,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._limit is None and len(body) <= _AT_ONCE and not isinstance(body, Scattered):
             self._transport.write(head + body)
         else:
+            # Of this task; it goes on outside of it, and there may be a limit by then.
+            self._sender = Sender() if self._limiter is None else self._limiter.sender()
             if self._limit is not None:
-                self._limit.ask(len(head))  # it counts, and is too small to wait for
+                self._limit.ask(len(head), self._sender)  # it counts, and is too small to wait for
             self._transport.write(head)
             self._rest = Unsent(body) if body else None
             self._send_on()
@@ -211,7 +215,7 @@ class Connection(asyncio.BufferedProtocol):
             return _PIECE
         if self._turn is None:
             size = min(limiter.piece(), rest)
-            self._turn = _Turn(size, limiter.ask(size))
+            self._turn = _Turn(size, limiter.ask(size, self._sender))
         turn = self._turn
         if turn.timer is not None:
             turn.timer.cancel()

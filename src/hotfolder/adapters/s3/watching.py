@@ -25,6 +25,7 @@ from botocore.awsrequest import (
 
 from hotfolder import tcp
 from hotfolder.adapters.s3.whole_answers import CountedBodies, WholeResponse
+from hotfolder.core.allowance import Sender
 from hotfolder.core.ports import Limiter
 from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
@@ -53,7 +54,9 @@ class Watch:
     """
 
     def __init__(self, limiter: Limiter | None = None) -> None:
+        """In the event loop."""
         self.limiter = limiter
+        self.sender = Sender() if limiter is None else limiter.sender()
         self.phase = Phase.QUEUED
         self.connection: socket.socket | None = None
         self.is_cut = False
@@ -115,13 +118,13 @@ class _Watched:
         elif isinstance(data, memoryview):
             self._send_in_turn(watch, limiter, data)
         else:  # a head, a document: it counts, and is too small to let an answer wait for it
-            limiter.ask(len(data))
+            limiter.ask(len(data), watch.sender)
             super().send(data)  # type: ignore[misc] # as above
 
     def _send_in_turn(self, watch: Watch, limiter: Limiter, body: memoryview) -> None:
         while body:
             piece = body[: limiter.piece()]
-            place = limiter.ask(len(piece))
+            place = limiter.ask(len(piece), watch.sender)
             while (seconds := limiter.wait(place)) > 0 and not watch.is_cut:
                 time.sleep(min(seconds, _NAP))
             super().send(piece)  # type: ignore[misc] # as above

@@ -2,9 +2,11 @@
 
 from typing import Protocol
 
+from hotfolder.core.allowance import Place, Sender
+
 
 class Limiter(Protocol):
-    """Whose turn it is to send. May be called from any thread, but for `opened`; nothing here blocks.
+    """Whose turn it is to send. May be called from any thread but where it says so; nothing blocks.
 
     Bytes are asked for in pieces, each sent when its wait is over: so all who send get on side by side.
     The rate may change at any moment: look at `wait` again after a while.
@@ -23,10 +25,14 @@ class Limiter(Protocol):
         """How many bytes are best asked for at once."""
         ...
 
-    def ask(self, size: int) -> float:
-        """Take the next `size` bytes of the line; returns their place for `wait`."""
+    def sender(self) -> Sender:
+        """Whose bytes those are that the running task sends. In the event loop."""
         ...
 
-    def wait(self, place: float) -> float:
+    def ask(self, size: int, sender: Sender) -> Place:
+        """Take the next `size` bytes of the sender's share; returns their place for `wait`."""
+        ...
+
+    def wait(self, place: Place) -> float:
         """Seconds until what has this place may go, as it looks now; 0: go."""
         ...
