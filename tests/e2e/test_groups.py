@@ -2,7 +2,6 @@
 
 import fcntl
 import re
-import socket
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import tomli_w
 
 from tests.support.box import HOTFOLDER, PATIENCE, Box
+from tests.support.ports import closed_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples/media-nas.toml"
 
@@ -198,12 +198,9 @@ def test_what_no_group_takes_is_not_uploaded_either_unless_its_group_is_named(bo
 
 
 def test_once_delivers_where_it_can_and_says_where_it_cannot(box: Box) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
     box.configure(
         extra='[folders.office]\ninbox = "office/inbox"\n[folders.office.destination]\n'
-        f'bucket = "office"\nendpoint_url = "http://127.0.0.1:{port}"\n'
+        f'bucket = "office"\nendpoint_url = "http://127.0.0.1:{closed_port()}"\n'
     )
     (box.root / "office/inbox").mkdir(parents=True)
     (box.inbox / "a").write_bytes(b"a")
