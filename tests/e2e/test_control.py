@@ -66,7 +66,7 @@ def test_a_reload_takes_the_new_configuration_and_keeps_process_and_totals(box: 
     box.configure('settle = "200ms"\nkey = "new/{relpath}{ext}"')
     done = box.command("reload")
     assert (done.returncode, done.stdout) == (0, "reloaded: box\n"), done.stderr + box.log()
-    assert box.phase() == "paused"
+    box.wait(lambda: box.phase() == "paused")
     assert box.command("resume").returncode == 0
     (box.inbox / "b").write_bytes(b"b")
     assert box.wait_recorded(2)[-1]["s3_object_key"] == "new/b.tar.gz"
@@ -79,8 +79,8 @@ def test_an_upload_window_that_is_closed_holds_files_until_a_reload_opens_it(box
     box.configure(extra='[transfer]\nbandwidth = "0"')
     daemon = box.start()
     (box.inbox / "a").write_bytes(b"a")
-    box.wait(lambda: box.phase() == "outside-window")
-    assert "lets nothing be uploaded" in box.status()["waiting"]["why"]
+    box.wait(lambda: "lets nothing be uploaded" in (box.status()["waiting"]["why"] or ""))
+    assert box.phase() == "outside-window"
     assert box.status()["bandwidth"] == {"limit": 0, "until": None}
     assert "uploads wait" in box.command("status").stdout
     assert "lets nothing be uploaded" in box.command("show", "a").stdout
@@ -88,8 +88,10 @@ def test_an_upload_window_that_is_closed_holds_files_until_a_reload_opens_it(box
     box.configure(extra='[transfer]\nbandwidth = "5MB/s"')
     assert box.command("reload").returncode == 0
     box.wait_recorded(1)
-    box.wait(lambda: box.status()["bandwidth"]["limit"] == 5_000_000)
-    assert (box.status()["pid"], box.status()["destination"]["state"]) == (daemon.pid, "ok")
+    box.wait(lambda: box.status()["totals"]["uploaded"] == 1)
+    beat = box.status()
+    assert beat["bandwidth"]["limit"] == 5_000_000
+    assert (beat["pid"], beat["destination"]["state"]) == (daemon.pid, "ok")
     assert box.log().count("daemon.ready") == 1  # it was the same life
     assert box.stop() == 0
 

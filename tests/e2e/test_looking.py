@@ -206,12 +206,12 @@ def test_show_says_why_a_file_waits_and_where_it_looked(box: Box) -> None:
     assert "no daemon is running" in told(box, "show", "later.txt")
     assert "it is left alone" in told(box, "show", "sub/junk.tmp")
     assert "sub is a folder: its files go their way one by one" in told(box, "show", "sub", code=1)
-    box.configure('settle = "60s"')
+    box.configure('settle = "10m"')
     box.start(wait=False)
     box.wait(lambda: box.status()["waiting"]["count"])
     settling = told(box, "show", "later.txt")
     assert "settling: found" in settling
-    assert re.search(r"until .*\(in \d+s\)", settling)
+    assert re.search(r"until .*\(in \d+m( \d+s)?\)", settling)
 
 
 def test_show_lists_all_of_a_name_and_tells_the_newest(box: Box) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from hotfolder.seaweed import SeaweedFS
 from tests.support.box import HOTFOLDER, PATIENCE, Box
+from tests.support.ports import closed_port
 
 
 def test_systemd_hears_ready_status_watchdog_and_stopping(box: Box) -> None:
@@ -206,9 +207,7 @@ def test_a_store_on_this_machine_is_not_asked_through_a_proxy(box: Box) -> None:
 
 
 def test_run_waits_for_an_absent_store_and_delivers_when_it_comes(tmp_path: Path) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
+    port = closed_port()
     box = Box(
         tmp_path,
         endpoint_url=f"http://127.0.0.1:{port}",

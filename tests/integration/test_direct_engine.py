@@ -17,6 +17,7 @@ from hotfolder.core.ports import SigningKeys
 from hotfolder.core.refusals import Answer, Fault
 from hotfolder.core.stalls import Bounds
 from tests.support.certificates import Authority
+from tests.support.ports import closed_port
 
 BODY = b"0123456789" * 400
 OK = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'
@@ -244,9 +245,7 @@ async def test_a_cancelled_request_lets_go_of_its_body_and_of_the_store() -> Non
 
 
 async def test_nobody_listens() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = closed_port()
     async with engine() as made:
         answer = await put(made, f"http://127.0.0.1:{port}/b/k")
     assert (answer.fault, answer.detail) == (

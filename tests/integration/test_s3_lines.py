@@ -20,6 +20,7 @@ from hotfolder.core.s3_words import ObjectOptions
 from hotfolder.destinations import put_engine, s3_settings
 from tests.support.certificates import Authority, make_authority
 from tests.support.forward_proxy import forward_proxy
+from tests.support.ports import closed_port
 from tests.support.s3_stores import WAYS, Way, opened, sender, write_credentials
 from tests.support.scripted_http import Reply, ScriptedServer, scripted
 
@@ -189,8 +190,7 @@ async def test_https_goes_through_the_proxy_unseen(login: FileLogin, authority: 
 
 
 async def test_a_proxy_that_is_down_is_named(login: FileLogin) -> None:
-    async with forward_proxy() as proxy:
-        gone = proxy.url
+    gone = f"http://127.0.0.1:{closed_port()}"
     async with scripted(OK) as server:
         settings = S3Settings(
             "bucket", endpoint_url=server.endpoint_url, login=login, proxy=gone, connect_timeout=2.0

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder import seaweed as module
+from hotfolder import seaweed_ports
 from hotfolder.adapters.s3 import FileLogin, S3Connection, S3Settings
 from hotfolder.core.errors import ConfigError, LocalError
 from hotfolder.seaweed import SeaweedFS, find_weed
@@ -58,7 +59,7 @@ def test_opens_loopback_ports_of_its_own_and_keeps_its_data(tmp_path: Path) -> N
     credentials = write_credentials(tmp_path / "credentials", "KEY", "SECRET")
     with store:
         assert store.pid is not None
-        deadline = time.monotonic() + 30  # its last servers open some time after S3
+        deadline = time.monotonic() + 150  # its last servers open some time after S3
         while len(opened := set(listeners(store.pid))) < 10:
             assert time.monotonic() < deadline, opened
             time.sleep(0.1)
@@ -130,6 +131,34 @@ def test_a_server_that_ends_is_told_with_its_last_words(
     with pytest.raises(LocalError, match="exit code 3\nout of magic") as caught:
         embedded(tmp_path / "store").start()
     assert "weed.log" in caught.value.hint
+
+
+def test_ports_that_were_taken_meanwhile_are_chosen_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlucky = tmp_path / "weed"
+    unlucky.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/starts\n[ $(wc -l < {tmp_path}/starts) = 1 ] || exit 3\n'
+        "echo 'Port allocation failed: port 4711 for Volume is not available' >&2\nexit 1\n"
+    )
+    unlucky.chmod(0o700)
+    monkeypatch.setattr(module, "find_weed", lambda: str(unlucky))
+    taken = []
+    really = seaweed_ports._free
+
+    def chosen(s3_port: int) -> dict[str, int]:
+        ports = really(s3_port)
+        other = socket.create_server(("127.0.0.1", ports["volume.port"]))  # as it happens
+        taken.append(other)
+        return ports
+
+    monkeypatch.setattr(seaweed_ports, "_free", chosen)
+    with pytest.raises(LocalError, match="exit code 3"):
+        embedded(tmp_path / "store").start()
+    for other in taken:
+        other.close()
+    first, second = (tmp_path / "starts").read_text().splitlines()
+    assert first != second
 
 
 def test_missing_binary_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
