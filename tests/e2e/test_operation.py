@@ -401,6 +401,7 @@ def test_the_sandbox_starts_delivers_stops_all_and_finds_its_data_again(tmp_path
             [*HOTFOLDER, "sandbox", str(box)], capture_output=True, text=True, timeout=150, check=False
         )
         assert second.returncode == 75, second.stderr
+        assert "hotfolder sandbox DIR" in second.stderr
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=150)
         assert process.returncode == 0, errors

@@ -43,10 +43,13 @@ def is_held(path: Path) -> bool:
 
 
 class StateLock:
-    """Holds `path` exclusively while used as a context manager. Raises `AlreadyRunning`."""
+    """Holds `path` exclusively while used as a context manager. Raises `AlreadyRunning`.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `instead`: what the second one may do rather than wait for the end of the first.
+    """
+
+    def __init__(self, path: Path, *, instead: str = "give this one a state_dir of its own") -> None:
+        self._path, self._instead = path, instead
         self._descriptor = -1
 
     def __enter__(self) -> Self:
@@ -66,7 +69,7 @@ class StateLock:
             os.close(self._descriptor)
             raise AlreadyRunning(
                 f"another hotfolder (process {holder or 'unknown'}) holds {self._path}",
-                hint="stop it first, or give this one a state_dir of its own",
+                hint=f"stop it first, or {self._instead}",
             ) from error
         try:
             os.ftruncate(self._descriptor, 0)

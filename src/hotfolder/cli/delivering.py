@@ -74,7 +74,8 @@ def sandbox(
 
     box = Sandbox(directory.absolute())
     box.make()
-    with StateLock(box.directory / "lock"), box.running():
+    lock = StateLock(box.directory / "lock", instead="name another folder: `hotfolder sandbox DIR`")
+    with lock, box.running():
         settings = load(box.config_file)
         set_up_logs(settings, debug=debug, log_level=log_level)
         for line in box.welcome(_program()):
