@@ -18,7 +18,7 @@ from hotfolder.core.ports import Body, Original, PackedSegment
 from hotfolder.core.records import Digests, Job
 from hotfolder.core.segments import KIB, spans, worst_case
 from hotfolder.formats import Format
-from hotfolder.threads import Threads
+from hotfolder.threads import Row, Threads
 from hotfolder.whole import InThreads, Opener, SmallFiles, Whole, pack_whole, read_hashed
 
 #: Bytes up to which a file goes with others: it takes a thread some milliseconds, whatever it holds.
@@ -186,26 +186,41 @@ class Streamed:
         yield end
 
     async def _segments(self, hashing: "hashlib._Hash") -> AsyncGenerator[PackedSegment]:
-        """Segments packed up to `window` at a time, in the order of the file."""
+        """Segments packed up to `window` at a time, in the order of the file.
+
+        They are read one behind the other, as each is hashed behind the one before it: what waits for
+        the reader waits for all. So it goes on by itself, also while nobody takes what is packed.
+        """
+        reader = Row(self._threads)
         making: deque[asyncio.Task[PackedSegment]] = deque()
+        check: asyncio.Task[None] | None = None
         offset = 0
         try:
             for span in spans(self.size, self._segment):
-                raw = await self._threads.run(read_hashed, self._original, hashing, offset, span)
-                pieces = self._pieces(raw, offset, span)
-                making.append(asyncio.create_task(self._threads.run(self.form.codec.pack, pieces)))
-                del raw, pieces  # the task alone holds the bytes, and lets go when it is done
+                made = [await making.popleft()] if len(making) == self.window else []
+                making.append(asyncio.create_task(self._make(reader, hashing, offset, span)))
                 offset += span
-                self._on_read(span)
-                if len(making) >= self.window:
-                    yield await making.popleft()
-            await self._threads.run(self._original.unchanged)
+                while made:
+                    yield made.pop()  # what is handed out is kept alive by its receiver alone
+            check = asyncio.create_task(reader.run(self._original.unchanged))
             while making:
                 yield await making.popleft()
+            await check
         finally:
-            for task in making:
+            begun = [*making, *([check] if check is not None else ())]
+            for task in begun:
                 task.cancel()
-            await asyncio.gather(*making, return_exceptions=True)
+            await asyncio.gather(*begun, return_exceptions=True)
+
+    async def _make(
+        self, reader: Row, hashing: "hashlib._Hash", offset: int, span: int
+    ) -> PackedSegment:
+        """The segment at `offset`, read when it is its turn."""
+        raw = await reader.run(read_hashed, self._original, hashing, offset, span)
+        self._on_read(span)
+        pieces = self._pieces(raw, offset, span)
+        del raw  # `pack` takes them out of their list, and lets go of each
+        return await self._threads.run(self.form.codec.pack, pieces)
 
     def _pieces(self, raw: list[Body], offset: int, size: int) -> list[Body]:
         """The segment at `offset` with what the archive puts before the first and behind the last."""

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import Job
@@ -124,3 +125,60 @@ class Threads:
     def close(self) -> None:
         """Wait for running work and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Call(NamedTuple):
+    about: str
+    work: Callable[[], Any]
+    result: "Future[Any]"
+
+
+class Row:
+    """Calls one behind the other, in the order in which they are asked for, in threads of a pool.
+
+    The thread of one goes on with the next. A detour over the event loop, which may be sending for some
+    milliseconds, would let all wait that depends on the row.
+    """
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._waiting: deque[_Call] = deque()
+        self._moving = threading.Lock()  # held while a thread goes along the row
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `Threads.run`; but what has not begun when its caller is cancelled never will."""
+        result: Future[T] = Future()
+        future = asyncio.wrap_future(result)
+        self._waiting.append(_Call(about(), lambda: work(*args, **kwargs), result))
+        if self._moving.acquire(blocking=False):
+            try:
+                self._threads.begin(self._move)
+            except BaseException:
+                self._moving.release()
+                raise
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not result.cancel():
+                await asyncio.wait([future])
+                future.exception()  # looked at, so that nobody is told it was not
+            raise
+
+    def _move(self) -> None:
+        """In a thread that has the row: until nothing waits any more."""
+        while True:
+            while self._waiting:
+                self._serve(self._waiting.popleft())
+            self._moving.release()
+            # What was asked for just before that found the row taken: then it is ours to take again.
+            if not self._waiting or not self._moving.acquire(blocking=False):
+                return
+
+    def _serve(self, call: _Call) -> None:
+        if not call.result.set_running_or_notify_cancel():
+            return
+        with self._threads.noted(call.about):
+            try:
+                call.result.set_result(call.work())
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for who asked
+                call.result.set_exception(error)
