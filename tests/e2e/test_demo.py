@@ -29,7 +29,7 @@ def test_it_proves_every_file_and_leaves_nothing(tmp_path: Path) -> None:
         env=os.environ | {"TMPDIR": str(tmp_path), "AWS_PROFILE": "nobody"},
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -45,14 +45,14 @@ def test_interrupted_it_ends_the_sandbox_and_leaves_nothing(tmp_path: Path) -> N
     with subprocess.Popen(
         DEMO, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as demo:
-        deadline = time.monotonic() + 250
+        deadline = time.monotonic() + 500
         while not (found := list(tmp_path.glob("*/sandbox/state/status.json"))):
             assert demo.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
         sandbox = json.loads(found[0].read_bytes())["pid"]
         demo.send_signal(signal.SIGINT)
-        _, errors = demo.communicate(timeout=250)
+        _, errors = demo.communicate(timeout=500)
     assert demo.returncode == 130
     assert "interrupted" in errors
     with pytest.raises(ProcessLookupError):

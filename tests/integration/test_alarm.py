@@ -123,7 +123,7 @@ def bridged(ditch: Ditch) -> Iterator[None]:
 
 
 async def begun(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while not is_so():  # noqa: ASYNC110 - threads set no events of the loop's
             await asyncio.sleep(0.001)
 

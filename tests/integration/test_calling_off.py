@@ -114,7 +114,7 @@ class Folder:
         self.intake.hint(name)
 
     async def until(self, condition: Callable[[], object], *, paused: bool = False) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             while not condition():
                 await self.intake.turn(8, paused=paused)
                 await asyncio.sleep(0)

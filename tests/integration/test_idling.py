@@ -50,7 +50,7 @@ class Idle:
         for _ in range(1000):
             self.world.gate.enter(lambda: None)
         self.world.drop("good")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             while not len(self.world.intake._backlog):
                 await self.world.turn()
 

@@ -189,7 +189,7 @@ async def test_files_that_a_policy_denies_do_not_starve_the_others(
         world.drop(f"deny{number}")
     world.drop("good")
     dropped = {"good"}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while len(courier.given_up) < denied or dropped != set(courier.delivered):
             await world.turn()
             if dropped == set(courier.delivered) and len(courier.given_up) < denied:  # life goes on
@@ -214,7 +214,7 @@ async def test_no_outage_uses_up_an_attempt(tmp_path: Path, threads: Threads, er
     for number in range(10):
         world.drop(f"file{number}")
     with capture_logs() as logs:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             while len(courier.attempts) < 10:
                 await world.turn()
     assert set(courier.attempts) == {1}
@@ -233,7 +233,7 @@ async def test_no_trouble_of_this_machine_uses_up_an_attempt(
     for number in range(3):
         world.drop(f"file{number}")
     with capture_logs() as logs:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             while len(courier.attempts) < 3:
                 await world.turn()
                 if courier.errors and len(courier.errors) < 5:
@@ -258,7 +258,7 @@ async def test_what_refuses_new_files_holds_the_start_and_nothing_else(
     assert world.intake.told.waiting().why == "the disk has no room; make some"
     assert world.intake.is_at_its_end(), "`once` ends and says why"
     world.refusal = None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while not courier.attempts:
             await world.turn()
 
@@ -268,7 +268,7 @@ async def test_a_file_given_up_that_cannot_be_moved_is_left_until_it_changes(
 ) -> None:
     world = World(tmp_path, Immovable(), threads)
     world.drop("shut")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while not world.intake.told.left_behind():
             await world.turn()
         assert world.intake.told.left_behind() == {"shut": "it may not be read"}
@@ -313,7 +313,7 @@ async def test_a_defect_of_ours_is_told_and_loses_no_file(tmp_path: Path, thread
     world = World(tmp_path, courier, threads)
     world.drop("file")
     with capture_logs() as logs:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             while not courier.delivered:
                 await world.turn()
                 assert courier.delivered or not world.intake.is_empty(), "`once` would end without it"
@@ -375,7 +375,7 @@ async def test_small_files_pass_any_number_of_large_ones_on_their_way(
     for number in range(MOST_FLIGHTS):
         world.drop(f"large{number}")
         os.truncate(tmp_path / f"large{number}", 10**9)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while len(courier.begun) < MOST_FLIGHTS // 2:
             await world.turn()
         for number in range(5):
@@ -432,7 +432,7 @@ async def test_a_stop_waits_for_what_is_being_sent_and_not_for_the_upload_window
         while name not in courier.in_flight:
             await world.turn()
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         await drop("3")
         while courier.sending < 2:
             await world.turn()
@@ -473,7 +473,7 @@ async def test_what_has_settled_is_not_forgotten_where_something_else_of_the_tur
     world.drop("good")
     world.intake.hint("good")
     world.intake._tidier = cast(Tidier, FailsOnce())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(150):
         while not courier.delivered:
             await world.turn()
     assert courier.delivered == ["good"]
@@ -519,7 +519,7 @@ async def test_a_name_that_comes_again_is_found_whatever_walk_came_past_the_firs
     for _ in range(5):
         await world.turn()
     courier.may_land.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(150):
         while not courier.delivered:
             await world.turn()
     assert not world.intake.has_work()
@@ -528,7 +528,7 @@ async def test_a_name_that_comes_again_is_found_whatever_walk_came_past_the_firs
     await world.turn()
     world.drop("good")
     world.intake.finder.walks.walk_now()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(150):
         while len(courier.delivered) < 2:
             await world.turn()
 

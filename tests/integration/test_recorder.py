@@ -847,7 +847,7 @@ async def test_a_copy_that_a_defect_of_ours_ends_is_told_and_tried_again(
 
     across.finisher = Broken({"media": across.folders.roots})
     with capture_logs() as logs:
-        async with across.at_work() as recorder, asyncio.timeout(30):
+        async with across.at_work() as recorder, asyncio.timeout(150):
             await recorder.finish(proven(across, "clip.mp4"), across.waits.append)
             await until(lambda: recorder.trouble is None)
     assert [entry["event"] for entry in logs][:2] == ["recorder.broken", "recorder.held"]

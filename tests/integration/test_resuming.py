@@ -512,7 +512,7 @@ class Far(Cut):
         self.asked: list[str] = []
 
     async def _until_read(self, size: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             while self._works().log.bytes_read < size:  # noqa: ASYNC110 - turns
                 await asyncio.sleep(0)
 
@@ -553,7 +553,7 @@ async def test_what_ends_while_the_upload_is_opened_leaves_nothing_open(start: S
             return await asyncio.shield(self.opening)
 
         async def _answer(self, draft: ObjectDraft) -> str:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(150):
                 while not self.changed:  # noqa: ASYNC110 - turns
                     await asyncio.sleep(0)
             for _ in range(100):  # turns in which somebody may ask what is open
@@ -596,7 +596,7 @@ async def test_where_the_notes_were_lost_and_the_stores_clock_is_behind_our_own_
             return made
 
         async def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(150):
                 while len(self.uploads) < 2:  # noqa: ASYNC110 - turns
                     await asyncio.sleep(0)
             async for upload in super().list_uploads(prefix):

@@ -389,7 +389,7 @@ def _stage(run: SpoolRun, job: Job) -> str | None:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(150):
         while not condition():  # noqa: ASYNC110 - of a thread, or of what tells nobody
             await asyncio.sleep(0.005)
 

@@ -21,7 +21,7 @@ from hotfolder.core.errors import LocalError
 from hotfolder.core.hints import Heard
 from hotfolder.core.watching import Hearing
 
-_PATIENCE = 60.0  # seconds that a loaded machine gets; reached only by a failure
+_PATIENCE = 150.0  # seconds that a loaded machine gets; reached only by a failure
 
 
 class Ear:

@@ -32,6 +32,11 @@ class User:
         self.lock = threading.Lock()  # held while he does something
 
     @property
+    def drops(self) -> int:
+        """How many versions must be found by now."""
+        return len(self._book)
+
+    @property
     def dropped(self) -> list[tuple[str, str]]:
         return list(self._book.values())
 

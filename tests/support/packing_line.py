@@ -17,7 +17,7 @@ from hotfolder.packing_process import MANY, PackingProcess
 from hotfolder.parts import cut
 from hotfolder.threads import Threads
 
-PATIENCE = 60.0  # seconds: only a test that fails waits so long
+PATIENCE = 150.0  # seconds: only a test that fails waits so long
 _EXTENSIONS = {"tar.gz": ".tar.gz", "gz": ".gz", "tar.zst": ".tar.zst", "zst": ".zst", "none": ""}
 Opener = Callable[[Job], Original]
 

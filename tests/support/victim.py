@@ -20,6 +20,7 @@ from tests.support.verdict import Inspector, Verdict
 ROOT = Path(__file__).parents[2]
 FAULTY = (sys.executable, "-m", "tests.support.faulty")
 _LARGE = 66_000_000  # 13 parts: at most 8 are under way, and two noted, when the first run dies
+_LEAST = 20  # versions in the book of its user at the end of a storm
 _LIFE = (0.4, 3.0)  # seconds that a daemon lives in a storm; it needs one to start
 _PATIENCE = PATIENCE  # seconds until a process that was to die is taken for one that never will
 
@@ -46,7 +47,7 @@ def storm(box: Box, *, seed: int, is_over: Callable[[int], bool], most_large: in
     inspector, verdict, kills = Inspector(box), Verdict(), 0
     user = User(box.inbox, seed=seed, most_large=most_large)
     with user.at_work():
-        while not is_over(kills):
+        while not is_over(kills) or user.drops < _LEAST:
             process = box.spawn(*HOTFOLDER, "run", "--config", str(box.config))
             with suppress(subprocess.TimeoutExpired):
                 code = process.wait(dice.uniform(*_LIFE))
