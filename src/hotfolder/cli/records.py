@@ -38,7 +38,7 @@ from hotfolder.core.moments import parse_moment
 from hotfolder.core.records import Status
 from hotfolder.core.redaction import escape
 from hotfolder.core.statistics import Statistics, Sums
-from hotfolder.core.timeline import Wanted
+from hotfolder.core.timeline import Selection
 from hotfolder.state_folder import open_ledger
 
 _POLL = 0.5  # seconds between two looks at a followed ledger
@@ -122,7 +122,7 @@ def history(
 ) -> None:
     """What was done, newest first: from the ledger."""
     settings = settings_of(config, debug=debug, log_level=log_level)
-    wanted = Wanted(
+    wanted = Selection(
         types=frozenset(types or ()),
         statuses=frozenset(statuses or ()),
         groups=frozenset(groups or ()),
@@ -137,7 +137,7 @@ def history(
             out.file.write(escape(jsonline.encode(entry).decode()) + "\n")
         return
     if not entries:
-        say("nothing was recorded yet" if wanted == Wanted() else "nothing recorded is like that")
+        say("nothing was recorded yet" if wanted == Selection() else "nothing recorded is like that")
         return
     inboxes = inboxes_of(settings)
     if out.is_terminal:
@@ -256,7 +256,7 @@ def stats(
 ) -> None:
     """Totals, ratios and throughput, for each group and each day."""
     settings = settings_of(config, debug=debug, log_level=log_level)
-    wanted = Wanted(since=since, until=until)
+    wanted = Selection(since=since, until=until)
     statistics = Statistics(_utc_day if as_json else _local_day)
     for entry in filter(wanted.takes, open_ledger(settings).newest_first()):
         statistics.add(entry)
