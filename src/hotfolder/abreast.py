@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from hotfolder.core.allowance import Sender
+from hotfolder.core.allowance import Owner
 
 #: Seconds' worth of a sender's bodies that are under way at once: what a far store's answer takes, and
 #: more. With more bodies than that each would only be slower, and a stop would cut them all.
@@ -32,10 +32,10 @@ class Abreast:
 
     def __init__(self, rate: Callable[[], float]) -> None:
         self._rate = rate
-        self._rows: dict[Sender, _Row] = {}
+        self._rows: dict[Owner, _Row] = {}
 
     @asynccontextmanager
-    async def place(self, sender: Sender, size: int) -> AsyncIterator[None]:
+    async def place(self, sender: Owner, size: int) -> AsyncIterator[None]:
         """Wait for the sender's turn to begin one more body of `size` bytes, and keep its place."""
         row = self._rows.setdefault(sender, _Row())
         if row.waiting or not self._has_room(row):

@@ -37,7 +37,7 @@ from hotfolder.intake import FolderPlan, Intake
 from hotfolder.lines import MOST_FLIGHTS
 from hotfolder.rebuilding import Memory
 from hotfolder.recorder import Recorder
-from hotfolder.reserve import Place, Reserve
+from hotfolder.reserve import Reserve, WrittenFolder
 from hotfolder.stuck import whys_stuck
 from hotfolder.waking import Waker
 from hotfolder.walking import Search
@@ -213,19 +213,19 @@ def _refusal(reserve: Reserve, recorder: Recorder, folder: str) -> LocalError | 
     return recorder.refusal(folder) or reserve.refusal(folder)
 
 
-def _places(settings: Settings) -> list[Place]:
+def _places(settings: Settings) -> list[WrittenFolder]:
     """Whatever is written to: by all folders, and by each."""
     return [
-        Place(str(settings.state_dir), frozenset(settings.folders)),
+        WrittenFolder(str(settings.state_dir), frozenset(settings.folders)),
         *(
-            Place(str(output), frozenset({name}), str(folder.inbox))
+            WrittenFolder(str(output), frozenset({name}), str(folder.inbox))
             for name, folder in settings.folders.items()
             for output in (folder.completed, folder.failed)
         ),
     ]
 
 
-def _measure(place: Place) -> Disk | None:
+def _measure(place: WrittenFolder) -> Disk | None:
     try:
         if place.inbox and device_of(place.inbox) == device_of(place.path):
             return None

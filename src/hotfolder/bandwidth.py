@@ -21,7 +21,7 @@ from datetime import datetime
 import structlog
 
 from hotfolder.abreast import Abreast
-from hotfolder.core.allowance import Allowance, Place, Sender
+from hotfolder.core.allowance import Allowance, Owner, Place
 from hotfolder.core.bandwidth import NO_LIMIT, Limit, LocalTime, Timetable, why_closed
 from hotfolder.core.order import lane_of
 from hotfolder.threads import about, job_in_hand
@@ -33,7 +33,7 @@ _LARGE = 1024 * 1024  # bytes of a body that needs a place while there is no lim
 #: Under a limit smaller ones do, too, but those of which so many take less than a second together.
 _MANY = 256
 _AT_ONCE = nullcontext()
-_NOBODY = Sender()
+_NOBODY = Owner()
 _RECENT = 10.0  # seconds for which what was asked for still goes
 _VALID = 60.0  # seconds that a look is believed: the wall clock may be set
 
@@ -148,12 +148,12 @@ class Bandwidth:
         """How many bytes are best sent at once."""
         return self._allowance.piece()
 
-    def sender(self) -> Sender:
+    def sender(self) -> Owner:
         """Whose bytes those are that the running task sends."""
         job = job_in_hand()
-        return _NOBODY if job is None else Sender(job.folder, lane_of(job.fingerprint.size))
+        return _NOBODY if job is None else Owner(job.folder, lane_of(job.fingerprint.size))
 
-    def ask(self, size: int, sender: Sender) -> Place:
+    def ask(self, size: int, sender: Owner) -> Place:
         """Take the next `size` bytes of the sender's share; returns their place for `wait`."""
         if self.rate == math.inf:
             return Place(sender, 0.0)

@@ -15,7 +15,7 @@ from hotfolder.core.ports import Journal, Ledger, Mover
 from hotfolder.core.records import Disposition, JournalRow
 
 
-class Step(Enum):
+class Milestone(Enum):
     DECIDED = auto()
     JOURNALED = auto()
     COPYING = auto()
@@ -29,10 +29,10 @@ class Step(Enum):
 
 
 WAITS = {
-    Step.DECIDED: "proven, waiting to be journaled",
-    Step.MOVED: "proven, waiting to be removed from the inbox",
-    Step.DONE: "moved, waiting to be recorded",
-    Step.KEPT: "moved, waiting to be recorded",
+    Milestone.DECIDED: "proven, waiting to be journaled",
+    Milestone.MOVED: "proven, waiting to be removed from the inbox",
+    Milestone.DONE: "moved, waiting to be recorded",
+    Milestone.KEPT: "moved, waiting to be recorded",
 }
 
 
@@ -43,7 +43,7 @@ class Ending:
     row: JournalRow
     done: "asyncio.Future[dict[str, Any]]"
     on_wait: Callable[[str], None]
-    step: Step = Step.DECIDED
+    step: Milestone = Milestone.DECIDED
     moved_to: str | None = None
     kept_at: str | None = None
     entry: dict[str, Any] = field(default_factory=dict)
@@ -72,19 +72,19 @@ class Commit:
         """Bring every operation as far as it goes. In a thread; returns what stopped some, if so."""
         trouble: LocalError | None = None
         try:
-            self._write_journal([e for e in batch if e.step in {Step.DECIDED, Step.COPIED}])
+            self._write_journal([e for e in batch if e.step in {Milestone.DECIDED, Milestone.COPIED}])
             for ending in batch:
-                if ending.step is Step.JOURNALED:
+                if ending.step is Milestone.JOURNALED:
                     trouble = self._move(ending) or trouble
             self._mover.sync()
             for ending in batch:
-                if ending.step is Step.MOVED:
+                if ending.step is Milestone.MOVED:
                     trouble = self._remove(ending) or trouble
             self._mover.sync()
             for ending in batch:
-                if ending.step is Step.DONE:
+                if ending.step is Milestone.DONE:
                     trouble = self._look_to_packed(ending) or trouble
-            self._write_ledger([e for e in batch if e.step is Step.KEPT])
+            self._write_ledger([e for e in batch if e.step is Milestone.KEPT])
         except LocalError as error:
             return error
         return trouble
@@ -95,7 +95,7 @@ class Commit:
             self._journal.commit(rows, forget=self._forgettable)
             self._forgettable = []
         for ending in new:
-            ending.step = Step.JOURNALED
+            ending.step = Milestone.JOURNALED
 
     def _move(self, ending: Ending) -> LocalError | None:
         row = ending.row
@@ -111,13 +111,13 @@ class Commit:
             elif row.disposition is Disposition.IN_PLACE:
                 ending.moved_to = f"{row.root}/{row.relpath}"
         except AnotherFileSystem:
-            ending.step, ending.row = Step.COPYING, replace(row, copy=None)
+            ending.step, ending.row = Milestone.COPYING, replace(row, copy=None)
         except SourceChanged as changed:
             return self._refuse(ending, changed)
         except LocalError as error:
             return error
         else:
-            ending.step = Step.MOVED
+            ending.step = Milestone.MOVED
         return None
 
     def _remove(self, ending: Ending) -> LocalError | None:
@@ -132,7 +132,7 @@ class Commit:
             # What was proven stands in its place; what came since is delivered anew.
         except LocalError as error:
             return error
-        ending.step = Step.DONE
+        ending.step = Milestone.DONE
         return None
 
     def _refuse(self, ending: Ending, error: SourceChanged) -> LocalError | None:
@@ -149,7 +149,7 @@ class Commit:
         if ending.trouble is not None:
             error, ending.trouble = ending.trouble, None
             return error
-        ending.step = Step.KEEPING if self._keeps and ending.row.keeps_packed else Step.KEPT
+        ending.step = Milestone.KEEPING if self._keeps and ending.row.keeps_packed else Milestone.KEPT
         return None
 
     def _write_ledger(self, done: list[Ending]) -> None:
@@ -159,13 +159,13 @@ class Commit:
         if done:
             self._ledger.append([e.entry for e in done])
         for ending in done:
-            ending.step = Step.RECORDED
+            ending.step = Milestone.RECORDED
             if ending.row.disposition.needs_journal:
                 self._forgettable.append(ending.row.operation_id)
 
     def _give_up(self, ending: Ending, error: HotfolderError) -> None:
         """The operation ends without a line: its row is dropped with the next batch."""
-        ending.step, ending.error = Step.REFUSED, error
+        ending.step, ending.error = Milestone.REFUSED, error
         self._forgettable.append(ending.row.operation_id)
 
     def forget(self) -> None:

@@ -37,7 +37,7 @@ async def nothing_earlier(_: Family) -> Sequence[EarlierObject]:
 
 
 @value(frozen=True, slots=True)
-class Verdict:
+class Ruling:
     """`same` where nothing is to be sent; `replaced` where something will be overwritten.
 
     `broken`: ETag of an object that an earlier try of this very operation left there, and that does not
@@ -50,7 +50,7 @@ class Verdict:
     broken: str | None = None
 
 
-FREE = Verdict(Way.SEND)
+FREE = Ruling(Way.SEND)
 
 
 class Conflicts:
@@ -61,7 +61,7 @@ class Conflicts:
 
     async def settle(
         self, path: str, label: Label, comparison: Comparison, on_conflict: OnConflict
-    ) -> Verdict:
+    ) -> Ruling:
         """What is to be done with a file by what stands under its key now.
 
         Raises `FileRejected` where its conflict is to be its failure.
@@ -77,33 +77,33 @@ class Conflicts:
         same = await comparison.proof(taken, told)
         if same is None and label.names(taken):
             log.warning("conflict.replaces_own", file=path, key=taken.key, etag=taken.etag)
-            return Verdict(Way.REPLACE, replaced=replaced_by(taken), broken=taken.etag)
+            return Ruling(Way.REPLACE, replaced=replaced_by(taken), broken=taken.etag)
         follows = way(Standing.OTHER if same is None else Standing.SAME, on_conflict)
         match follows:
             case Way.REFUSE:
                 raise refusal(path, taken)
             case Way.REPLACE:
                 log.warning("conflict.overwrites", file=path, key=taken.key, etag=taken.etag)
-                return Verdict(follows, replaced=Replaced.of(taken))
+                return Ruling(follows, replaced=Replaced.of(taken))
             case Way.BESIDE:
                 known = await self._earlier(label.family) if known is None else known
                 same = await self._beside(label, comparison, known)
                 if same is None:
                     return await self._own_beside(path, label, comparison)
-        return Verdict(follows if same is None else Way.FOUND, same)
+        return Ruling(follows if same is None else Way.FOUND, same)
 
-    async def _own_beside(self, path: str, label: Label, comparison: Comparison) -> Verdict:
+    async def _own_beside(self, path: str, label: Label, comparison: Comparison) -> Ruling:
         """What an earlier try of this very operation may have left under the key beside."""
         own = await self._wire.head(label.alternative)
         if own is None:
-            return Verdict(Way.BESIDE)
+            return Ruling(Way.BESIDE)
         same = await comparison.proof(own)
         if same is not None:
-            return Verdict(Way.FOUND, same)
+            return Ruling(Way.FOUND, same)
         if not label.names(own):
-            return Verdict(Way.BESIDE)
+            return Ruling(Way.BESIDE)
         log.warning("conflict.replaces_own", file=path, key=own.key, etag=own.etag)
-        return Verdict(Way.BESIDE, broken=own.etag)
+        return Ruling(Way.BESIDE, broken=own.etag)
 
     async def outlasts(self, label: Label, key: str, receipt: Receipt, took: float) -> bool:
         """Whether an object of ours was not replaced by another writer's right after it was made.

@@ -30,7 +30,7 @@ _MIME_TYPES = mimetypes.MimeTypes()  # the built-in table alone: the same answer
 _BY_SUFFIX = _MIME_TYPES.types_map[True]
 
 
-class Flight(Protocol):
+class Observer(Protocol):
     """Who follows the journey: told of every stage and of every run of original bytes read."""
 
     def stage(self, name: str) -> None: ...
@@ -69,7 +69,7 @@ class Tools:
     command_args: tuple[str, ...] | None = None
 
 
-async def deliver(job: Job, tools: Tools, flight: Flight) -> dict[str, Any]:
+async def deliver(job: Job, tools: Tools, flight: Observer) -> dict[str, Any]:
     """Carry one settled file to its end and return its ledger line. Raises `core.errors` only."""
     started, rules = tools.clock(), tools.rules(job.group)
     async with await tools.packer.open(job, rules.form, flight.read, flight.stage) as packed:
@@ -98,7 +98,7 @@ def _terms(rules: Rules, storage_class: str, in_place: bool) -> Terms:
 
 
 async def quarantine(
-    job: Job, reason: str, tools: Tools, flight: Flight, *, in_place: bool = False
+    job: Job, reason: str, tools: Tools, flight: Observer, *, in_place: bool = False
 ) -> dict[str, Any]:
     """Give a file up: move it to failed/ with its reason, and return its ledger line.
 

@@ -23,7 +23,7 @@ from hotfolder.adapters.scan import walk
 from hotfolder.beneath import look_for_writers
 from hotfolder.config import Destination, Folder, Settings
 from hotfolder.core import checkup, folder_checkup, limits_checkup, store_checkup
-from hotfolder.core.checkup import Finding, Place, State, counted
+from hotfolder.core.checkup import Finding, FolderFacts, State, counted
 from hotfolder.core.errors import ConfigError, DestinationError, LocalError
 from hotfolder.core.folder_checkup import Census
 from hotfolder.core.pulse import completed, is_stale
@@ -257,7 +257,7 @@ async def _survey(name: str, asking: Surveyor) -> AsyncIterator[Finding]:
         yield finding
 
 
-def _space(name: str, found: Place, measured: set[int]) -> Iterator[Finding]:
+def _space(name: str, found: FolderFacts, measured: set[int]) -> Iterator[Finding]:
     """Free space, once for each file system."""
     if found.trouble or found.device in measured:
         return

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from hotfolder.core.errors import LocalError
-from hotfolder.core.holding import LOCAL_PACE, wait_of
+from hotfolder.core.holding import LOCAL_CADENCE, wait_of
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class FolderHold:
         if self.error is None or self.error.hint != error.hint:
             log.error("folder.held", folder=self._name, reason=error.sentence)
         self.error = error
-        self.until = now + wait_of(LOCAL_PACE, now - self._since, jitter=1.0)
+        self.until = now + wait_of(LOCAL_CADENCE, now - self._since, jitter=1.0)
 
     def worked(self) -> None:
         """It works: a hold is over."""

@@ -15,7 +15,7 @@ import structlog
 from hotfolder.activity import Activity
 from hotfolder.core.blame import MOST_UNSURE, Blame, Evidence, blame
 from hotfolder.core.errors import DestinationError, DestinationTrouble
-from hotfolder.core.holding import PACES, Pace, SlowStart, wait_of
+from hotfolder.core.holding import CADENCES, Cadence, SlowStart, wait_of
 from hotfolder.core.ports import ObjectStore
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ class Gate:
         wall: Callable[[], float],
         jitter: Callable[[], float],
         most: int = 256,
-        paces: Mapping[DestinationTrouble, Pace] = PACES,
+        paces: Mapping[DestinationTrouble, Cadence] = CADENCES,
     ) -> None:
         """`store` is asked by the probes; let its own timeouts be short."""
         self._store = store

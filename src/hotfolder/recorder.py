@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from hotfolder.carrier import Carrier, Stopped
-from hotfolder.commit import WAITS, Commit, Ending, Step
+from hotfolder.commit import WAITS, Commit, Ending, Milestone
 from hotfolder.core.errors import (
     LocalError,
     SourceChanged,
@@ -154,17 +154,17 @@ class Recorder:
         """Tell the callers of what ended, begin copies; returns what waits for the disk."""
         waiting = []
         for ending in batch:
-            if ending.step is Step.RECORDED:
+            if ending.step is Milestone.RECORDED:
                 if not ending.done.done():
                     ending.done.set_result(ending.entry)
-            elif ending.step is Step.REFUSED and ending.error is not None:
+            elif ending.step is Milestone.REFUSED and ending.error is not None:
                 if not ending.done.done():
                     ending.done.set_exception(ending.error)
-            elif ending.step is Step.DECIDED and ending.done.cancelled():
+            elif ending.step is Milestone.DECIDED and ending.done.cancelled():
                 pass  # nobody waits and nothing was promised yet: the file is delivered anew
-            elif ending.step is Step.COPYING:
+            elif ending.step is Milestone.COPYING:
                 self._begin(self._copy(ending))
-            elif ending.step is Step.KEEPING and self._keeper is not None:
+            elif ending.step is Milestone.KEEPING and self._keeper is not None:
                 self._begin(self._keep_packed(ending, self._keeper))
             else:
                 waiting.append(ending)
@@ -183,12 +183,12 @@ class Recorder:
         except Stopped:
             return  # the row is in the journal: the next start begins it anew
         except (SourceChanged, SourceUnreadable) as error:
-            ending.step, ending.error = Step.JOURNALED, error
+            ending.step, ending.error = Milestone.JOURNALED, error
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for this file's end
-            ending.step, ending.trouble = Step.JOURNALED, _trouble_of(ending.row, error)
+            ending.step, ending.trouble = Milestone.JOURNALED, _trouble_of(ending.row, error)
             self._doubtful.add(ending)
         else:
-            ending.step, ending.row = Step.COPIED, replace(ending.row, copy=copy)
+            ending.step, ending.row = Milestone.COPIED, replace(ending.row, copy=copy)
         if ending.trouble is None:
             self._doubtful.discard(ending)
         self._ready.append(ending)
@@ -205,10 +205,10 @@ class Recorder:
         except Stopped:
             return  # the row is in the journal: the next start goes on
         except Exception as error:  # noqa: BLE001 - as above
-            ending.step, ending.trouble = Step.DONE, _trouble_of(ending.row, error)
+            ending.step, ending.trouble = Milestone.DONE, _trouble_of(ending.row, error)
             self._doubtful.add(ending)
         else:
-            ending.step = Step.KEPT
+            ending.step = Milestone.KEPT
             self._doubtful.discard(ending)
         self._ready.append(ending)
         self._arrived.set()
@@ -257,11 +257,11 @@ class Recorder:
             done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
             self._recovered.add(_place(step.row))
             done.add_done_callback(partial(self._ended, step.row))
-            ending = Ending(step.row, done, lambda _: None, step=Step.JOURNALED)
+            ending = Ending(step.row, done, lambda _: None, step=Milestone.JOURNALED)
             if isinstance(step, RemoveAndRecord):
-                ending.step, ending.moved_to = Step.MOVED, step.moved_to
+                ending.step, ending.moved_to = Milestone.MOVED, step.moved_to
             elif isinstance(step, Record):
-                ending.step, ending.moved_to = Step.DONE, step.moved_to
+                ending.step, ending.moved_to = Milestone.DONE, step.moved_to
             self._ready.append(ending)
             self._arrived.set()
         return finished.rows

@@ -22,7 +22,7 @@ _FIRST_LOOK = 5.0  # seconds that a start waits for it
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WrittenFolder:
     """A folder whose file system is written to, and the watched folders that do it.
 
     `inbox`: it counts only if that is on another file system, as a rename takes no room.
@@ -48,10 +48,10 @@ class Reserve:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        places: Sequence[WrittenFolder],
         *,
         reserve: int | None,
-        measure: Callable[[Place], Disk | None],
+        measure: Callable[[WrittenFolder], Disk | None],
         threads: Threads,
         clock: Callable[[], float],
     ) -> None:
@@ -59,7 +59,7 @@ class Reserve:
         self._places = () if reserve == 0 else places
         self._reserve, self._measure = reserve, measure
         self._threads, self._clock = threads, clock
-        self._short: dict[Place, _Short] = {}
+        self._short: dict[WrittenFolder, _Short] = {}
         self._looking: asyncio.Task[None] | None = None
         self._next = 0.0
 
@@ -96,7 +96,7 @@ class Reserve:
         if self._looking is not None:
             self._looking.cancel()
 
-    def _judge(self, place: Place, disk: Disk) -> None:
+    def _judge(self, place: WrittenFolder, disk: Disk) -> None:
         short = self._short.get(place)
         needed = shortage(disk, self._reserve, was_short=short is not None)
         if needed is None:

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 
 from hotfolder.budget import ByteBudget
 from hotfolder.comparing import Comparison, Same, Unpackers
-from hotfolder.conflicts import FREE, Conflicts, Earlier, Verdict, nothing_earlier
+from hotfolder.conflicts import FREE, Conflicts, Earlier, Ruling, nothing_earlier
 from hotfolder.core.conflict import OnConflict, Way, looks_first, replaced_by
 from hotfolder.core.errors import (
     DestinationError,
@@ -183,7 +183,7 @@ class Sender:
         """The operation is over, however it ended: no upload of it stays open."""
         return self._resumer.end(operation_id)
 
-    def _upload(self, errand: "_Errand", verdict: Verdict) -> Upload:
+    def _upload(self, errand: "_Errand", verdict: Ruling) -> Upload:
         packed, label = errand.packed, errand.label
         return Upload(
             self._wire,
@@ -250,7 +250,7 @@ class Sender:
                     return await self._found_beside(errand.label, comparison, error)
         raise _never_settles(errand.label)
 
-    async def _put(self, errand: "_Errand", body: Body, digests: Digests, verdict: Verdict) -> Sent:
+    async def _put(self, errand: "_Errand", body: Body, digests: Digests, verdict: Ruling) -> Sent:
         label = errand.label
         key = label.alternative if verdict.way is Way.BESIDE else label.key
         condition = self._profile().condition_on_put
@@ -292,7 +292,7 @@ class Sender:
             whole=whole,
         )
 
-    async def _settle(self, errand: "_Errand", comparison: Comparison) -> Verdict:
+    async def _settle(self, errand: "_Errand", comparison: Comparison) -> Ruling:
         path, wanted = errand.packed.job.path, errand.terms.on_conflict
         return await self._conflicts.settle(path, errand.label, comparison, wanted)
 

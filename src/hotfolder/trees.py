@@ -28,12 +28,12 @@ from hotfolder.beneath import (
 from hotfolder.core.errors import Exhausted, LocalError, SourceChanged
 from hotfolder.core.records import Fingerprint
 from hotfolder.core.settle import Writer
-from hotfolder.core.tree import Kind, TreeDigest, TreeEntry
+from hotfolder.core.tree import EntryKind, TreeDigest, TreeEntry
 
 T = TypeVar("T")
 
 _DEEPEST = 100  # levels: each costs a descriptor while it is walked through
-_KINDS = {stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFREG: Kind.FILE, stat.S_IFLNK: Kind.LINK}
+_KINDS = {stat.S_IFDIR: EntryKind.DIRECTORY, stat.S_IFREG: EntryKind.FILE, stat.S_IFLNK: EntryKind.LINK}
 
 
 class NotWhole(Exception):
@@ -190,7 +190,7 @@ def _look_into(directory: int, name: str, relpath: str, *, ask: bool) -> Look:
     try:
         for entry, holder in entries(top):
             digest.add(entry)
-            if ask and entry.kind is Kind.FILE and writer is not Writer.OPEN:
+            if ask and entry.kind is EntryKind.FILE and writer is not Writer.OPEN:
                 writer = _worse(writer, _writer(entry, holder))
         status = os.fstat(top)
     except SourceChanged:
@@ -266,7 +266,7 @@ def _entry(
     if kind is None:
         raise NotWhole(f"{relpath} is a device, pipe or socket: take it out")
     target = ""
-    if kind is Kind.LINK:
+    if kind is EntryKind.LINK:
         try:
             target = os.readlink(name, dir_fd=directory)
         except OSError as error:

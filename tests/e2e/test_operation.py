@@ -378,13 +378,16 @@ def test_an_absent_configuration_says_how_to_write_one(tmp_path: Path) -> None:
     assert 'bucket = "my-bucket"' in shown.stdout
 
 
-def test_the_sandbox_starts_delivers_stops_all_and_finds_its_data_again(tmp_path: Path) -> None:
+def test_the_sandbox_starts_delivers_stops_all_and_finds_its_data_again(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     box = tmp_path / "sandbox"
     ledger = box / "state" / "ledger.jsonl"
     for round_number in (1, 2):
         process = subprocess.Popen(
             [*HOTFOLDER, "sandbox", str(box)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        request.addfinalizer(process.kill)  # and its store with it
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(4)]
         assert str(box / "inbox") in lines[0]

@@ -21,7 +21,7 @@ from hotfolder.core.bandwidth import CLOSED, Timetable, Window
 from hotfolder.core.blame import Blame
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
 from hotfolder.core.grouping import Grouping
-from hotfolder.core.holding import Pace
+from hotfolder.core.holding import Cadence
 from hotfolder.core.records import Job
 from hotfolder.core.retry import Deferred, Hold, Policy, decide
 from hotfolder.core.settle import OPEN
@@ -134,7 +134,7 @@ class World:
             RefusingStore(),
             activity,
             name="bucket",
-            paces=dict.fromkeys(DestinationTrouble, Pace(0.01, 0.05)),
+            paces=dict.fromkeys(DestinationTrouble, Cadence(0.01, 0.05)),
             clock=time.monotonic,
             wall=time.time,
             jitter=lambda: 0.0,
@@ -227,7 +227,7 @@ async def test_no_outage_uses_up_an_attempt(tmp_path: Path, threads: Threads, er
 async def test_no_trouble_of_this_machine_uses_up_an_attempt(
     tmp_path: Path, threads: Threads, error: LocalError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hotfolder.folder_hold.LOCAL_PACE", Pace(0.001, 0.002))
+    monkeypatch.setattr("hotfolder.folder_hold.LOCAL_CADENCE", Cadence(0.001, 0.002))
     courier = Outages(*[error] * 5)
     world = World(tmp_path, courier, threads)
     for number in range(3):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from hotfolder.adapters.state.database import SCHEMA_VERSION
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.adapters.state.profiles import SqliteProfiles
+from hotfolder.adapters.state.schema import SCHEMA_VERSION
 from hotfolder.core.errors import LocalError
 from hotfolder.core.profile import Profile, Seen
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow

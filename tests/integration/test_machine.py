@@ -15,7 +15,7 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import rehearse
 from hotfolder.adapters.lock import StateLock
 from hotfolder.core.folder_checkup import Census
-from hotfolder.core.limits_checkup import Limit
+from hotfolder.core.limits_checkup import InotifyLimit
 from tests.support.unprivileged import permissions_hold
 
 
@@ -134,8 +134,8 @@ def test_limits_of_the_kernel_and_of_a_user_namespace(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{value}\n")
-    assert machine.watch_limit(tmp_path) == Limit(8192, 5)
-    assert machine.instance_limit(tmp_path) == Limit(None, None)
+    assert machine.watch_limit(tmp_path) == InotifyLimit(8192, 5)
+    assert machine.instance_limit(tmp_path) == InotifyLimit(None, None)
     assert machine.queue_limit(tmp_path) is None
     assert machine.open_files_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 

@@ -9,12 +9,12 @@ from structlog.testing import capture_logs
 from hotfolder import reserve
 from hotfolder.core.errors import DiskFull
 from hotfolder.core.room import Disk
-from hotfolder.reserve import Place, Reserve
+from hotfolder.reserve import Reserve, WrittenFolder
 from hotfolder.threads import Threads
 
 MIB = 1 << 20
-STATE = Place("/state", frozenset({"a", "b"}))
-FAR = Place("/far/completed", frozenset({"b"}), "/inbox/b")
+STATE = WrittenFolder("/state", frozenset({"a", "b"}))
+FAR = WrittenFolder("/far/completed", frozenset({"b"}), "/inbox/b")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def threads() -> Iterator[Threads]:
 
 class World:
     def __init__(self, threads: Threads, reserve: int | None = None) -> None:
-        self.disks: dict[Place, Disk | None] = {STATE: Disk(2**40, 2**41), FAR: None}
+        self.disks: dict[WrittenFolder, Disk | None] = {STATE: Disk(2**40, 2**41), FAR: None}
         self.now = 0.0
         self.reserve = Reserve(
             [STATE, FAR],
@@ -113,7 +113,7 @@ async def test_a_disk_that_hangs_does_not_keep_a_start(
     monkeypatch.setattr(reserve, "_FIRST_LOOK", 0.01)
     goes_on = threading.Event()
 
-    def hang(_: Place) -> Disk | None:
+    def hang(_: WrittenFolder) -> Disk | None:
         goes_on.wait(60)
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.s3 import FileLogin, S3Settings
-from hotfolder.core.allowance import Place, Sender
+from hotfolder.core.allowance import Owner, Place
 from hotfolder.core.errors import DestinationError
 from hotfolder.core.ports import Scattered
 from hotfolder.core.records import ObjectDraft
@@ -17,7 +17,7 @@ from tests.support.scripted_http import Reply, scripted
 
 PIECE = 10_000
 BODY = bytes(PIECE * 7 + 1)
-ME = Sender("folder", 1)
+ME = Owner("folder", 1)
 EMPTY = Reply(200, body="<ListBucketResult><Name>bucket</Name></ListBucketResult>")
 
 
@@ -39,10 +39,10 @@ class Turns:
     def piece(self) -> int:
         return PIECE
 
-    def sender(self) -> Sender:
+    def sender(self) -> Owner:
         return ME
 
-    def ask(self, size: int, sender: Sender) -> Place:
+    def ask(self, size: int, sender: Owner) -> Place:
         """The next is asked for when the last one went: one request at a time is sent here."""
         if not all(self._waiting.values()):
             self.sent_too_soon += 1

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hotfolder.abreast import Abreast
-from hotfolder.core.allowance import Sender
+from hotfolder.core.allowance import Owner
 
 MB = 1_000_000
-A, B = Sender("a"), Sender("b")
+A, B = Owner("a"), Owner("b")
 
 
 class Sending:
@@ -23,7 +23,7 @@ class Sending:
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self._ends: dict[int, asyncio.Event] = {}
 
-    async def begin(self, *numbers: int, sender: Sender = A, size: int = 8 * MB) -> None:
+    async def begin(self, *numbers: int, sender: Owner = A, size: int = 8 * MB) -> None:
         for number in numbers:
             self._ends[number] = asyncio.Event()
             self.tasks[number] = asyncio.create_task(self._send(number, sender, size))
@@ -42,7 +42,7 @@ class Sending:
         self.line.admit()
         await settle()
 
-    async def _send(self, number: int, sender: Sender, size: int) -> None:
+    async def _send(self, number: int, sender: Owner, size: int) -> None:
         async with self.line.place(sender, size):
             self.under_way.append(number)
             await self._ends[number].wait()

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from hotfolder.core.allowance import Allowance, Place, Sender, shares
+from hotfolder.core.allowance import Allowance, Owner, Place, shares
 
 MB = 1_000_000
-A, B, C = Sender("a"), Sender("b"), Sender("c")
+A, B, C = Owner("a"), Owner("b"), Owner("c")
 
 
 def at_rate(rate: float) -> Allowance:
@@ -66,7 +66,7 @@ def test_what_one_folder_does_not_need_the_others_get() -> None:
 
 def test_within_a_folder_smaller_files_go_three_times_as_fast_and_the_larger_go_on() -> None:
     line = at_rate(1300.0)
-    large, middle, small = (line.ask(10_000, Sender("a", lane), 0.0) for lane in (2, 1, 0))
+    large, middle, small = (line.ask(10_000, Owner("a", lane), 0.0) for lane in (2, 1, 0))
     other = line.ask(1, B, 0.0)
     assert line.wait(other, 0.0) < 0.01
     after = 20.001  # seconds: of 26,000 bytes two lanes are through
@@ -82,13 +82,13 @@ def test_many_requests_of_a_folder_have_no_more_of_the_line_than_one() -> None:
 def test_a_small_file_waits_for_no_large_one_of_its_folder() -> None:
     line = at_rate(MB)
     for _ in range(64):
-        line.ask(line.piece(), Sender("a", 2), 0.0)
+        line.ask(line.piece(), Owner("a", 2), 0.0)
     assert line.wait(line.ask(4096, A, 0.0), 0.0) < 0.01
 
 
-def share_of(requests: dict[Sender, int], seconds: float = 20.0) -> dict[Sender, float]:
+def share_of(requests: dict[Owner, int], seconds: float = 20.0) -> dict[Owner, float]:
     """Who sends how much of it, where each request asks for its next piece when its last one went."""
-    line, now, sent = at_rate(MB), 0.0, Counter[Sender]()
+    line, now, sent = at_rate(MB), 0.0, Counter[Owner]()
     waiting = [
         line.ask(line.piece(), sender, now) for sender, times in requests.items() for _ in range(times)
     ]
@@ -103,8 +103,8 @@ def share_of(requests: dict[Sender, int], seconds: float = 20.0) -> dict[Sender,
 
 
 @pytest.mark.parametrize("rate", [20_000.0, 1e6, 5e6, 40e6])
-@pytest.mark.parametrize("senders", [[A], [A, B, C], [A, Sender("a", 2), B]])
-def test_in_the_long_run_just_the_limit_goes(rate: float, senders: list[Sender]) -> None:
+@pytest.mark.parametrize("senders", [[A], [A, B, C], [A, Owner("a", 2), B]])
+def test_in_the_long_run_just_the_limit_goes(rate: float, senders: list[Owner]) -> None:
     """Each of five requests asks for its next piece when its last one went, late as threads are."""
     line, sent, now = at_rate(rate), 0, 0.0
     waiting = [line.ask(line.piece(), sender, now) for sender in senders for _ in range(5)]

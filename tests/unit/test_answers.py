@@ -2,10 +2,11 @@
 
 import pytest
 
-from hotfolder.core.answers import Patience, Subject, judge_fault, judge_refusal
+from hotfolder.core.answers import Subject, judge_fault, judge_refusal
 from hotfolder.core.errors import DestinationError, DestinationTrouble, ObjectRefused
 from hotfolder.core.permissions import missing_permission
 from hotfolder.core.refusals import Fault, Refusal, refusal_of
+from hotfolder.core.s3_codes import Patience
 from hotfolder.core.skew import skew_of, skew_words
 
 NOW = 1_800_000_000.0

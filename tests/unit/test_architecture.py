@@ -91,6 +91,14 @@ NAMES = {
     "seaweed.py": "clears the sandbox's own store",
     "seaweed_ports.py": "clears the sockets that it left behind",
 }
+#: Names of more than one public class, and why. Whoever reads one elsewhere must know which it is.
+SHARED_NAMES = {
+    "Keeper": "a port, and the adapter that is one",
+    "Notifier": "a port, and the adapter that is one",
+    "Table": "in TOML, and in SQLite",
+    "Walks": "a port, and what is one",
+    "Watcher": "a port, and the adapter that is one",
+}
 NAMING_CALLS = {
     *("rename", "renames", "unlink", "remove", "rmdir", "removedirs", "rmtree", "move", "link"),
     *("renameat2", "symlink", "symlink_to", "hardlink_to"),
@@ -224,6 +232,16 @@ def test_only_finishing_gives_and_takes_the_names_of_files(module: str) -> None:
     if module in {"commit.py", "restart.py", "adapters/finishing/markers.py"}:
         doing -= {"move", "remove"}  # the port's: asks `finisher` to do it
     assert not doing
+
+
+def test_one_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    shared = {name: where for name, where in places.items() if len(where) > 1}
+    assert shared.keys() == SHARED_NAMES.keys(), shared
 
 
 def test_every_exception_is_still_needed() -> None:

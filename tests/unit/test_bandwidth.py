@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from hotfolder.bandwidth import Bandwidth
-from hotfolder.core.allowance import Sender
+from hotfolder.core.allowance import Owner
 from hotfolder.core.bandwidth import CLOSED, Limit, Timetable, Window, why_closed
 from hotfolder.core.records import Fingerprint, Job
 from hotfolder.threads import concerning
@@ -105,7 +105,7 @@ def test_a_clock_that_is_set_is_believed() -> None:
 def test_what_is_on_its_way_goes_on_as_it_was_when_the_window_closes() -> None:
     clocks = Clocks(at(0, 9))
     line = clocks.line(Window(WEEKDAYS, 8 * 60, 10 * 60, MB), OFFICE)
-    place = line.ask(2 * MB, Sender())
+    place = line.ask(2 * MB, Owner())
     clocks.now = at(0, 10)
     line.look()
     assert line.why_closed() == "outside the upload window until 18:00"
@@ -117,7 +117,7 @@ def test_the_limit_delays_while_somebody_sends_under_it_or_it_is_closed() -> Non
     clocks = Clocks(at(0, 9))
     line = clocks.line(Window(WEEKDAYS, 8 * 60, 10 * 60, MB), OFFICE)
     assert not line.delays()
-    line.ask(1000, Sender())
+    line.ask(1000, Owner())
     clocks.now += 5
     assert line.delays()
     clocks.now += 6  # who was to send does so no more: what holds it up is not the limit
@@ -126,7 +126,7 @@ def test_the_limit_delays_while_somebody_sends_under_it_or_it_is_closed() -> Non
     line.look()
     assert line.delays()
     line.follow(Timetable())
-    line.ask(1000, Sender())
+    line.ask(1000, Owner())
     assert not line.delays()
 
 
@@ -166,9 +166,9 @@ async def test_bodies_wait_for_their_folders_turn_to_begin() -> None:
 
 def test_a_sender_is_the_folder_and_the_lane_of_the_file_in_hand() -> None:
     line = Clocks(at(0, 9)).line()
-    assert line.sender() == Sender()
+    assert line.sender() == Owner()
     with concerning("reels/clip.mp4", job("reels", 10 * MB)):
-        assert line.sender() == Sender("reels", 1)
+        assert line.sender() == Owner("reels", 1)
 
 
 def job(folder: str, size: int) -> Job:

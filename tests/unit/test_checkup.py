@@ -8,7 +8,7 @@ import pytest
 
 from hotfolder.core.checkup import (
     Finding,
-    Place,
+    FolderFacts,
     Space,
     State,
     as_size,
@@ -28,7 +28,7 @@ from hotfolder.core.folder_checkup import (
     output_finding,
 )
 from hotfolder.core.limits_checkup import (
-    Limit,
+    InotifyLimit,
     instances_finding,
     open_files_finding,
     queue_finding,
@@ -40,38 +40,42 @@ from hotfolder.core.settling_checkup import settling_finding
 from hotfolder.core.watching import Mount, Wanted
 from hotfolder.core.watching_checkup import watching_finding
 
-INBOX = Place("/srv/in box", True, readable=True, writable=True, device=1, mount=7)
-DONE = Place("/srv/completed", True, readable=True, writable=True, device=1, mount=7)
-ABSENT = Place("/srv/completed", False, readable=True, writable=True, device=1, mount=7, maker="/srv")
+INBOX = FolderFacts("/srv/in box", True, readable=True, writable=True, device=1, mount=7)
+DONE = FolderFacts("/srv/completed", True, readable=True, writable=True, device=1, mount=7)
+ABSENT = FolderFacts(
+    "/srv/completed", False, readable=True, writable=True, device=1, mount=7, maker="/srv"
+)
 
 
-def output(place: Place, inbox: Place = INBOX, trouble: str = "", *, whole: bool = False) -> Finding:
+def output(
+    place: FolderFacts, inbox: FolderFacts = INBOX, trouble: str = "", *, whole: bool = False
+) -> Finding:
     return output_finding("folders.a.completed", place, inbox, trouble=trouble, user="hf", whole=whole)
 
 
-def state(place: Place, network: str | None = None, trouble: str = "") -> Finding:
+def state(place: FolderFacts, network: str | None = None, trouble: str = "") -> Finding:
     return state_finding(place, network=network, trouble=trouble, user="hf")
 
 
 @pytest.mark.parametrize(
     ("directories", "in_use", "limit", "expected"),
     [
-        (5, 0, Limit(5), State.WARNING),  # soon
-        (4, 0, Limit(5), State.OK),
-        (6, 0, Limit(5), State.WARNING),
-        (100, 900, Limit(8192), State.OK),
-        (100, 8192, Limit(8192), State.WARNING),
-        (100, 0, Limit(8192, 8192), State.OK),
-        (100, 0, Limit(8192, 50), State.WARNING),
-        (100, 0, Limit(None), State.OK),
+        (5, 0, InotifyLimit(5), State.WARNING),  # soon
+        (4, 0, InotifyLimit(5), State.OK),
+        (6, 0, InotifyLimit(5), State.WARNING),
+        (100, 900, InotifyLimit(8192), State.OK),
+        (100, 8192, InotifyLimit(8192), State.WARNING),
+        (100, 0, InotifyLimit(8192, 8192), State.OK),
+        (100, 0, InotifyLimit(8192, 50), State.WARNING),
+        (100, 0, InotifyLimit(None), State.OK),
     ],
 )
-def test_watches(directories: int, in_use: int, limit: Limit, expected: State) -> None:
+def test_watches(directories: int, in_use: int, limit: InotifyLimit, expected: State) -> None:
     assert watches_finding(directories, limit, in_use=in_use).state is expected
 
 
 def test_too_few_watches_are_raised_now_and_for_every_start() -> None:
-    finding = watches_finding(9000, Limit(8192, 8192), in_use=10)
+    finding = watches_finding(9000, InotifyLimit(8192, 8192), in_use=10)
     assert "9000 folders" in finding.what
     assert "8192" in finding.what
     assert finding.commands == (
@@ -79,29 +83,29 @@ def test_too_few_watches_are_raised_now_and_for_every_start() -> None:
         "echo fs.inotify.max_user_watches=524288 | sudo tee -a /etc/sysctl.d/60-hotfolder.conf",
     )
     assert finding.numbers == {"needed": 9000, "limit": 8192, "used_by_others": 10}
-    (command, _) = watches_finding(1_000_000, Limit(8192), in_use=0).commands
+    (command, _) = watches_finding(1_000_000, InotifyLimit(8192), in_use=0).commands
     assert command.endswith("=2097152")
 
 
 def test_a_user_namespace_has_a_limit_of_its_own_and_a_fix_of_its_own() -> None:
-    finding = watches_finding(9, Limit(8192, 5), in_use=0)
+    finding = watches_finding(9, InotifyLimit(8192, 5), in_use=0)
     assert finding.commands == ("echo 524288 > /proc/sys/user/max_inotify_watches",)
-    both = watches_finding(9000, Limit(8192, 5), in_use=0)
+    both = watches_finding(9000, InotifyLimit(8192, 5), in_use=0)
     assert [command.split()[0] for command in both.commands] == ["echo", "sudo", "echo"]
 
 
 def test_a_count_that_was_stopped_is_no_all_clear() -> None:
-    finding = watches_finding(3_000_000, Limit(8_000_000), in_use=0, whole=False)
+    finding = watches_finding(3_000_000, InotifyLimit(8_000_000), in_use=0, whole=False)
     assert finding.state is State.WARNING
     assert "at least 3000000" in finding.what
 
 
 def test_instances_queue_and_open_files() -> None:
-    assert instances_finding(2, Limit(128), in_use=126).state is State.OK
-    short = instances_finding(2, Limit(128), in_use=127)
+    assert instances_finding(2, InotifyLimit(128), in_use=126).state is State.OK
+    short = instances_finding(2, InotifyLimit(128), in_use=127)
     assert short.state is State.WARNING
     assert short.commands[0] == "sudo sysctl fs.inotify.max_user_instances=1024"
-    assert instances_finding(2, Limit(None), in_use=127).state is State.OK
+    assert instances_finding(2, InotifyLimit(None), in_use=127).state is State.OK
     assert queue_finding(16384).state is queue_finding(None).state is State.OK
     assert queue_finding(100).state is State.WARNING
     assert open_files_finding(1024, connections=384, flights=256, folders=1).state is State.OK
@@ -160,7 +164,7 @@ def test_outputs_must_take_renames_from_the_inbox() -> None:
         (output(replace(DONE, writable=False)), "may not write in /srv/completed"),
         (output(replace(ABSENT, writable=False)), "may not write in /srv"),
         (output(DONE, trouble="Operation not supported"), "Operation not supported"),
-        (output(Place("/x", False, trouble="is no folder")), "is no folder"),
+        (output(FolderFacts("/x", False, trouble="is no folder")), "is no folder"),
     ):
         assert finding.state is State.ERROR
         assert word in finding.what

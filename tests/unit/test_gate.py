@@ -8,12 +8,12 @@ from structlog.testing import capture_logs
 
 from hotfolder.activity import Activity
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError
-from hotfolder.core.holding import FIRST_FILES, Pace
+from hotfolder.core.holding import FIRST_FILES, Cadence
 from hotfolder.gate import Gate
 from tests.support.refusing_store import RefusingStore
 
 MOST = 64
-PACES = dict.fromkeys(DestinationTrouble, Pace(1.0, 8.0, share=0.5))
+CADENCES = dict.fromkeys(DestinationTrouble, Cadence(1.0, 8.0, share=0.5))
 
 
 class Clock:
@@ -41,7 +41,7 @@ class Way:
             self.store,
             self.activity,
             name="bucket",
-            paces=PACES,
+            paces=CADENCES,
             most=MOST,
             clock=self.clock,
             wall=lambda: 5000.0,

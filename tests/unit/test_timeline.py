@@ -13,7 +13,7 @@ from hotfolder.core.records import Verification
 from hotfolder.core.timeline import (
     PROOFS,
     InInbox,
-    Wanted,
+    Selection,
     events,
     is_named,
     made_at,
@@ -79,19 +79,19 @@ def test_no_line_that_is_meant_is_left_out_unread(name: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "taken"),
     [
-        (Wanted(), True),
-        (Wanted(statuses=frozenset({"failed", "success"})), True),
-        (Wanted(statuses=frozenset({"failed"})), False),
-        (Wanted(types=frozenset({"download"})), False),
-        (Wanted(groups=frozenset({"reels"}), folders=frozenset({"media"})), True),
-        (Wanted(groups=frozenset({"reels"}), folders=frozenset({"other"})), False),
-        (Wanted(since=seconds_of("2026-11-01T10:00:05Z")), True),
-        (Wanted(since=seconds_of("2026-11-01T10:00:06Z")), False),
-        (Wanted(until=seconds_of("2026-11-01T10:00:05Z")), False),
-        (Wanted(until=seconds_of("2026-11-01T10:00:06Z")), True),
+        (Selection(), True),
+        (Selection(statuses=frozenset({"failed", "success"})), True),
+        (Selection(statuses=frozenset({"failed"})), False),
+        (Selection(types=frozenset({"download"})), False),
+        (Selection(groups=frozenset({"reels"}), folders=frozenset({"media"})), True),
+        (Selection(groups=frozenset({"reels"}), folders=frozenset({"other"})), False),
+        (Selection(since=seconds_of("2026-11-01T10:00:05Z")), True),
+        (Selection(since=seconds_of("2026-11-01T10:00:06Z")), False),
+        (Selection(until=seconds_of("2026-11-01T10:00:05Z")), False),
+        (Selection(until=seconds_of("2026-11-01T10:00:06Z")), True),
     ],
 )
-def test_filters(wanted: Wanted, taken: bool) -> None:
+def test_filters(wanted: Selection, taken: bool) -> None:
     assert wanted.takes(line()) is taken
     if taken and wanted.traces():
         assert any(trace in jsonline.encode(line()) for trace in wanted.traces())
@@ -99,8 +99,8 @@ def test_filters(wanted: Wanted, taken: bool) -> None:
 
 def test_lines_of_other_operations_have_no_group_and_no_folder() -> None:
     bare = {"operation_type": "verify", "status": "success", "completed_at": "2026-11-01T10:00:05Z"}
-    assert Wanted(types=frozenset({"verify"})).takes(bare)
-    assert not Wanted(groups=frozenset({"reels"})).takes(bare)
+    assert Selection(types=frozenset({"verify"})).takes(bare)
+    assert not Selection(groups=frozenset({"reels"})).takes(bare)
 
 
 def test_the_timeline_is_told_from_the_line_and_its_id() -> None:

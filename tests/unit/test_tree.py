@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from hotfolder.adapters.archive import TreeTar
-from hotfolder.core.tree import Kind, TreeDigest, TreeEntry
+from hotfolder.core.tree import EntryKind, TreeDigest, TreeEntry
 
-TOP = TreeEntry("", Kind.DIRECTORY, 0o755, 1, 4096, 10, 20)
-FILE = TreeEntry("raw/clip.mp4", Kind.FILE, 0o644, 2, 100, 11, 21)
-LINK = TreeEntry("latest", Kind.LINK, 0o777, 3, 3, 12, 22, "raw")
+TOP = TreeEntry("", EntryKind.DIRECTORY, 0o755, 1, 4096, 10, 20)
+FILE = TreeEntry("raw/clip.mp4", EntryKind.FILE, 0o644, 2, 100, 11, 21)
+LINK = TreeEntry("latest", EntryKind.LINK, 0o777, 3, 3, 12, 22, "raw")
 
 
 def digest(*entries: TreeEntry) -> str:
@@ -28,7 +28,7 @@ def test_every_fact_of_an_entry_counts() -> None:
     changes: list[dict[str, Any]] = [
         {name: 7} for name in ("mode", "inode", "size", "mtime_ns", "ctime_ns")
     ]
-    for change in [*changes, {"relpath": "raw/other"}, {"kind": Kind.LINK}, {"target": "x"}]:
+    for change in [*changes, {"relpath": "raw/other"}, {"kind": EntryKind.LINK}, {"target": "x"}]:
         assert digest(TOP, replace(FILE, **change), LINK) != same
     assert digest(TOP, LINK, FILE) != same
     assert digest(TOP, FILE) != same
@@ -62,9 +62,9 @@ def test_a_member_says_all_and_nothing_of_this_machine(entry: TreeEntry) -> None
     assert member.mode == entry.mode
     assert (member.uid, member.gid, member.uname, member.gname) == (0, 0, "", "")
     assert (member.isdir(), member.isreg(), member.issym()) == (
-        entry.kind is Kind.DIRECTORY,
-        entry.kind is Kind.FILE,
-        entry.kind is Kind.LINK,
+        entry.kind is EntryKind.DIRECTORY,
+        entry.kind is EntryKind.FILE,
+        entry.kind is EntryKind.LINK,
     )
     assert member.linkname == entry.target
-    assert member.size == (entry.size if entry.kind is Kind.FILE else 0)
+    assert member.size == (entry.size if entry.kind is EntryKind.FILE else 0)

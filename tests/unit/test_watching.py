@@ -5,10 +5,10 @@ import pytest
 from hotfolder.core.watching import (
     RETRY,
     SHORTEST_POLL,
+    Means,
     Mount,
     Polled,
     Wanted,
-    Way,
     apart,
     changed,
     plan_of,
@@ -21,27 +21,27 @@ from hotfolder.core.watching import (
 @pytest.mark.parametrize(
     ("kind", "way"),
     [
-        ("ext4", Way.INOTIFY),
-        ("xfs", Way.INOTIFY),
-        ("btrfs", Way.INOTIFY),
-        ("zfs", Way.INOTIFY),
-        ("tmpfs", Way.INOTIFY),
-        ("fuseblk", Way.INOTIFY),
-        ("", Way.INOTIFY),
-        ("overlay", Way.BOTH),
-        ("nfs4", Way.POLLING),
-        ("nfs", Way.POLLING),
-        ("cifs", Way.POLLING),
-        ("smb3", Way.POLLING),
-        ("fuse", Way.POLLING),
-        ("fuse.sshfs", Way.POLLING),
-        ("fuse.bindfs", Way.POLLING),
-        ("9p", Way.POLLING),
-        ("virtiofs", Way.POLLING),
-        ("ceph", Way.POLLING),
+        ("ext4", Means.INOTIFY),
+        ("xfs", Means.INOTIFY),
+        ("btrfs", Means.INOTIFY),
+        ("zfs", Means.INOTIFY),
+        ("tmpfs", Means.INOTIFY),
+        ("fuseblk", Means.INOTIFY),
+        ("", Means.INOTIFY),
+        ("overlay", Means.BOTH),
+        ("nfs4", Means.POLLING),
+        ("nfs", Means.POLLING),
+        ("cifs", Means.POLLING),
+        ("smb3", Means.POLLING),
+        ("fuse", Means.POLLING),
+        ("fuse.sshfs", Means.POLLING),
+        ("fuse.bindfs", Means.POLLING),
+        ("9p", Means.POLLING),
+        ("virtiofs", Means.POLLING),
+        ("ceph", Means.POLLING),
     ],
 )
-def test_the_type_of_a_file_system_decides(kind: str, way: Way) -> None:
+def test_the_type_of_a_file_system_decides(kind: str, way: Means) -> None:
     assert way_of(kind, "auto") is way
 
 

@@ -4,7 +4,7 @@ import functools
 import tarfile
 
 from hotfolder.core.records import decimal_seconds
-from hotfolder.core.tree import Kind, TreeEntry
+from hotfolder.core.tree import EntryKind, TreeEntry
 
 _BLOCK = 512
 _MTIME = slice(136, 148)
@@ -36,10 +36,10 @@ class TreeTar:
 
     def head(self, name: str, entry: TreeEntry) -> bytes:
         path = f"{name}/{entry.relpath}" if entry.relpath else name
-        if entry.kind is Kind.FILE:
+        if entry.kind is EntryKind.FILE:
             return _file_headers(path, entry.size, entry.mode, entry.mtime_ns)
         member = tarfile.TarInfo(path)
-        member.type = tarfile.DIRTYPE if entry.kind is Kind.DIRECTORY else tarfile.SYMTYPE
+        member.type = tarfile.DIRTYPE if entry.kind is EntryKind.DIRECTORY else tarfile.SYMTYPE
         member.linkname = entry.target
         return _headers(member, entry.mode, entry.mtime_ns)
 

@@ -87,8 +87,8 @@ class CrtPutEngine:
         group = EventLoopGroup(threads)
         self._bootstrap = ClientBootstrap(group, DefaultHostResolver(group))
         self._clients: dict[str, Any] = {}
-        self._kept: list[_Signer] = []  # all there are, for good
-        self._signers: list[_Signer] = []  # those that no request uses now
+        self._kept: list[_KeyDelegate] = []  # all there are, for good
+        self._signers: list[_KeyDelegate] = []  # those that no request uses now
         self._under_way: set[Step] = set()
 
     def steps(self) -> list[Step]:
@@ -117,7 +117,7 @@ class CrtPutEngine:
             return Answer(0, fault=Fault.TLS, detail=f"cannot read {self._ca_bundle}: {error.strerror}")
         signer = self._take_signer()
         signer.begin(keys)
-        flight = _Flight(signer, self._signers)
+        flight = _Request(signer, self._signers)
         request = client.make_request(
             type=S3RequestType.DEFAULT,
             operation_name="PutObject",
@@ -144,9 +144,9 @@ class CrtPutEngine:
         finally:
             self._under_way.discard(step)
 
-    def _take_signer(self) -> "_Signer":
+    def _take_signer(self) -> "_KeyDelegate":
         if not self._signers:
-            self._kept.append(_Signer())
+            self._kept.append(_KeyDelegate())
             return self._kept[-1]
         return self._signers.pop()
 
@@ -178,7 +178,7 @@ class CrtPutEngine:
         options.override_default_trust_store(self._ca_bundle.read_bytes())
         return ClientTlsContext(options).new_connection_options()
 
-    def _signing(self, signer: "_Signer", sha256: bytes) -> Any:
+    def _signing(self, signer: "_KeyDelegate", sha256: bytes) -> Any:
         return AwsSigningConfig(
             algorithm=AwsSigningAlgorithm.V4,
             signature_type=AwsSignatureType.HTTP_REQUEST_HEADERS,
@@ -192,7 +192,7 @@ class CrtPutEngine:
         )
 
 
-class _Signer:
+class _KeyDelegate:
     """Gives the engine the keys of one request at a time, and counts how often it asked.
 
     Never thrown away but used again: the engine drops its last reference to a delegate from a thread
@@ -213,10 +213,10 @@ class _Signer:
         return AwsCredentials(self._keys.access_key, self._keys.secret_key, self._keys.token)
 
 
-class _Flight:
+class _Request:
     """One request under way: carries the engine's callbacks from its threads to the event loop."""
 
-    def __init__(self, signer: _Signer, signers: list[_Signer]) -> None:
+    def __init__(self, signer: _KeyDelegate, signers: list[_KeyDelegate]) -> None:
         self._signers = signers
         self._loop = asyncio.get_running_loop()
         self._signer = signer

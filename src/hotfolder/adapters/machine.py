@@ -13,29 +13,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from hotfolder.beneath import NOT_THERE, directory_at
-from hotfolder.core.checkup import Place, Space
+from hotfolder.core.checkup import FolderFacts, Space
 from hotfolder.core.folder_checkup import Census
-from hotfolder.core.limits_checkup import Limit
+from hotfolder.core.limits_checkup import InotifyLimit
 
 _PROC = Path("/proc")
 
 
-def place(path: str) -> Place:
+def place(path: str) -> FolderFacts:
     """A folder, or the nearest one above it that is there."""
     there = path
     try:
         is_there = stat.S_ISDIR(os.stat(path).st_mode)
         if not is_there:
-            return Place(path, False, trouble="is no folder")
+            return FolderFacts(path, False, trouble="is no folder")
     except FileNotFoundError:
         is_there = False
         while not os.path.isdir(there) and there != os.path.dirname(there):
             there = os.path.dirname(there)
     except OSError as error:
-        return Place(path, False, trouble=f"cannot be looked at: {error.strerror}")
+        return FolderFacts(path, False, trouble=f"cannot be looked at: {error.strerror}")
     status = os.stat(there)
     is_read_only = bool(os.statvfs(there).f_flag & os.ST_RDONLY)
-    return Place(
+    return FolderFacts(
         path,
         is_there,
         readable=_may(there, os.R_OK | os.X_OK),
@@ -105,16 +105,16 @@ def census(
     return count
 
 
-def watch_limit(proc: Path = _PROC) -> Limit:
+def watch_limit(proc: Path = _PROC) -> InotifyLimit:
     """How many inotify watches one user may have."""
-    return Limit(
+    return InotifyLimit(
         _number(proc / "sys/fs/inotify/max_user_watches"), _number(proc / "sys/user/max_inotify_watches")
     )
 
 
-def instance_limit(proc: Path = _PROC) -> Limit:
+def instance_limit(proc: Path = _PROC) -> InotifyLimit:
     """How many inotify instances one user may have."""
-    return Limit(
+    return InotifyLimit(
         _number(proc / "sys/fs/inotify/max_user_instances"),
         _number(proc / "sys/user/max_inotify_instances"),
     )

@@ -16,6 +16,7 @@ from hotfolder.cli import (
     delivering,
     ledger,
     records,
+    sums,
     watching,
     whereabouts,
 )
@@ -60,6 +61,7 @@ controlling.register(app)
 watching.register(app)
 whereabouts.register(app)
 records.register(app)
+sums.register(app)
 app.add_typer(configuration.app, name="config")
 app.add_typer(ledger.app, name="ledger")
 

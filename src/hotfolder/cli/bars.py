@@ -19,7 +19,7 @@ _LEAST_PATH, _LONGEST_BAR = 16, 24
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Bar:
     """One file in flight, in words."""
 
     path: str
@@ -31,14 +31,14 @@ class Row:
     share: float  # of the bytes, 0 to 1
 
 
-def row(flight: Mapping[str, Any], path: str) -> Row:
+def row(flight: Mapping[str, Any], path: str) -> Bar:
     """`flight` as the heartbeat has it; `path` as it is to be shown."""
     read, whole = flight["bytes"], flight["size"]
     reading = read < whole
     stage = flight["stage"]
     if stage == "uploading" and not reading:
         stage = "last parts"
-    return Row(
+    return Bar(
         path=path,
         stage=_STAGES.get(stage, stage),
         done=percent(read, whole),
@@ -49,7 +49,7 @@ def row(flight: Mapping[str, Any], path: str) -> Row:
     )
 
 
-def bars(rows: Sequence[Row], width: int) -> Table:
+def bars(rows: Sequence[Bar], width: int) -> Table:
     """A grid that fits into `width` columns: the paths give way first, then the bars."""
     stage = max([9, *(len(each.stage) for each in rows)])
     room = width - _REST - (stage - 13)

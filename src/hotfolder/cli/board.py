@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hotfolder.cli.bars import Row, bars, nearer, row
+from hotfolder.cli.bars import Bar, bars, nearer, row
 from hotfolder.cli.output import ago, ahead, local_time, rate, reason_below, shorten, shown, size, span
 from hotfolder.core.bandwidth import CLOSED
 
@@ -209,7 +209,7 @@ def _first_lines(view: View, width: int) -> Table:
     return grid
 
 
-def flight_rows(view: View) -> list[Row]:
+def flight_rows(view: View) -> list[Bar]:
     """Those that move come first, then those that wait for their share of memory; oldest first."""
     flights = sorted(view.state["active"], key=lambda flight: flight["bytes"] == 0)
     return [row(flight, nearer(flight["path"], view.inboxes)) for flight in flights]

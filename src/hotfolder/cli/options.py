@@ -1,6 +1,7 @@
 """Options that every command takes, and what they lead to."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 
 from hotfolder.adapters.logs import configure_logs
 from hotfolder.config import Settings, find_file, load
+from hotfolder.core.moments import parse_moment
 
 
 class Level(StrEnum):
@@ -38,6 +40,40 @@ LogLevel = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _moment(*, end_of_day: bool) -> Callable[[str], float]:
+    """A parser for an option: Typer turns its `BadParameter` into exit code 2."""
+
+    def parse(text: str) -> float:
+        try:
+            return parse_moment(text, time.time(), end_of_day=end_of_day)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return parse
+
+
+Since = Annotated[
+    float | None,
+    typer.Option(
+        "--since",
+        metavar="WHEN",
+        parser=_moment(end_of_day=False),
+        help="Not before: 2026-11-01, 2026-11-01 14:30, RFC 3339, or 2h, 3d (ago).",
+        show_default=False,
+    ),
+]
+Until = Annotated[
+    float | None,
+    typer.Option(
+        "--until",
+        metavar="WHEN",
+        parser=_moment(end_of_day=True),
+        help="Only before; a date alone has that day in it.",
+        show_default=False,
+    ),
+]
 
 
 def settings_of(

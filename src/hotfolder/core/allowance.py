@@ -24,7 +24,7 @@ _WEIGHTS = tuple(3.0 ** (LANES - 1 - lane) for lane in range(LANES))
 _HAIR = 0.5  # bytes: places are whole ones, and sums of times are not
 
 
-class Sender(NamedTuple):
+class Owner(NamedTuple):
     """Whose bytes they are: of which folder, and of which `core.order.lane_of` its file's size."""
 
     folder: str = ""
@@ -34,7 +34,7 @@ class Sender(NamedTuple):
 class Place(NamedTuple):
     """Where the last of somebody's bytes stands in its row."""
 
-    sender: Sender
+    sender: Owner
     end: float
 
 
@@ -71,7 +71,7 @@ class Allowance:
             for row in (row for rows in self._folders.values() for row in rows):
                 row.let_go(row.waiting)
 
-    def ask(self, size: int, sender: Sender, now: float) -> Place:
+    def ask(self, size: int, sender: Owner, now: float) -> Place:
         """Take the next `size` bytes of the sender's row; returns their place for `wait`."""
         if self.rate == math.inf:
             return Place(sender, 0.0)

@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FolderFacts:
     """A folder as this user meets it.
 
     Where it is absent, `maker` is the nearest folder above that is there, and device, mount and
@@ -83,7 +83,7 @@ def verdict(findings: Iterable[Finding]) -> tuple[int, int]:
 # -- the state folder and the daemon ---------------------------------------------------------------
 
 
-def state_finding(place: Place, *, network: str | None, trouble: str, user: str) -> Finding:
+def state_finding(place: FolderFacts, *, network: str | None, trouble: str, user: str) -> Finding:
     """Whether records can be kept there. `trouble`: why a probe file could not be written."""
     name, path = "state_dir", place.path
     if network is not None:
@@ -133,7 +133,7 @@ def hold_findings(beat: Mapping[str, Any], *, stale: bool) -> Iterator[Finding]:
         yield Finding("daemon.paused", State.WARNING, what, "let it go on", ("hotfolder resume",))
 
 
-def let_write(place: Place, user: str) -> tuple[str, ...]:
+def let_write(place: FolderFacts, user: str) -> tuple[str, ...]:
     """What gives a user a folder: made where it is absent, opened to them where it is another's."""
     if place.trouble:
         return ()
@@ -144,7 +144,7 @@ def let_write(place: Place, user: str) -> tuple[str, ...]:
 
 
 def unusable_finding(
-    name: str, what: str, why: str, place: Place, fix: str, user: str
+    name: str, what: str, why: str, place: FolderFacts, fix: str, user: str
 ) -> Finding | None:
     """Why no file can be made in a place, with what cures it; None where nothing is in the way.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hotfolder.core.checkup import (
     Finding,
-    Place,
+    FolderFacts,
     State,
     counted,
     let_write,
@@ -33,7 +33,7 @@ class Census:
     whole: bool = True
 
 
-def inbox_finding(name: str, place: Place, *, user: str) -> Finding:
+def inbox_finding(name: str, place: FolderFacts, *, user: str) -> Finding:
     """Whether files can be found in an inbox, and moved out of it."""
     path = place.path
     if not place.is_there:
@@ -77,7 +77,7 @@ def kept_finding(name: str, path: str, pid: int) -> Finding:
 
 
 def output_finding(
-    name: str, place: Place, inbox: Place, *, trouble: str, user: str, whole: bool = False
+    name: str, place: FolderFacts, inbox: FolderFacts, *, trouble: str, user: str, whole: bool = False
 ) -> Finding:
     """Whether originals can be moved from `inbox` to `place`. `trouble`: why a probe was not moved.
 
@@ -112,7 +112,7 @@ def output_finding(
     return Finding(name, State.OK, f"files can be moved to {path}")
 
 
-def _why_across(place: Place, inbox: Place) -> str:
+def _why_across(place: FolderFacts, inbox: FolderFacts) -> str:
     """Why no rename leads from the inbox to the place; empty if one does."""
     if not inbox.is_there:
         return ""

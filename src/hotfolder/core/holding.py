@@ -13,7 +13,7 @@ MOST_ASKED_FOR = 300.0  # seconds of a Retry-After that are believed
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Cadence:
     """Seconds between two tries: `first`, then `share` of what the hold has lasted, up to `longest`."""
 
     first: float
@@ -22,18 +22,18 @@ class Pace:
 
 
 #: What nobody can be hurt by is asked often; what a person has to mend, or what asks for rest, less so.
-PACES = {
-    DestinationTrouble.UNREACHABLE: Pace(1.0, 8.0),
-    DestinationTrouble.DENIED: Pace(1.0, 30.0),
-    DestinationTrouble.NO_BUCKET: Pace(1.0, 30.0),
-    DestinationTrouble.EXPIRED: Pace(1.0, 30.0),
-    DestinationTrouble.THROTTLED: Pace(2.0, 60.0, share=1.0),
+CADENCES = {
+    DestinationTrouble.UNREACHABLE: Cadence(1.0, 8.0),
+    DestinationTrouble.DENIED: Cadence(1.0, 30.0),
+    DestinationTrouble.NO_BUCKET: Cadence(1.0, 30.0),
+    DestinationTrouble.EXPIRED: Cadence(1.0, 30.0),
+    DestinationTrouble.THROTTLED: Cadence(2.0, 60.0, share=1.0),
 }
 #: Of a folder that this machine refuses.
-LOCAL_PACE = Pace(1.0, 15.0)
+LOCAL_CADENCE = Cadence(1.0, 15.0)
 
 
-def wait_of(pace: Pace, lasted: float, *, jitter: float, asked_for: float | None = None) -> float:
+def wait_of(pace: Cadence, lasted: float, *, jitter: float, asked_for: float | None = None) -> float:
     """Seconds until the next try of a hold that has `lasted` so long; `jitter` in [0, 1].
 
     Between half and all of what the pace says. `asked_for`: what the store said itself (Retry-After):

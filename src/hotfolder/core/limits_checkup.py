@@ -11,7 +11,7 @@ _OWN_FILES = 64  # state, logs, the event loop: what is open whatever the load
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class InotifyLimit:
     """One limit of inotify; in a user namespace (a container) the smaller one holds. None: unknown."""
 
     kernel: int | None
@@ -26,7 +26,9 @@ class Limit:
         return self.kernel is not None and self.namespace is not None and self.namespace < self.kernel
 
 
-def watches_finding(directories: int, limit: Limit, *, in_use: int, whole: bool = True) -> Finding:
+def watches_finding(
+    directories: int, limit: InotifyLimit, *, in_use: int, whole: bool = True
+) -> Finding:
     """Every folder in an inbox takes one watch of inotify, from what this user may have in all."""
     name, most = "inotify.watches", limit.value
     numbers = {"needed": directories, "limit": most, "used_by_others": in_use}
@@ -46,7 +48,7 @@ def watches_finding(directories: int, limit: Limit, *, in_use: int, whole: bool 
     return Finding(name, State.OK, need, numbers=numbers)
 
 
-def instances_finding(folders: int, limit: Limit, *, in_use: int) -> Finding:
+def instances_finding(folders: int, limit: InotifyLimit, *, in_use: int) -> Finding:
     """Every inbox takes one instance of inotify."""
     name, most = "inotify.instances", limit.value
     numbers = {"needed": folders, "limit": most, "used_by_others": in_use}
@@ -96,13 +98,13 @@ def open_files_finding(limit: int, *, connections: int, flights: int, folders: i
     )
 
 
-def _raise_it(limit: Limit) -> str:
+def _raise_it(limit: InotifyLimit) -> str:
     if limit.is_namespace:
         return "raise the limit of this user namespace (container), from inside it as its root"
     return "raise it, now and for every start of the machine"
 
 
-def _sysctl(what: str, limit: Limit, needed: int, usual: int) -> tuple[str, ...]:
+def _sysctl(what: str, limit: InotifyLimit, needed: int, usual: int) -> tuple[str, ...]:
     value = max(usual, _round_up(2 * needed))
     if not limit.is_namespace:
         return _persistent(f"fs.inotify.max_user_{what}", value)

@@ -24,7 +24,7 @@ PROOFS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selection:
     """Which ledger lines to show. Empty sets and None ask for nothing in particular.
 
     `since` and `until` in seconds since the epoch, of an operation's end; `until` is exclusive.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class EntryKind(StrEnum):
     """What a tree may hold: whatever else stands in it, it cannot be archived whole."""
 
     DIRECTORY = "d"
@@ -23,7 +23,7 @@ class TreeEntry:
     """
 
     relpath: str
-    kind: Kind
+    kind: EntryKind
     mode: int
     inode: int
     size: int
@@ -45,13 +45,13 @@ class TreeDigest:
         self.files = 0  # and links
 
     def add(self, entry: TreeEntry) -> None:
-        is_directory = entry.kind is Kind.DIRECTORY
+        is_directory = entry.kind is EntryKind.DIRECTORY
         size = 0 if is_directory else entry.size  # of a directory it is the file system's affair
         ctime_ns = entry.ctime_ns if entry.relpath else 0
         facts = f"{entry.kind} {entry.mode:o} {entry.inode} {size} {entry.mtime_ns} {ctime_ns} "
         names = os.fsencode(entry.relpath) + b"\0" + os.fsencode(entry.target) + b"\0"
         self._hashing.update(facts.encode() + names)
-        self.bytes += entry.size if entry.kind is Kind.FILE else 0
+        self.bytes += entry.size if entry.kind is EntryKind.FILE else 0
         self.files += not is_directory
 
     def hexdigest(self) -> str:

@@ -31,7 +31,7 @@ _WHILE = 600.0
 _LONGEST_REST = 600.0  # seconds until a watcher that keeps dying is tried again
 
 
-class Way(StrEnum):
+class Means(StrEnum):
     """How a part of an inbox is watched. BOTH: events, and walks for what they cannot tell."""
 
     INOTIFY = "inotify"
@@ -73,16 +73,16 @@ class Plan:
         return "" not in self.deaf
 
 
-def way_of(kind: str, wanted: Wanted) -> Way:
+def way_of(kind: str, wanted: Wanted) -> Means:
     """How to watch what stands on a file system of the type `kind`, as mount(8) names it.
 
     fuseblk (ntfs-3g, exfat) is a disk of this machine: all writes go through its mount.
     """
     if wanted != "auto":
-        return Way(wanted)
+        return Means(wanted)
     if kind in DEAF or kind.startswith("fuse."):
-        return Way.POLLING
-    return Way.BOTH if kind in LAYERED else Way.INOTIFY
+        return Means.POLLING
+    return Means.BOTH if kind in LAYERED else Means.INOTIFY
 
 
 def is_within(relpath: str, place: str) -> bool:
@@ -98,9 +98,9 @@ def plan_of(mounts: Iterable[Mount], wanted: Wanted) -> Plan:
     polled: list[Polled] = []
     for mount in sorted([*here, *known], key=lambda mount: mount.relpath):
         way = way_of(mount.kind, wanted)
-        if way is Way.POLLING and not any(is_within(mount.relpath, place) for place in deaf):
+        if way is Means.POLLING and not any(is_within(mount.relpath, place) for place in deaf):
             deaf.add(mount.relpath)
-        if way is not Way.INOTIFY:
+        if way is not Means.INOTIFY:
             polled.append(Polled(mount.relpath, _why(mount.kind, way, wanted)))
     return Plan(frozenset(deaf), apart(polled), known)
 
@@ -203,9 +203,9 @@ def rest_before(restarts: Sequence[float], now: float) -> float:
     return 0.0 if recent < _PATIENCE else min(_LONGEST_REST, RETRY * 2.0 ** (recent - _PATIENCE))
 
 
-def _why(kind: str, way: Way, wanted: Wanted) -> str:
+def _why(kind: str, way: Means, wanted: Wanted) -> str:
     if wanted == "polling":
         return 'watcher = "polling"'
-    if way is Way.BOTH:
+    if way is Means.BOTH:
         return f"{kind}: no event tells what is written to its layers"
     return f"{kind}: no event tells what others write there"

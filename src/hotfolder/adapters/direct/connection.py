@@ -12,7 +12,7 @@ import httptools
 
 from hotfolder import tcp
 from hotfolder.adapters.direct.unsent import Unsent
-from hotfolder.core.allowance import Place, Sender
+from hotfolder.core.allowance import Owner, Place
 from hotfolder.core.ports import Body, Limiter, Scattered
 from hotfolder.core.refusals import Answer, Fault
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
@@ -51,7 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         self._rest: Unsent | None = None  # of the body: what the transport does not have yet
         self._paused = False
         self._turn: _Turn | None = None  # of the next piece, while there is a limit
-        self._sender = Sender()  # of the body, where it may have to wait
+        self._sender = Owner()  # of the body, where it may have to wait
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._headers: dict[str, str] = {}
@@ -88,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(head + body)
         else:
             # Of this task; it goes on outside of it, and there may be a limit by then.
-            self._sender = Sender() if self._limiter is None else self._limiter.sender()
+            self._sender = Owner() if self._limiter is None else self._limiter.sender()
             if self._limit is not None:
                 self._limit.ask(len(head), self._sender)  # it counts, and is too small to wait for
             self._transport.write(head)

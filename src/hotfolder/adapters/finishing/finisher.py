@@ -28,7 +28,7 @@ from hotfolder.adapters.finishing.standing import (
     stand,
 )
 from hotfolder.adapters.finishing.unsynced import Unsynced
-from hotfolder.adapters.finishing.volumes import MountsOfNow, Volumes
+from hotfolder.adapters.finishing.volumes import MountsOfNow, VolumeCheck
 from hotfolder.beneath import (
     directory_at,
     parent_of,
@@ -47,7 +47,7 @@ class Finisher:
     def __init__(self, roots: Mapping[str, Roots], mounts: Mounts | None = None) -> None:
         """`mounts` None: what is seen now is remembered for this run alone."""
         self._roots = RootsByFolder(roots)
-        self._volumes = Volumes(mounts or MountsOfNow())
+        self._volumes = VolumeCheck(mounts or MountsOfNow())
         self._unsynced = Unsynced()
         self._entered = Entered()  # from the first move of a batch to its `sync`
         self._leftovers = Leftovers(self._roots, self._volumes, self._unsynced)

@@ -9,7 +9,7 @@ from hotfolder.adapters.finishing.roots import RootsByFolder
 from hotfolder.adapters.finishing.standing import as_then, look_at
 from hotfolder.adapters.finishing.targets import candidates
 from hotfolder.adapters.finishing.unsynced import Unsynced
-from hotfolder.adapters.finishing.volumes import Volumes, require_same_inbox
+from hotfolder.adapters.finishing.volumes import VolumeCheck, require_same_inbox
 from hotfolder.beneath import directory_at, parent_of
 from hotfolder.core.errors import LocalError
 from hotfolder.core.naming import aside_name, clash_name, copy_name, detours, parts_of_aside
@@ -20,7 +20,7 @@ from hotfolder.core.recovery import Found
 class Leftovers:
     """What `Finisher` does at a start. What it finds or puts back is owed to `unsynced`."""
 
-    def __init__(self, roots: RootsByFolder, volumes: Volumes, unsynced: Unsynced) -> None:
+    def __init__(self, roots: RootsByFolder, volumes: VolumeCheck, unsynced: Unsynced) -> None:
         self._roots, self._volumes, self._unsynced = roots, volumes, unsynced
 
     def find(self, row: JournalRow) -> Found:

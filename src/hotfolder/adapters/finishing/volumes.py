@@ -10,7 +10,7 @@ from hotfolder.core.ports import Mounts
 from hotfolder.core.records import Disposition, JournalRow
 
 
-class Volumes:
+class VolumeCheck:
     """Goes by what was a mount point when it was last used."""
 
     def __init__(self, mounts: Mounts) -> None:

@@ -25,7 +25,7 @@ from hotfolder.adapters.ledger.reading import (
     lines_backward,
 )
 from hotfolder.adapters.ledger.rotation import pack, rotate
-from hotfolder.adapters.ledger.search import Search
+from hotfolder.adapters.ledger.search import LedgerSearch
 from hotfolder.core.errors import HotfolderError, LocalError
 from hotfolder.core.ledger_marks import Mark, Stretch
 
@@ -128,7 +128,7 @@ class FileLedger:
         `since` is a `timestamp`; `behind` says that only what stands behind that mark is asked for.
         Only lines that name one of the ids are parsed. Raises `LocalError`.
         """
-        search = Search(self._files, wanted, since, behind)
+        search = LedgerSearch(self._files, wanted, since, behind)
         try:
             search.run()
         except OSError as error:

@@ -23,7 +23,7 @@ _ID = b'"operation_id":"'
 log = structlog.get_logger()
 
 
-class Search:
+class LedgerSearch:
     """Looks for lines of the operations `wanted`, newest file first; only such lines are parsed.
 
     A line completed before `since` (a `timestamp`) ends it, and so does the mark `behind`. Raises

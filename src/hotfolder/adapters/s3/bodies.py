@@ -11,8 +11,9 @@ import botocore.exceptions as boto_errors
 from hotfolder.adapters.s3.faults import headers, status
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.adapters.s3.watching import current_watch
-from hotfolder.core.answers import Subject, is_foreign, judge_foreign
+from hotfolder.core.answers import Subject, judge_foreign
 from hotfolder.core.errors import ObjectRefused
+from hotfolder.core.foreign import is_foreign
 from hotfolder.core.ports import Body, Scattered
 from hotfolder.core.stalls import Phase
 

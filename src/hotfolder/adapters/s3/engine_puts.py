@@ -11,7 +11,8 @@ from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.requests import Requests
 from hotfolder.adapters.s3.tries import Failed
 from hotfolder.core import s3_words as words
-from hotfolder.core.answers import Subject, is_foreign, judge_fault, judge_foreign, judge_refusal
+from hotfolder.core.answers import Subject, judge_fault, judge_foreign, judge_refusal
+from hotfolder.core.foreign import is_foreign
 from hotfolder.core.ports import Body, Limiter, PutEngine, Scattered, SigningKeys
 from hotfolder.core.pulse import Step
 from hotfolder.core.records import PartReceipt, Receipt

@@ -23,10 +23,8 @@ from hotfolder.adapters.s3.connection import S3Connection
 from hotfolder.adapters.s3.tries import Failed, Tries
 from hotfolder.adapters.s3.watching import RequestThreads, Stalled, current_watch
 from hotfolder.core.answers import (
-    Patience,
     Subject,
     Verdict,
-    is_foreign,
     judge_fault,
     judge_foreign,
     judge_refusal,
@@ -36,9 +34,11 @@ from hotfolder.core.errors import (
     DestinationTrouble,
     without_traces,
 )
+from hotfolder.core.foreign import is_foreign
 from hotfolder.core.ports import Limiter
 from hotfolder.core.pulse import Step
 from hotfolder.core.refusals import Fault
+from hotfolder.core.s3_codes import Patience
 from hotfolder.core.stalls import Bounds
 
 if TYPE_CHECKING:

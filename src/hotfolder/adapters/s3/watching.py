@@ -25,7 +25,7 @@ from botocore.awsrequest import (
 
 from hotfolder import tcp
 from hotfolder.adapters.s3.whole_answers import CountedBodies, WholeResponse
-from hotfolder.core.allowance import Sender
+from hotfolder.core.allowance import Owner
 from hotfolder.core.ports import Limiter
 from hotfolder.core.pulse import Step
 from hotfolder.core.stalls import Bounds, Phase, Progress, Stall, Traffic
@@ -56,7 +56,7 @@ class Watch:
     def __init__(self, limiter: Limiter | None = None) -> None:
         """In the event loop."""
         self.limiter = limiter
-        self.sender = Sender() if limiter is None else limiter.sender()
+        self.sender = Owner() if limiter is None else limiter.sender()
         self.phase = Phase.QUEUED
         self.connection: socket.socket | None = None
         self.is_cut = False

@@ -21,7 +21,7 @@ from hotfolder.beneath import (
 from hotfolder.core.errors import FileRejected, SourceChanged
 from hotfolder.core.ports import Members
 from hotfolder.core.records import Fingerprint, Job
-from hotfolder.core.tree import Kind, TreeDigest, TreeEntry
+from hotfolder.core.tree import EntryKind, TreeDigest, TreeEntry
 from hotfolder.trees import (
     NotWhole,
     entries,
@@ -93,7 +93,7 @@ class OpenTree:
         for entry, _ in entries(self._top):
             digest.add(entry)
             size += len(self._members.head(self._job.name, entry))
-            if entry.kind is Kind.FILE:
+            if entry.kind is EntryKind.FILE:
                 size += entry.size + self._members.padding(entry.size)
         self._require(tree_fingerprint(os.fstat(self._top), digest))
         return size + len(self._members.end)
@@ -104,7 +104,7 @@ class OpenTree:
         for entry, directory in entries(self._top):
             digest.add(entry)
             yield self._members.head(self._job.name, entry)
-            if entry.kind is Kind.FILE:
+            if entry.kind is EntryKind.FILE:
                 yield from self._content(entry, directory)
                 if padding := self._members.padding(entry.size):
                     yield bytes(padding)

@@ -4,172 +4,14 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from hotfolder import durable
+from hotfolder.adapters.state.schema import SCHEMA_VERSION, TABLES
 from hotfolder.core.errors import DiskFull, LocalError
-
-T = TypeVar("T")
-
-SCHEMA_VERSION = 4
-
-#: One statement a table; a file of an older version gets those that it lacks.
-_TABLES = (
-    """
-    CREATE TABLE IF NOT EXISTS operations (
-        sequence     INTEGER PRIMARY KEY,
-        operation_id TEXT NOT NULL UNIQUE,
-        folder       TEXT NOT NULL,
-        relpath      BLOB NOT NULL,
-        fingerprint  TEXT NOT NULL,
-        disposition  TEXT NOT NULL,
-        target       BLOB NOT NULL,
-        entry        TEXT NOT NULL,
-        root         BLOB NOT NULL DEFAULT x''
-    ) STRICT
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS uploads (
-        operation_id TEXT PRIMARY KEY,
-        folder       TEXT NOT NULL,
-        root         BLOB NOT NULL,
-        relpath      BLOB NOT NULL,
-        fingerprint  TEXT NOT NULL,
-        made_at      REAL NOT NULL,
-        begun_at     REAL NOT NULL,
-        bucket       TEXT NOT NULL,
-        key          TEXT NOT NULL,
-        recipe       TEXT NOT NULL,
-        upload_id    TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS parts (
-        operation_id    TEXT NOT NULL,
-        number          INTEGER NOT NULL,
-        size            INTEGER NOT NULL,
-        sha256          BLOB NOT NULL,
-        md5             BLOB,
-        etag            TEXT NOT NULL,
-        checksum_sha256 TEXT,
-        etag_is_digest  INTEGER NOT NULL,
-        PRIMARY KEY (operation_id, number)
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS kept (
-        folder      TEXT NOT NULL,
-        relpath     BLOB NOT NULL,
-        fingerprint TEXT NOT NULL,
-        PRIMARY KEY (folder, relpath)
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS chores (
-        name TEXT PRIMARY KEY,
-        done INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS copies (
-        operation_id TEXT PRIMARY KEY,
-        fingerprint  TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS ledger_lines (
-        sequence           INTEGER PRIMARY KEY,
-        operation_id       TEXT NOT NULL UNIQUE,
-        completed_at       ANY,
-        operation_type     ANY,
-        status             ANY,
-        folder             ANY,
-        "group"            ANY,
-        target_path        ANY,
-        target_name        ANY,
-        result_path        ANY,
-        s3_bucket          ANY,
-        s3_object_key      ANY,
-        completed_dir_path ANY,
-        checksum_original  ANY,
-        original_size      ANY,
-        file               INTEGER NOT NULL,
-        "offset"           INTEGER NOT NULL
-    ) STRICT
-    """,
-    "CREATE INDEX IF NOT EXISTS ledger_lines_of_key ON ledger_lines (s3_object_key)",
-    """
-    CREATE TABLE IF NOT EXISTS ledger_mark (
-        only     INTEGER PRIMARY KEY CHECK (only = 1),
-        file     INTEGER NOT NULL,
-        "offset" INTEGER NOT NULL,
-        digest   TEXT NOT NULL,
-        lines    INTEGER NOT NULL
-    ) STRICT
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS staged (
-        operation_id    TEXT PRIMARY KEY,
-        folder          TEXT NOT NULL,
-        root            BLOB NOT NULL,
-        relpath         BLOB NOT NULL,
-        fingerprint     TEXT NOT NULL,
-        made_at         REAL NOT NULL,
-        recipe          TEXT NOT NULL,
-        original_size   INTEGER NOT NULL,
-        original_sha256 BLOB NOT NULL,
-        packed_size     INTEGER NOT NULL,
-        packed_sha256   BLOB NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS called_off (
-        folder      TEXT NOT NULL,
-        relpath     BLOB NOT NULL,
-        fingerprint TEXT NOT NULL,
-        why         TEXT NOT NULL,
-        PRIMARY KEY (folder, relpath)
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS mount_points (
-        root BLOB PRIMARY KEY
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS standing (
-        inbox   BLOB NOT NULL,
-        relpath BLOB NOT NULL,
-        PRIMARY KEY (inbox, relpath)
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS emptied (
-        inbox   BLOB NOT NULL,
-        relpath BLOB NOT NULL,
-        PRIMARY KEY (inbox, relpath)
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS markers (
-        operation_id TEXT PRIMARY KEY,
-        relpath      BLOB NOT NULL,
-        fingerprint  TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS profiles (
-        key     TEXT PRIMARY KEY,
-        seen_at REAL NOT NULL,
-        profile TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-)
 
 DELETING_IS_SAFE = (
     "stop hotfolder and delete it (with its -wal and -shm): that loses no file and no upload"
@@ -188,47 +30,6 @@ _HINTS = {
     sqlite3.SQLITE_CORRUPT: DELETING_IS_SAFE,
     sqlite3.SQLITE_NOTADB: DELETING_IS_SAFE,
 }
-
-
-#: Rows in one statement: few lengths, so that SQLite's prepared statements are found again.
-_AT_ONCE = (64, 8, 1)
-
-
-def insert(
-    connection: sqlite3.Connection,
-    into: str,
-    rows: Sequence[tuple[object, ...]],
-    otherwise: str = "",
-) -> None:
-    """`into` VALUES `rows` `otherwise`: all of them, in their order.
-
-    `executemany` takes a step for each row, and lets go of the interpreter for each: a batch of the
-    recorder waits for it a hundred times, and so does everybody who then waits for the batch.
-    """
-    for some in _runs(rows):
-        marks = _marks(len(some), len(some[0]))
-        connection.execute(f"{into} VALUES {marks} {otherwise}", [*chain.from_iterable(some)])
-
-
-def delete(connection: sqlite3.Connection, table: str, column: str, values: Sequence[str]) -> None:
-    """Delete the rows of `table` whose `column` is one of `values`, in few steps as `insert`."""
-    for some in _runs(values):
-        marks = _marks(1, len(some))
-        connection.execute(f"DELETE FROM {table} WHERE {column} IN {marks}", some)  # noqa: S608 - names of ours
-
-
-@cache
-def _marks(rows: int, columns: int) -> str:
-    """The places of so many values: (?, ?), (?, ?)."""
-    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
-
-
-def _runs(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    begin = 0
-    for count in _AT_ONCE:
-        while len(rows) - begin >= count:
-            yield rows[begin : begin + count]
-            begin += count
 
 
 class StateDb:
@@ -325,7 +126,7 @@ class StateDb:
         connection.execute("BEGIN IMMEDIATE")
         if self._version(connection) == 1:  # knew no files from outside an inbox
             connection.execute("ALTER TABLE operations ADD COLUMN root BLOB NOT NULL DEFAULT x''")
-        for table in _TABLES:
+        for table in TABLES:
             connection.execute(table)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

@@ -9,7 +9,8 @@ from operator import attrgetter
 from typing import Any
 
 from hotfolder import fastline
-from hotfolder.adapters.state.database import DELETING_IS_SAFE, Table, delete, insert
+from hotfolder.adapters.state.database import DELETING_IS_SAFE, Table
+from hotfolder.adapters.state.rows import delete, insert
 from hotfolder.core.errors import LocalError
 from hotfolder.core.records import Disposition, Fingerprint, JournalRow, Marker
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any
 
-from hotfolder.adapters.state.database import Table, insert
+from hotfolder.adapters.state.database import Table
+from hotfolder.adapters.state.rows import insert
 from hotfolder.core.conflict import EarlierObject, Family, earlier_object
 from hotfolder.core.ledger_marks import Mark, PlacedLine, Stretch
 

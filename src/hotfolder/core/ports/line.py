@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from hotfolder.core.allowance import Place, Sender
+from hotfolder.core.allowance import Owner, Place
 
 
 class Limiter(Protocol):
@@ -25,11 +25,11 @@ class Limiter(Protocol):
         """How many bytes are best asked for at once."""
         ...
 
-    def sender(self) -> Sender:
+    def sender(self) -> Owner:
         """Whose bytes those are that the running task sends. In the event loop."""
         ...
 
-    def ask(self, size: int, sender: Sender) -> Place:
+    def ask(self, size: int, sender: Owner) -> Place:
         """Take the next `size` bytes of the sender's share; returns their place for `wait`."""
         ...
 
