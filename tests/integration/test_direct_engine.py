@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hotfolder.adapters.direct import DirectPutEngine
+from hotfolder.adapters.direct.connection import Connection
 from hotfolder.adapters.s3 import usual_bundle
 from hotfolder.core.ports import SigningKeys
 from hotfolder.core.refusals import Answer, Fault
@@ -227,6 +228,28 @@ async def test_what_stands_still_ends(deaf: bool) -> None:
         answer = await put(made, at(server), body)
     assert answer.fault is (Fault.STALLED if deaf else Fault.TIMEOUT)
     assert "0.3 s" in answer.detail
+
+
+class Ended(asyncio.Transport):
+    """As TLS leaves it behind: its socket is gone, and its protocol is told of that a turn later."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_a_look_between_the_end_of_tls_and_the_news_of_it_tells_nothing() -> None:
+    line = Connection()
+    line.connection_made(Ended())
+    answer = line.begin("key", b"PUT / HTTP/1.1\r\n\r\n", BODY)
+    assert not line.look(Bounds(5.0, 20.0, 0.0), 1)
+    line.connection_lost(None)
+    assert (await answer).fault is Fault.CUT
 
 
 async def test_a_cancelled_request_lets_go_of_its_body_and_of_the_store() -> None:

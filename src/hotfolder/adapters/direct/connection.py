@@ -123,7 +123,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _traffic(self) -> Traffic | None:
         transport = self._transport
-        seen = None if transport is None else tcp.traffic(transport.get_extra_info("socket"))
+        # Where TLS has ended there is no socket any more, a turn before we are told of it.
+        line = None if transport is None else transport.get_extra_info("socket")
+        seen = None if line is None else tcp.traffic(line)
         if seen is None or transport is None:
             return None
         # What waits for its turn under a limit is our delay, not the store's.

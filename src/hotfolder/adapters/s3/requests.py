@@ -130,6 +130,7 @@ class Requests:
             if reason is None and verdict.ask_bucket and not isinstance(verdict.error, DestinationError):
                 # An outage that named no reason may have ended, or the bucket's answer brought new
                 # keys: only what is refused now is the object's own.
+                without_traces(failed)
                 await sleep(0.0)
                 return await self._for_the_last_time(tries)
             error = reason or verdict.error
