@@ -29,10 +29,18 @@ class Lease:
         """Before the end, where nothing is needed any more. May be called again."""
         self._budget.give_back(self)
 
+    def shrink(self, share: int) -> None:
+        """Give back what is above `share` bytes."""
+        self._budget.give_back(self, share)
+
+    def grow(self, size: int) -> bool:
+        """Take `size` bytes more, up to the most it was to get, if they are free and nobody waits."""
+        return self._budget.take_more(self, size)
+
 
 class ByteBudget:
     """Leases of bytes: the folder that has fewest is next, and in each first come first served. A lease
-    is taken whole and never grows, so that files cannot wait for each other in a ring.
+    is taken whole and never waits for more, so that files cannot wait for each other in a ring.
 
     A lease that does not fit yet lets up to `patience` smaller ones pass; then it is next. Some bytes
     are for small files alone, so that these never wait for hours until a large one is done.
@@ -78,12 +86,22 @@ class ByteBudget:
             self.give_back(lease)
             raise
 
-    def give_back(self, lease: Lease) -> None:
-        """Of `Lease`."""
-        self._take(lease, -lease.share)
-        lease.share = 0
+    def give_back(self, lease: Lease, but: int = 0) -> None:
+        """Of `Lease`: all it has but so many bytes."""
+        back = max(0, lease.share - but)
+        self._take(lease, -back)
+        lease.share -= back
         if self._waiting:
             self._grant()
+
+    def take_more(self, lease: Lease, size: int) -> bool:
+        """Of `Lease`."""
+        fits = lease.share + size <= lease.most and size <= self._room_for(lease, None)
+        if self._waiting or not lease.share or not fits:
+            return False
+        lease.share += size
+        self._take(lease, size)
+        return True
 
     def _grant(self) -> None:
         """Serve the waiting in order; behind one that does not fit, at most `patience` may pass."""

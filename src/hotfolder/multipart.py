@@ -1,9 +1,10 @@
 """One multipart upload: parts sent side by side, completed, proven; gone on with, or taken back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from hotfolder.budget import Lease
 from hotfolder.conflicts import Conflicts
 from hotfolder.core import digest
 from hotfolder.core.conflict import Replaced, replaced_by
@@ -56,12 +57,14 @@ class Upload:
         conflicts: Conflicts | None = None,
         replaced: Replaced | None = None,
         broken: str | None = None,
+        lease: Lease | None = None,
     ) -> None:
         """`condition`: whether the store honours If-None-Match at the completion, None if nobody knows.
 
         `conflicts`: looks out for other writers; without, whatever stands under the key is overwritten.
         `replaced` stands there by now. `broken`: ETag of an object of ours that is not to be taken for
-        this upload's, whose answer was lost.
+        this upload's, whose answer was lost. `lease`: of the buffers. It grows where more parts could be
+        in flight, and what only waits for answers at the end holds nothing of it.
         """
         self._broken = broken
         self._condition, self._conflicts, self._replaced = condition, conflicts, replaced
@@ -75,6 +78,9 @@ class Upload:
         self._recipe = recipe
         self._part_size = part_size
         self._slots = asyncio.Semaphore(in_flight)
+        self._lease = lease
+        self._under_way = 0  # parts
+        self._is_read = False  # to its end
         self._known = Known("")
         self._sent: dict[int, SentPart] = {}
         self._got_through = False  # whether any part did, in this try
@@ -84,13 +90,9 @@ class Upload:
         first: Part,
         rest: AsyncIterator[Part],
         sha256: bytes | None,
-        *,
-        on_sent: Callable[[], None] = lambda: None,
     ) -> Sent:
-        """`on_sent`: called when no bytes are held any more; what follows only waits for answers."""
         try:
             await self._send_parts(first, rest, sha256)
-            on_sent()
             digests = self._with_parts(same_reading(self._packed, sha256))
             began = asyncio.get_running_loop().time()
             receipt = await self._complete()
@@ -143,11 +145,13 @@ class Upload:
                     group.create_task(self._resumer.clear_lost(self._key, lost_before, opening))
                 part = first
                 while True:
-                    await self._slots.acquire()
+                    await self._place()
                     group.create_task(
                         self._send_part(part.number, part.take(), opening, is_last=part.is_last)
                     )
                     if part.is_last:
+                        self._is_read = True
+                        self._let_go()
                         break
                     part = await anext(rest)
         except BaseExceptionGroup as failed:
@@ -160,6 +164,18 @@ class Upload:
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
+
+    async def _place(self) -> None:
+        """For one part more in flight; one that is new, where there is memory that nobody waits for."""
+        if self._slots.locked() and self._lease is not None and self._lease.grow(self._part_size):
+            self._slots.release()
+        await self._slots.acquire()
+        self._under_way += 1
+
+    def _let_go(self) -> None:
+        """All is read: of the buffers only the parts that are under way are needed."""
+        if self._lease is not None:
+            self._lease.shrink(self._under_way * self._part_size)
 
     async def _send_part(
         self, number: int, body: Scattered, opening: asyncio.Task[None], *, is_last: bool
@@ -174,7 +190,11 @@ class Upload:
                 await self._resumer.note_part(self._job, sent)
             self._sent[number] = sent
         finally:
+            del body  # before its bytes are another file's
             self._slots.release()
+            self._under_way -= 1
+            if self._is_read:
+                self._let_go()
 
     async def _already_there(
         self, ours: PartDigest, body: Scattered, *, is_last: bool

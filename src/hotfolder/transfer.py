@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
-from hotfolder.budget import ByteBudget
+from hotfolder.budget import ByteBudget, Lease
 from hotfolder.comparing import Comparison, Same, Unpackers
 from hotfolder.conflicts import FREE, Conflicts, Earlier, Ruling, nothing_earlier
 from hotfolder.core.conflict import OnConflict, Way, looks_first, replaced_by
@@ -50,6 +50,7 @@ from hotfolder.wire import Wire
 _PLAIN = Terms()
 #: Sizes are rounded up to this many bytes, so that what a file needs is seldom reckoned twice.
 _GRAIN = 16 * KIB
+_PARTS_TO_BEGIN = 3  # that a file of middling size has in flight at least, where memory allows
 _MOST_RACES = 5  # how often others may be faster before a file is put off
 
 
@@ -161,8 +162,7 @@ class Sender:
                     return await self._send_whole(errand, body, digests)
                 if await (standing or self._wire.head(label.key)) is None:
                     with contextlib.suppress(KeyTaken, UploadLost):  # meanwhile: look again
-                        upload = self._upload(errand, FREE)
-                        return await upload.run(first, parts, sha256, on_sent=lease.give_back)
+                        return await self._upload(errand, FREE, lease).run(first, parts, sha256)
                 else:
                     first.take()
         async with self._buffers.lease(needs.least, needs.most, packed.job.folder) as granted:
@@ -183,7 +183,7 @@ class Sender:
         """The operation is over, however it ended: no upload of it stays open."""
         return self._resumer.end(operation_id)
 
-    def _upload(self, errand: "_Errand", verdict: Ruling) -> Upload:
+    def _upload(self, errand: "_Errand", verdict: Ruling, lease: Lease | None = None) -> Upload:
         packed, label = errand.packed, errand.label
         return Upload(
             self._wire,
@@ -199,6 +199,7 @@ class Sender:
             conflicts=None if errand.overwrites or verdict.broken is not None else self._conflicts,
             replaced=verdict.replaced,
             broken=verdict.broken,
+            lease=lease,
         )
 
     async def _upload_anew(self, errand: "_Errand") -> Sent:
@@ -352,7 +353,13 @@ def _reckoned(limits: SendLimits, size: int) -> _Needs | None:
     # side, so that one sends while others wait for answers.
     share = limits.memory * 2 // 3 if worst >= LARGE else limits.memory // 3
     most = max(buffers.least, min(buffers.most, share))
-    return _Needs(plan, buffers, buffers.least, most)
+    least = buffers.least
+    if worst < LARGE:
+        # With a single part in flight it would wait for each answer. So much is free beside a large
+        # file, which may take hours.
+        begin = buffers.cost(1, min(_PARTS_TO_BEGIN, buffers.most_parts))
+        least = max(least, min(most, begin, limits.memory // 5))
+    return _Needs(plan, buffers, least, most)
 
 
 def _never_settles(label: Label) -> ObjectRefused:

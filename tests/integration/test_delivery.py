@@ -634,3 +634,38 @@ async def test_many_files_at_once_share_the_memory_and_all_arrive(works: Works) 
     stored = works.store.objects["nas1/3.bin.tar.gz"][1]
     assert gzip.decompress(stored)[-1024:] == bytes(1024)
     assert unpacked(stored) == LARGE[: 6 * MIB + 3]
+
+
+class Holding(MemoryStore):
+    """Parts wait until they are let through; `begun` are those that arrived."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_through = {number: asyncio.Event() for number in (1, 2, 3)}
+        self.begun: asyncio.Queue[int] = asyncio.Queue()
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: Body | Scattered, *, sha256: bytes
+    ) -> PartReceipt:
+        self.begun.put_nowait(number)
+        await self.let_through[number].wait()
+        return await super().upload_part(key, upload_id, number, body, sha256=sha256)
+
+
+async def test_a_file_that_was_read_holds_the_memory_of_its_parts_under_way_alone(
+    works_over: Making,
+) -> None:
+    store = Holding()
+    works = works_over(store)
+    buffers = works.buffers
+    delivery = asyncio.create_task(works.deliver(works.drop(LARGE)))
+    for _ in range(2):  # its share of the memory has room for two in flight
+        await store.begun.get()
+    store.let_through[1].set()
+    assert await store.begun.get() == 3
+    store.let_through[2].set()
+    async with buffers.lease(MEMORY - 5 * MIB, MEMORY):  # all but one part's memory is another file's
+        assert not delivery.done()
+    store.let_through[3].set()
+    assert (await delivery)["status"] == "success"
+    assert buffers.free == MEMORY

@@ -284,6 +284,44 @@ async def test_bytes_that_are_not_needed_any_more_serve_others_before_the_end() 
     assert budget.free == 100
 
 
+async def test_a_lease_shrinks_to_what_is_needed_yet_and_serves_who_waits() -> None:
+    budget = ByteBudget(100)
+    lease = budget.lease(60, 60)
+    leases = Leases(budget)
+    async with lease:
+        await leases.ask("next", 70)
+        lease.shrink(40)
+        await settled()
+        assert leases.order == []
+        lease.shrink(30)
+        await settled()
+        assert leases.order == ["next"]
+        lease.shrink(35)  # it never takes anything back
+        assert (lease.share, budget.free) == (30, 0)
+    await leases.end("next")
+    assert budget.free == 100
+
+
+async def test_a_lease_grows_up_to_its_most_while_bytes_are_free_and_nobody_waits() -> None:
+    budget = ByteBudget(100, kept=20, small=10)
+    leases = Leases(budget)
+    await leases.ask("other", 40)
+    lease = budget.lease(20, 50)
+    async with lease:
+        assert lease.share == 40
+        assert not lease.grow(10)  # what is left is for small files
+        await leases.ask("waits", 41)
+        await leases.end("other")
+        assert leases.order == ["other"]  # 60 are free, but for 20
+        assert not lease.grow(10)  # somebody waits
+        await leases.cancel("waits")
+        assert lease.grow(10)
+        assert not lease.grow(10)  # that is the most it asked for
+        assert (lease.share, budget.free) == (50, 50)
+    assert budget.free == 100
+    assert not lease.grow(10)  # it is over
+
+
 async def test_a_lease_that_can_never_fit_is_refused_at_once() -> None:
     budget = ByteBudget(100)
     with pytest.raises(ValueError, match="can never fit"):

@@ -172,13 +172,14 @@ class WorkingSet:
 
     @property
     def least(self) -> int:
-        return self._cost(1, 1)
+        return self.cost(1, 1)
 
     @property
     def most(self) -> int:
-        return self._cost(self.most_segments, self.most_parts)
+        return self.cost(self.most_segments, self.most_parts)
 
-    def _cost(self, segments: int, parts: int) -> int:
+    def cost(self, segments: int, parts: int) -> int:
+        """Bytes for so many segments in the making beside so many parts in flight."""
         making = self.segment + min(self.segment, 4 * PIECE)
         return making * segments + self.part * (parts + 1)
 
@@ -186,9 +187,9 @@ class WorkingSet:
         """(segments, parts) that may be in the making at once within `granted` bytes."""
         segments = parts = 1
         while True:
-            if parts < self.most_parts and self._cost(segments, parts + 1) <= granted:
+            if parts < self.most_parts and self.cost(segments, parts + 1) <= granted:
                 parts += 1
-            elif segments < self.most_segments and self._cost(segments + 1, parts) <= granted:
+            elif segments < self.most_segments and self.cost(segments + 1, parts) <= granted:
                 segments += 1
             else:
                 return segments, parts
