@@ -3,7 +3,8 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -52,18 +53,24 @@ class OpenOriginal:
 
     def read(self, offset: int, size: int) -> Body:
         """See `core.ports.Original`. Raises `SourceUnreadable` and `LocalError`, too."""
-        into = PIECES.room_for(size)
-        missing = into
+        room = PIECES.room_for(size)
+        self.read_into(offset, [room])
+        return room.toreadonly()
+
+    def read_into(self, offset: int, room: Sequence[memoryview]) -> None:
+        missing = deque(view for view in room if view)
         while missing:
             try:
-                count = os.preadv(self._descriptor, [missing], offset)
+                count = os.preadv(self._descriptor, missing, offset)
             except OSError as error:
                 raise unreadable(self._job, f"read (at byte {offset})", error) from error
             if not count:
                 raise SourceChanged(f"{self._job.path} became shorter while it was read")
             offset += count
-            missing = missing[count:]
-        return into.toreadonly()
+            while missing and count >= len(missing[0]):
+                count -= len(missing.popleft())
+            if count:
+                missing[0] = missing[0][count:]
 
     def unchanged(self) -> None:
         self._unchanged()
