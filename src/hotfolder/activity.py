@@ -63,7 +63,7 @@ class InFlight:
         if name in _DECIDING and not self.is_decided:
             self.is_decided = True
             self.on_decided(name)
-        self.activity.progressed()
+        self.activity.last_progress = time.monotonic()
 
     def read(self, size: int) -> None:
         # Read a second time (a conflict, a format without a seal), a file still has only its size.

@@ -18,7 +18,7 @@ from hotfolder import __version__, packing_child
 from hotfolder.activity import Activity
 from hotfolder.adapters import allocator, lock, source
 from hotfolder.adapters.archive import TreeTar
-from hotfolder.adapters.child_process import ChildProcess
+from hotfolder.adapters.child_process.parent import ChildProcess
 from hotfolder.adapters.finishing import Finisher, rename_without_clobbering
 from hotfolder.adapters.spool.files import SpoolFolder
 from hotfolder.adapters.spool.keeping import Keeper

@@ -18,8 +18,9 @@ from hotfolder.core.ports import Body, Original, PackedSegment, Piece
 from hotfolder.core.records import Digests, Job
 from hotfolder.core.segments import KIB, spans, worst_case
 from hotfolder.formats import Format
+from hotfolder.packed_file import pack_whole, read_hashed
 from hotfolder.threads import Row, Threads
-from hotfolder.whole import InThreads, Opener, SmallFiles, Whole, pack_whole, read_hashed
+from hotfolder.whole import InThreads, Opener, SmallFiles, Whole
 
 #: Bytes up to which a file goes with others: it takes a thread some milliseconds, whatever it holds.
 _SMALL = 256 * KIB

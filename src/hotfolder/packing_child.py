@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from hotfolder import __version__
 from hotfolder.adapters import source
-from hotfolder.adapters.child_process import serve
+from hotfolder.adapters.child_process.child import serve
 from hotfolder.core.ports import Original
 from hotfolder.core.records import Job
+from hotfolder.packed_file import PackedFile, packed_file
 from hotfolder.packing_words import Wanted, answer, read_question
-from hotfolder.whole import PackedFile, packed_file
 
 GREETING = f"hotfolder {__version__} packs".encode()
 

@@ -17,8 +17,9 @@ import structlog
 from hotfolder.core.records import Job
 from hotfolder.core.segments import KIB, MIB
 from hotfolder.formats import Format
+from hotfolder.packed_file import PackedFile
 from hotfolder.packing_words import Wanted, question, read_answer
-from hotfolder.whole import PackedFile, SmallFiles
+from hotfolder.whole import SmallFiles
 
 log = structlog.get_logger()
 

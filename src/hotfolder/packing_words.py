@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hotfolder.core.records import Digests, Fingerprint, Job
 from hotfolder.formats import Format
-from hotfolder.whole import PackedFile
+from hotfolder.packed_file import PackedFile
 
 _PACKED = struct.Struct("<Iq32s32s")  # size of the body, owner's uid, SHA-256 of original and body
 _NOTHING = _PACKED.pack(0, 0, bytes(32), bytes(32))  # no stream is empty

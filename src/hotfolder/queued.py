@@ -47,7 +47,7 @@ class Queued:
 
     def next(self, *, closed: Container[int] = (), barred: Container[str] = ()) -> Job | None:
         """Whose turn it is, of those that are not `barred`, nor in lanes that are `closed`."""
-        job = self._row.first(closed)
+        job = self._row.first(closed) if self._jobs else None
         if job is None or job.relpath not in barred:
             return job
         # It is for the moment in which somebody calls one off.

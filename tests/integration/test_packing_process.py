@@ -15,14 +15,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from hotfolder import packing_child
-from hotfolder.adapters.child_process import ChildProcess
+from hotfolder.adapters.child_process.parent import ChildProcess
 from hotfolder.adapters.source import open_originals
 from hotfolder.core.records import Job
 from hotfolder.engine import start_packing
+from hotfolder.packed_file import PackedFile, packed_file
 from hotfolder.packing_process import PackingProcess
 from hotfolder.packing_words import Wanted, question
 from hotfolder.threads import Threads
-from hotfolder.whole import InThreads, PackedFile, packed_file
+from hotfolder.whole import InThreads
 from tests.support.packing_line import PATIENCE, form, until_it_runs
 from tests.support.samples import job_at
 

@@ -261,3 +261,12 @@ def test_what_takes_long_to_import_is_left_to_the_commands_that_deliver() -> Non
     ).stdout.split()
     assert "typer" in loaded
     assert not {"boto3", "botocore", "awscrt"} & set(loaded)
+
+
+def test_the_process_that_packs_imports_no_event_loop() -> None:
+    code = "import sys, hotfolder.packing_child; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "hotfolder.packed_file" in loaded
+    assert not {"asyncio", "email", "ssl", "structlog"} & set(loaded)

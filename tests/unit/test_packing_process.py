@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from hotfolder.core.records import Digests, Job
 from hotfolder.formats import Format
+from hotfolder.packed_file import PackedFile
 from hotfolder.packing_process import MANY, PackingProcess, Process
 from hotfolder.packing_words import Wanted, answer, question, read_answer, read_question
-from hotfolder.whole import PackedFile
 from tests.support.memory_process import MemoryProcess
 from tests.support.packing_line import form, until_it_runs
 from tests.support.samples import job, job_at

@@ -1,4 +1,4 @@
-"""A Python process of our own that answers messages one behind the other. Both of its ends.
+"""Our end of a process of our own: started, asked, ended.
 
 It inherits nothing but one socket: no descriptor, no environment (which may hold keys), no terminal; its
 session is its own, so that what a terminal sends to ours does not reach it. It ends when that socket is
@@ -7,23 +7,17 @@ closed, which the kernel sees to, however we end.
 
 import asyncio
 import contextlib
-import signal
 import socket
-import struct
 import subprocess
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable
-from typing import BinaryIO
 
-_LENGTH = struct.Struct("<I")
+from hotfolder.adapters.child_process.framing import LENGTH, framed
+
 _START = 60.0  # seconds until the first message; a busy machine takes its time
 _END = 5.0  # seconds that it gets to end by itself
 _MOST_SAID = 4096  # bytes of what it wrote to stderr that are told
-
-
-def _framed(message: bytes) -> bytes:
-    return _LENGTH.pack(len(message)) + message
 
 
 class ChildProcess(asyncio.Protocol):
@@ -72,7 +66,7 @@ class ChildProcess(asyncio.Protocol):
     def send(self, message: bytes) -> None:
         """Does nothing after the end: `on_end` says what follows."""
         if self._transport is not None:
-            self._transport.write(_framed(message))
+            self._transport.write(framed(message))
 
     def kill(self) -> None:
         """End it at once, whatever it does; nothing more is heard of it."""
@@ -137,11 +131,11 @@ class ChildProcess(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         got = self._got
         got += data
-        while len(got) >= _LENGTH.size:
-            end = _LENGTH.size + _LENGTH.unpack_from(got)[0]
+        while len(got) >= LENGTH.size:
+            end = LENGTH.size + LENGTH.unpack_from(got)[0]
             if len(got) < end:
                 return
-            message = bytes(got[_LENGTH.size : end])
+            message = bytes(got[LENGTH.size : end])
             del got[:end]
             if self._first is not None:
                 if not self._first.done():
@@ -163,26 +157,3 @@ async def _spawn(module: str, theirs: socket.socket) -> Process:
         cwd="/",
         start_new_session=True,
     )
-
-
-def serve(greeting: bytes, answer: Callable[[bytes], bytes]) -> None:
-    """The other end, in the process itself: until ours is closed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends with us, and we still need it to stop
-    with (
-        contextlib.suppress(ConnectionError),  # nobody waits for the answer any more
-        socket.socket(fileno=0) as channel,
-        channel.makefile("rb") as stream,
-    ):
-        channel.sendall(_framed(greeting))
-        while (message := _read(stream)) is not None:
-            channel.sendall(_framed(answer(message)))
-
-
-def _read(stream: BinaryIO) -> bytes | None:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    message = stream.read(length)
-    return message if len(message) == length else None
