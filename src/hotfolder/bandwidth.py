@@ -59,6 +59,7 @@ class Bandwidth:
         self._opened = asyncio.Event()
         self._valid = (math.inf, -math.inf)  # the moments (epoch) for which `limit` was looked up
         self.limit = Limit()
+        self._at_once: float = _LARGE  # bytes of a body that waits for nobody to begin
         self._opened.set()
         self._abreast = Abreast(lambda: 0 if self.limit.is_closed else self.rate)
         self._begun, self._waiting = Counter[str](), Counter[str]()  # bodies of each file, if any
@@ -89,7 +90,9 @@ class Bandwidth:
         if self.limit.rate == before.rate:
             return
         log.info("bandwidth.changed", limit=self.limit.rate, until=self.limit.until)
+        self._at_once = _LARGE if self.limit.rate is None else min(_LARGE, self.limit.rate // _MANY)
         if self.limit.is_closed:
+            self._at_once = -1
             self._opened.clear()  # what is on its way goes on as it was: a few parts, and no new ones
             return
         with self._lock:
@@ -111,7 +114,7 @@ class Bandwidth:
         Under a limit few bodies of each folder suffice to use it, and more would only be sent more
         slowly, and all be cut by a stop.
         """
-        if size <= min(_LARGE, self.rate / _MANY) and not self.limit.is_closed:
+        if size <= self._at_once:
             return _AT_ONCE  # for many thousands of files: nothing is made
         return self._place_for(size)
 

@@ -21,6 +21,7 @@ _BURST = 0.25  # seconds' worth that may go at once after a pause: a busy machin
 _PIECE = 0.05  # seconds' worth that is asked for at once: small, so that all get on side by side
 _LEAST_PIECE, _MOST_PIECE = 1024, 256 * 1024  # bytes
 _WEIGHTS = tuple(3.0 ** (LANES - 1 - lane) for lane in range(LANES))
+_TICK = 0.001  # seconds in which what may go is shared out once
 _HAIR = 0.5  # bytes: places are whole ones, and sums of times are not
 
 
@@ -65,6 +66,7 @@ class Allowance:
     def set_rate(self, rate: float, now: float) -> None:
         """From `now` on; `inf` lets everything go."""
         self._pass_time(now)
+        self._since = now
         self.rate = rate
         if rate == math.inf:
             self._unused = 0.0
@@ -78,7 +80,10 @@ class Allowance:
         self._pass_time(now)
         row = self._rows(sender.folder)[sender.lane]
         row.asked += size
-        self._pass_time(now)  # what nobody used so far may go at once
+        if self._unused > 0:  # by anybody: then nobody else waits
+            at_once = min(row.waiting, self._unused)
+            row.let_go(at_once)
+            self._unused -= at_once
         return Place(sender, row.asked)
 
     def wait(self, place: Place, now: float) -> float:
@@ -111,6 +116,8 @@ class Allowance:
         """Let go what became free until `now`; what is not used in time is lost."""
         if self.rate == math.inf:
             self._since = now
+            return
+        if now - self._since < _TICK:
             return
         room = self._unused + (now - self._since) * self.rate
         self._since = now
