@@ -19,7 +19,7 @@ from hotfolder.core.records import Digests, Job
 from hotfolder.core.segments import KIB, spans, worst_case
 from hotfolder.formats import Format
 from hotfolder.packed_file import pack_whole, read_hashed
-from hotfolder.threads import Row, Threads
+from hotfolder.threads import OneByOne, Threads
 from hotfolder.whole import InThreads, Opener, SmallFiles, Whole
 
 #: Bytes up to which a file goes with others: it takes a thread some milliseconds, whatever it holds.
@@ -193,7 +193,7 @@ class Streamed:
         They are read one behind the other, as each is hashed behind the one before it: what waits for
         the reader waits for all. So it goes on by itself, also while nobody takes what is packed.
         """
-        reader = Row(self._threads)
+        reader = OneByOne(self._threads)
         making: deque[asyncio.Task[PackedSegment]] = deque()
         check: asyncio.Task[None] | None = None
         offset = 0
@@ -215,7 +215,7 @@ class Streamed:
             await asyncio.gather(*begun, return_exceptions=True)
 
     async def _make(
-        self, reader: Row, hashing: "hashlib._Hash", offset: int, span: int
+        self, reader: OneByOne, hashing: "hashlib._Hash", offset: int, span: int
     ) -> PackedSegment:
         """The segment at `offset`, read when it is its turn."""
         raw = await reader.run(self._read, hashing, offset, span)

@@ -133,7 +133,7 @@ class _Call(NamedTuple):
     result: "Future[Any]"
 
 
-class Row:
+class OneByOne:
     """Calls one behind the other, in the order in which they are asked for, in threads of a pool.
 
     The thread of one goes on with the next. A detour over the event loop, which may be sending for some

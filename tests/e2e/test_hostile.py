@@ -6,8 +6,7 @@ import secrets
 import socket
 import stat
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -233,7 +232,7 @@ def test_every_kind_of_entry_has_its_end_and_none_stops_the_rest(box: Box, outsi
     assert {path.name: path.read_bytes() for path in outside.iterdir()} == {"secret": SECRET}
     assert (box.completed / "times~folder" / "past").is_file()
     kinds = {odd.ignored or odd.left: odd.relpath for odd in entries if odd.ignored or odd.left}
-    tellings = told_by(box, *OTHERS, *(("show", relpath) for relpath in kinds.values()))
+    tellings = box.told(*OTHERS, *(("show", relpath) for relpath in kinds.values()))
     for why, shown in zip(kinds, tellings[len(OTHERS) :], strict=True):
         assert why in shown
     # Whatever a file is called, neither a command nor the log brings a control character.
@@ -256,26 +255,3 @@ OTHERS = [
     ("show", "\x1b[2J\x1b[31mred"),
     ("show", "\udcff\udcfe\udcfa"),
 ]
-_TELL = """
-import contextlib, io, json, sys
-from hotfolder.cli import app
-for arguments in json.load(sys.stdin):
-    with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.redirect_stderr(told):
-        app(arguments, standalone_mode=False)
-    print(json.dumps(told.getvalue()))
-"""
-
-
-def told_by(box: Box, *commands: Sequence[str]) -> list[str]:
-    """What each of these commands says; all of them in one process."""
-    asked = json.dumps([[*command, "--config", str(box.config)] for command in commands])
-    told = subprocess.run(
-        [sys.executable, "-c", _TELL],
-        input=asked,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    return [str(json.loads(line)) for line in told.stdout.splitlines()]

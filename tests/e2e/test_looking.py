@@ -183,8 +183,7 @@ def test_show_finds_a_delivered_file_by_every_name(box: Box) -> None:
     names = ["clip.mov", "reels/clip.mov", line["operation_id"][:13], "reels/clip.mov.tar.gz"]
     names += [f"s3://{box.bucket}/reels/clip.mov.tar.gz", "inbox/reels/clip.mov"]
     names += ["completed/reels/clip.mov"]
-    for name in names:
-        found = told(box, "show", name)
+    for found in box.told(*(("show", name) for name in names)):
         assert "delivered, proven and recorded" in found
         assert f"{line['verification']}: {PROOFS[line['verification']]}" in found
         assert line["checksum_original"].removeprefix("sha256:") in found
@@ -236,18 +235,26 @@ def test_history_filters_and_refuses_what_it_does_not_understand(box: Box) -> No
     deny(box, "n")
     box.command("once")
 
-    def names(*arguments: str) -> list[str]:
-        lines = told(box, "history", "--json", *arguments).splitlines()
-        return sorted(json.loads(line)["group"][:5] for line in lines)
-
-    assert names() == ["logs", "nnnnn", "reels"]
-    assert names("--status", "failed") == ["nnnnn"]
-    assert names("--status", "success", "--group", "logs") == ["logs"]
-    assert names("--folder", "other") == names("--type", "download") == []
-    assert names("--since", "1h") == names("--until", "2999-01-01") == names()
-    assert names("--until", "1h") == []
-    assert len(names("--limit", "2")) == 2
-    assert told(box, "history", "--folder", "other") == "nothing recorded is like that\n"
+    everything = ["logs", "nnnnn", "reels"]
+    filters: dict[tuple[str, ...], list[str]] = {
+        (): everything,
+        ("--status", "failed"): ["nnnnn"],
+        ("--status", "success", "--group", "logs"): ["logs"],
+        ("--folder", "other"): [],
+        ("--type", "download"): [],
+        ("--since", "1h"): everything,
+        ("--until", "2999-01-01"): everything,
+        ("--until", "1h"): [],
+    }
+    *found, two, nothing = box.told(
+        *(("history", "--json", *arguments) for arguments in filters),
+        ("history", "--json", "--limit", "2"),
+        ("history", "--folder", "other"),
+    )
+    groups = [sorted(json.loads(line)["group"][:5] for line in lines.splitlines()) for lines in found]
+    assert groups == list(filters.values())
+    assert len(two.splitlines()) == 2
+    assert nothing == "nothing recorded is like that\n"
     for wrong in (("--since", "yesterday"), ("--status", "lost"), ("--type", "x"), ("--limit", "0")):
         assert "Invalid value" in told(box, "history", *wrong, code=2)
     drawn, code = screen(box, "history", columns=80)

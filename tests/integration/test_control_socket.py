@@ -28,7 +28,7 @@ async def answer(request: Request, uid: int) -> Mapping[str, Any]:
 
 
 async def asked(directory: Path, request: Request = SCAN) -> dict[str, Any]:
-    return await asyncio.to_thread(ask, directory, request, timeout=10)
+    return await asyncio.to_thread(ask, directory, request, timeout=150)
 
 
 async def said(directory: Path, sent: bytes, *, end: bool = True) -> bytes:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,16 @@ HOTFOLDER = [sys.executable, "-m", "hotfolder"]
 #: starts; where it is missing nothing else changes.
 _SETPRIV = shutil.which("setpriv")
 _LEASH = (_SETPRIV, "--pdeathsig", "KILL") if _SETPRIV else ()
+
+
+_TELL = """
+import contextlib, io, json, sys
+from hotfolder.cli import app
+for arguments in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.redirect_stderr(told):
+        app(arguments, standalone_mode=False)
+    print(json.dumps(told.getvalue()))
+"""
 
 
 class Box:
@@ -82,6 +92,22 @@ class Box:
             env=self.environment(),
             check=False,
         )
+
+    def told(self, *commands: Sequence[str]) -> list[str]:
+        """What each of these commands says, which all succeed; all of them in one process."""
+        asked = json.dumps([[*command, "--config", str(self.config)] for command in commands])
+        done = subprocess.run(
+            [sys.executable, "-c", _TELL],
+            input=asked,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            cwd=self.root,
+            env=self.environment(),
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [str(json.loads(line)) for line in done.stdout.splitlines()]
 
     def start(
         self, *options: str, wait: bool = True, stdin: int = subprocess.DEVNULL, **environment: str

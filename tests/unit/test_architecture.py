@@ -110,14 +110,22 @@ def tree(module: str) -> ast.Module:
     return ast.parse((ROOT / module).read_text(encoding="utf-8"), filename=module)
 
 
-def imports(module: str) -> Iterator[str]:
+@cache
+def nodes(module: str) -> list[ast.AST]:
+    return list(ast.walk(tree(module)))
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
     """Every name that is imported, dotted; `from a import b` gives "a.b". Also inside functions."""
-    for node in ast.walk(tree(module)):
+    found: set[str] = set()
+    for node in nodes(module):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative imports hide where they lead"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
 
 
 def packages(module: str) -> set[str]:
@@ -138,14 +146,14 @@ def is_home(module: str, homes: list[str]) -> bool:
 
 def attributes(module: str) -> Iterator[tuple[str, str]]:
     """Every `name.attribute` that is used, with the name it is taken from ("" where it is no name)."""
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Attribute):
             yield (node.value.id if isinstance(node.value, ast.Name) else ""), node.attr
 
 
 def calls(module: str) -> Iterator[str]:
     """The last name of every call: `os.rename(...)` and `rename(...)` give "rename"."""
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Attribute):
                 yield node.func.attr
@@ -237,7 +245,7 @@ def test_only_finishing_gives_and_takes_the_names_of_files(module: str) -> None:
 def test_one_name_means_one_thing() -> None:
     places: dict[str, list[str]] = {}
     for module in MODULES:
-        for node in ast.walk(tree(module)):
+        for node in nodes(module):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(module)
     shared = {name: where for name, where in places.items() if len(where) > 1}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hotfolder.threads import Row, Threads, concerning
+from hotfolder.threads import OneByOne, Threads, concerning
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def threads() -> Iterator[Threads]:
 
 
 async def test_calls_come_one_behind_the_other_as_they_were_asked_for(threads: Threads) -> None:
-    row, begun, running = Row(threads), list[int](), threading.Lock()
+    row, begun, running = OneByOne(threads), list[int](), threading.Lock()
 
     def call(number: int) -> int:
         assert running.acquire(blocking=False)
@@ -30,7 +30,7 @@ async def test_calls_come_one_behind_the_other_as_they_were_asked_for(threads: T
 
 
 async def test_the_row_goes_on_while_the_event_loop_is_at_work(threads: Threads) -> None:
-    row, second = Row(threads), threading.Event()
+    row, second = OneByOne(threads), threading.Event()
     asked = [asyncio.create_task(row.run(call)) for call in (lambda: None, second.set)]
     await asyncio.sleep(0)
     assert second.wait(60)  # nothing else runs on the event loop
@@ -38,7 +38,7 @@ async def test_the_row_goes_on_while_the_event_loop_is_at_work(threads: Threads)
 
 
 async def test_what_was_cancelled_before_its_turn_never_begins(threads: Threads) -> None:
-    row, go_on, begun = Row(threads), threading.Event(), list[str]()
+    row, go_on, begun = OneByOne(threads), threading.Event(), list[str]()
     first = asyncio.create_task(row.run(go_on.wait))
     second = asyncio.create_task(row.run(begun.append, "second"))
     third = asyncio.create_task(row.run(begun.append, "third"))
@@ -52,7 +52,7 @@ async def test_what_was_cancelled_before_its_turn_never_begins(threads: Threads)
 
 
 async def test_what_has_begun_is_waited_for_when_it_is_cancelled(threads: Threads) -> None:
-    row, begun, go_on = Row(threads), asyncio.Event(), threading.Event()
+    row, begun, go_on = OneByOne(threads), asyncio.Event(), threading.Event()
     loop, ended = asyncio.get_running_loop(), list[bool]()
 
     def call() -> None:
@@ -72,7 +72,7 @@ async def test_what_has_begun_is_waited_for_when_it_is_cancelled(threads: Thread
 
 
 async def test_an_error_is_for_who_asked_and_the_row_goes_on(threads: Threads) -> None:
-    row = Row(threads)
+    row = OneByOne(threads)
     first, second = await asyncio.gather(
         row.run(int, "no number"), row.run(int, "2"), return_exceptions=True
     )
@@ -83,5 +83,5 @@ async def test_an_error_is_for_who_asked_and_the_row_goes_on(threads: Threads) -
 
 async def test_what_runs_in_a_row_is_one_of_the_steps(threads: Threads) -> None:
     with concerning("clip.mp4"):
-        steps = await Row(threads).run(threads.steps)
+        steps = await OneByOne(threads).run(threads.steps)
     assert [step.about for step in steps] == ["clip.mp4"]
