@@ -6,7 +6,7 @@ The heartbeat asks for the sums every two seconds, also through an outage of day
 from collections import Counter, OrderedDict
 from collections.abc import Container, Iterator
 
-from hotfolder.core.order import Order, Row, lane_of, row_of
+from hotfolder.core.order import JobRow, Order, lane_of, row_of
 from hotfolder.core.records import Job
 
 
@@ -15,7 +15,7 @@ class Queued:
 
     def __init__(self, order: Order = Order.FAIR) -> None:
         self._jobs: OrderedDict[str, Job] = OrderedDict()  # as they came
-        self._row: Row = row_of(order)
+        self._row: JobRow = row_of(order)
         self.bytes = 0
         self.groups: Counter[str] = Counter()
 

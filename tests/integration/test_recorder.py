@@ -806,22 +806,26 @@ async def test_a_copy_is_stopped_with_the_daemon_and_made_by_the_next(across: De
     assert (across.folders.completed / "clip.mp4").read_bytes() == b"data"
 
 
+class CopiesAfter(Finisher):
+    """Its first copies meet an error each."""
+
+    def __init__(self, errors: Sequence[Exception], desk: Desk) -> None:
+        super().__init__({"media": desk.folders.roots})
+        self.errors = list(errors)
+
+    def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
+        if self.errors:
+            raise self.errors.pop()
+        return super().copy(row, progress)
+
+
 async def test_a_copy_that_fails_again_and_again_is_one_trouble(
     across: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
     across.folders.drop("clip.mp4")
 
-    class Full(Finisher):
-        tries = 0
-
-        def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
-            self.tries += 1
-            if self.tries < 4:
-                raise LocalError("full")
-            return super().copy(row, progress)
-
-    across.finisher = Full({"media": across.folders.roots})
+    across.finisher = CopiesAfter([LocalError("full")] * 3, across)
     with capture_logs() as logs:
         async with across.at_work() as recorder:
             await recorder.finish(proven(across, "clip.mp4"), across.waits.append)
@@ -836,16 +840,7 @@ async def test_a_copy_that_a_defect_of_ours_ends_is_told_and_tried_again(
     monkeypatch.setattr("hotfolder.recorder._FIRST_RETRY", 0.0)
     across.folders.drop("clip.mp4")
 
-    class Broken(Finisher):
-        tries = 0
-
-        def copy(self, row: JournalRow, progress: Callable[[int], None]) -> Fingerprint:
-            self.tries += 1
-            if self.tries == 1:
-                raise KeyError("a defect")
-            return super().copy(row, progress)
-
-    across.finisher = Broken({"media": across.folders.roots})
+    across.finisher = CopiesAfter([KeyError("a defect")], across)
     with capture_logs() as logs:
         async with across.at_work() as recorder, asyncio.timeout(150):
             await recorder.finish(proven(across, "clip.mp4"), across.waits.append)

@@ -494,10 +494,7 @@ async def test_what_is_to_be_kept_is_kept_once_by_the_next_start(
     assert recorded(world) == []
     async with SpoolRun(world):
         await _until(lambda: bool(recorded(world)))
-    (line,) = world.ledger.newest_first()
-    kept = world.folders.completed / "clip.mp4.tar.gz"
-    assert line["compressed_file_path"] == str(kept)
-    assert [kept.read_bytes()] == list(stored(world).values())
+    _is_recorded_and_kept(world)
     assert sorted(os.listdir(world.folders.completed)) == ["clip.mp4", "clip.mp4.tar.gz"]
     assert world.staged_files() == []
 
@@ -516,11 +513,16 @@ async def test_a_file_whose_object_was_there_after_a_kill_is_kept_once_whatever_
         await _cut(run, job, lambda: keeper.asked)
     async with SpoolRun(world):
         await _until(lambda: bool(recorded(world)))
+    _is_recorded_and_kept(world)
+    assert world.staged_files() == []
+
+
+def _is_recorded_and_kept(world: SpoolWorld) -> None:
+    """One line names the packed file, which is the object."""
     (line,) = world.ledger.newest_first()
     kept = world.folders.completed / "clip.mp4.tar.gz"
     assert line["compressed_file_path"] == str(kept)
     assert [kept.read_bytes()] == list(stored(world).values())
-    assert world.staged_files() == []
 
 
 async def _never(row: JournalRow, on_wait: Callable[[str], None]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Order(StrEnum):
     NAME = "name"
 
 
-class Row(Protocol):
+class JobRow(Protocol):
     """Jobs in their order, by path."""
 
     def add(self, job: Job, *, turns: int = 0) -> None:
@@ -49,7 +49,7 @@ class Row(Protocol):
         ...
 
 
-def row_of(order: Order) -> Row:
+def row_of(order: Order) -> JobRow:
     """An empty row."""
     match order:
         case Order.FAIR:

@@ -61,13 +61,13 @@ class Watcher:
 
     def replant(self, relpaths: list[str], deaf: frozenset[str]) -> None:
         """Other file systems are at `relpaths` now, or none; leave out what is `deaf`."""
-        self._order(lambda listener: listener.leave_out(deaf))
+        self._order(lambda listener: listener.plants.leave_out(deaf))
         for relpath in relpaths:
             self._order(partial(_replant, relpath))
 
     def retry(self) -> None:
         """Try once more to watch what could not be."""
-        self._order(Listener.retry)
+        self._order(lambda listener: listener.plants.retry())
 
     def _order(self, work: Callable[[Listener], None]) -> None:
         if self._listener is not None:
@@ -75,4 +75,4 @@ class Watcher:
 
 
 def _replant(relpath: str, listener: Listener) -> None:
-    listener.replant(relpath)
+    listener.plants.replant(relpath)
