@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from hotfolder.activity import Activity
 from hotfolder.bandwidth import Bandwidth
-from hotfolder.core.allowance import Sender
+from hotfolder.core.allowance import Owner
 from hotfolder.core.errors import DestinationError, DestinationTrouble, LocalError, SourceChanged
 from hotfolder.core.order import lane_of
 from hotfolder.core.records import Job
@@ -65,22 +65,22 @@ def untidy(works: Works, error: Exception, monkeypatch: pytest.MonkeyPatch) -> L
 async def test_what_a_file_sends_is_of_its_folder_and_of_its_size(
     works: Works, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line, senders = Bandwidth(), list[Sender]()
+    line, owners = Bandwidth(), list[Owner]()
     for request in ("put", "upload_part"):
-        monkeypatch.setattr(works.store, request, noting(getattr(works.store, request), line, senders))
+        monkeypatch.setattr(works.store, request, noting(getattr(works.store, request), line, owners))
     tools = works.tools("none", part_size=5 * MIB)
     job = works.drop(random.Random(size).randbytes(size))
     ending = await Line(tools).courier.carry(job)
     assert isinstance(ending, Ended)
-    assert senders == [Sender(job.folder, lane_of(size))] * (1 if size == 100 else 3)
-    assert line.sender() == Sender()
+    assert owners == [Owner(job.folder, lane_of(size))] * (1 if size == 100 else 3)
+    assert line.sender() == Owner()
 
 
-def noting(request: Any, line: Bandwidth, senders: list[Sender]) -> Any:
+def noting(request: Any, line: Bandwidth, owners: list[Owner]) -> Any:
     """A request of the store that notes for whom it is made."""
 
     async def noted(*args: Any, **named: Any) -> Any:
-        senders.append(line.sender())
+        owners.append(line.sender())
         return await request(*args, **named)
 
     return noted
