@@ -132,8 +132,9 @@ class ByteBudget:
         row = self._waiting.get(lease.folder)
         if row is not None and lease in row:
             row.remove(lease)
-            if not row:
-                del self._waiting[lease.folder]
+            del self._waiting[lease.folder]
+            if row:  # behind the others that have as many bytes
+                self._waiting[lease.folder] = row
 
     def _serve(self, lease: Lease, first: Lease | None) -> bool:
         """Give `lease` its share, if it may have one before `first`, which waits longest."""

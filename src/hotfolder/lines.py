@@ -107,9 +107,7 @@ class Lines:
         # Without an engine each request needs a thread, so that small ones have no more places.
         small = places
         if engine is not None:
-            small = RequestPlaces(
-                transfer.small_requests, first=transfer.requests, name=name, kind="small"
-            )
+            small = RequestPlaces(transfer.small_requests, name=name, kind="small")
 
         def on_throttled() -> None:
             kinds = {places, small}

@@ -64,21 +64,20 @@ class Places:
 class RequestPlaces(Places):
     """Places for the requests to one store: up to `most`, and fewer after it has said SlowDown.
 
-    `first`: how many there are before it is known that it takes more. `name` is the destination's, and
-    `kind` which of its requests these are, as the log tells them. `clock`: monotonic seconds.
+    `name` is the destination's, and `kind` which of its requests these are, as the log tells them.
+    `clock`: monotonic seconds.
     """
 
     def __init__(
         self,
         most: int,
         *,
-        first: int | None = None,
         name: str = "",
         kind: str = "any",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(lambda: int(self._breadth.allowed))
-        self._breadth, self._clock = Breadth(most, float(first or most)), clock
+        self._breadth, self._clock = Breadth(most, float(most)), clock
         self._of = {"destination": name, "requests": kind}
         self._narrowed_from: float | None = None  # that was told, and its end was not
         self._told_at = -math.inf

@@ -171,6 +171,16 @@ async def test_the_folder_that_has_least_is_next() -> None:
     assert leases.order[4:] == ["b1", "a3"]
 
 
+async def test_of_three_places_each_of_two_folders_has_two_by_turns() -> None:
+    leases = Leases(ByteBudget(90))
+    for number in range(12):
+        for folder in ("a", "b"):
+            await leases.ask(f"{folder}{number}", 30, folder=folder)
+    for ended in range(15):
+        await leases.end(leases.order[ended])
+    assert sum(name.startswith("a") for name in leases.order) == 9
+
+
 async def test_no_folder_takes_what_is_spared_for_the_others() -> None:
     leases = Leases(ByteBudget(90, spared=30))
     await leases.ask("a0", 10, 1000, folder="a")

@@ -34,12 +34,6 @@ def test_after_a_refusal_a_round_of_answers_allows_one_more_and_no_more_than_the
     assert answered(breadth, 5000).allowed == 64
 
 
-def test_before_any_refusal_each_answer_allows_one_more() -> None:
-    breadth = answered(Breadth(256, 64.0), 100)
-    assert breadth.allowed == 164
-    assert answered(breadth, 1000).allowed == 256
-
-
 def test_what_is_not_used_up_is_no_reason_for_more() -> None:
     assert Breadth(256, 64.0).taken(63).allowed == 64
 

@@ -34,9 +34,9 @@ class Transfer(Table):
     """Packing threads: a number, or a multiple of the processors."""
 
     requests: Annotated[int, Field(ge=1, le=256)] = 64
-    """Requests to each store at the same time. Beside them PUTs of up to 64 KiB: as many at first, up to
-    four times as many (256 at most) while all goes well, and half as many after each SlowDown. Where
-    boto3 sends these, too (`engine`, a proxy), they count among the former."""
+    """Requests to each store at the same time. Beside them PUTs of up to 64 KiB: four times as many (256
+    at most). Half as many of both after each SlowDown. Where boto3 sends small ones, too (`engine`, a
+    proxy), they count among the former."""
 
     engine: Literal["auto", "direct", "crt", "boto3"] = "auto"
     """What sends the bytes. `direct`: the daemon itself, the leanest; `crt`: awscrt

@@ -1,8 +1,8 @@
 """How many requests a store takes at once. Pure: the clock is an argument.
 
-A small request is bound by the way to the store and back, so that many have to be under way to fill the
-line. As TCP does it: one more with each that goes well, until the store asks for fewer (SlowDown): then
-half of those that were under way, and one more for each round of answers that it gives. An outage that
+As many as there may be, until the store asks for fewer (SlowDown): then, as TCP does it, half of those
+that were under way, and one more for each round of answers that it gives. To begin with few and find out
+how many it takes gains nothing over that (docs/performance.md). An outage that
 follows changes nothing of it (`core.holding.SlowStart` counts files, to risk few of them). The retries
 of what it refused come on top, so that fewer at once is what lets them through, where all at once would
 only be refused again.
@@ -33,5 +33,4 @@ class Breadth:
         """It took one of `under_way`; what is not used up is no reason for more."""
         if self.allowed >= self.most or under_way < int(self.allowed):
             return self
-        more = 1.0 if self.narrowed_at == -math.inf else 1.0 / self.allowed
-        return replace(self, allowed=min(float(self.most), self.allowed + more))
+        return replace(self, allowed=min(float(self.most), self.allowed + 1.0 / self.allowed))
