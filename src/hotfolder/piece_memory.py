@@ -23,7 +23,7 @@ _LITTLE = PIECE // 4  # bytes that are not worth a chunk
 _TERM = 256  # chunks lent, after which those are let go of that no moment of it needed
 
 
-class _Chunk(ctypes.Array[ctypes.c_ubyte]):
+class _Lent(ctypes.Array[ctypes.c_ubyte]):
     """A chunk while it is lent: all views of it keep it, and with the last one it comes back."""
 
     _type_ = ctypes.c_ubyte
@@ -59,7 +59,7 @@ class PieceMemory:
         except IndexError:
             memory = _mapped()
         self._count()
-        chunk: Any = _Chunk.from_buffer(memory)
+        chunk: Any = _Lent.from_buffer(memory)
         chunk.source, chunk.memory = self, memory
         return memoryview(chunk).cast("B")
 
@@ -74,7 +74,7 @@ class PieceMemory:
         return self.room_for(_ASIDE + size)[_ASIDE:]
 
     def take_back(self, memory: mmap.mmap) -> None:
-        """Of `_Chunk`, at any moment and in any thread."""
+        """Of `_Lent`, at any moment and in any thread."""
         self._free.append(memory)
 
     def give_back(self) -> None:
