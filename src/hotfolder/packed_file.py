@@ -6,11 +6,10 @@ That process begins when files come: nothing is imported here that it does not n
 import hashlib
 from typing import NamedTuple
 
-from hotfolder.core.ports import Body, Original, Piece
+from hotfolder.core.ports import Body, Original
 from hotfolder.core.records import Digests, Job
-from hotfolder.core.segments import PIECE, StoredRun, spans, stored_size
+from hotfolder.core.segments import PIECE, spans
 from hotfolder.formats import Format
-from hotfolder.piece_memory import PIECES
 
 
 class PackedFile(NamedTuple):
@@ -46,23 +45,11 @@ def pack_whole(original: Original, form: Format, head: bytes) -> tuple[Body, Dig
     return whole, Digests(size, sha256, len(whole), hashlib.sha256(whole).digest())
 
 
-def read_hashed(
-    original: Original, hashing: "hashlib._Hash", offset: int, size: int, *, to_store: bool = False
-) -> list[Piece]:
-    """A run of the original in pieces, each hashed while it still is in the processor's cache.
-
-    `to_store`: they lie as stored blocks do, for what probably does not get smaller.
-    """
-    raw: list[Piece] = []
+def read_hashed(original: Original, hashing: "hashlib._Hash", offset: int, size: int) -> list[Body]:
+    """A run of the original in pieces, each hashed while it still is in the processor's cache."""
+    raw: list[Body] = []
     for span in spans(size, PIECE):
-        if to_store:
-            run = StoredRun(PIECES.room_aside(stored_size(span)), span)
-            original.read_into(offset, run.content)
-            for block in run.content:
-                hashing.update(block)
-            raw.append(run)
-        else:
-            raw.append(piece := original.read(offset, span))
-            hashing.update(piece)
+        raw.append(piece := original.read(offset, span))
+        hashing.update(piece)
         offset += span
     return raw

@@ -14,7 +14,7 @@ from contextlib import aclosing, nullcontext
 from types import TracebackType
 from typing import Protocol, Self
 
-from hotfolder.core.ports import Body, Original, PackedSegment, Piece
+from hotfolder.core.ports import Body, Original, PackedSegment
 from hotfolder.core.records import Digests, Job
 from hotfolder.core.segments import KIB, spans, worst_case
 from hotfolder.formats import Format
@@ -96,7 +96,6 @@ class Streamed:
         self.window = 1
         self.staged_at: str | None = None
         self.digests: Digests | None = None
-        self._gets_smaller = True  # as far as anybody knows
         self._original = original
         self._threads = threads
         self._segment = segment
@@ -218,20 +217,13 @@ class Streamed:
         self, reader: OneByOne, hashing: "hashlib._Hash", offset: int, span: int
     ) -> PackedSegment:
         """The segment at `offset`, read when it is its turn."""
-        raw = await reader.run(self._read, hashing, offset, span)
+        raw = await reader.run(read_hashed, self._original, hashing, offset, span)
         self._on_read(span)
         pieces = self._pieces(raw, offset, span)
         del raw  # `pack` takes them out of their list, and lets go of each
-        segment = await self._threads.run(self.form.codec.pack, pieces)
-        self._gets_smaller = not segment.is_stored
-        return segment
+        return await self._threads.run(self.form.codec.pack, pieces)
 
-    def _read(self, hashing: "hashlib._Hash", offset: int, span: int) -> list[Piece]:
-        """Where the segment before did not get smaller, the next is read to where it can stay."""
-        to_store = not self._gets_smaller
-        return read_hashed(self._original, hashing, offset, span, to_store=to_store)
-
-    def _pieces(self, raw: list[Piece], offset: int, size: int) -> list[Piece]:
+    def _pieces(self, raw: list[Body], offset: int, size: int) -> list[Body]:
         """The segment at `offset` with what the archive puts before the first and behind the last."""
         pieces = list(raw)
         if offset == 0 and self._head:

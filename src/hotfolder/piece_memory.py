@@ -17,8 +17,6 @@ from hotfolder.core.segments import KIB, PIECE
 
 #: A piece, and room around it: for what stored blocks put between its bytes, and to begin elsewhere.
 SIZE = PIECE + 4 * KIB
-#: A copy takes three times as long where the last 12 bits of its address are just below its source's.
-_ASIDE = KIB
 _LITTLE = PIECE // 4  # bytes that are not worth a chunk
 _TERM = 256  # chunks lent, after which those are let go of that no moment of it needed
 
@@ -68,10 +66,6 @@ class PieceMemory:
         if _LITTLE < size <= SIZE:
             return self.lend()[:size]
         return memoryview(bytearray(size))
-
-    def room_aside(self, size: int) -> memoryview:
-        """`room_for` what is copied there from the beginning of a page, or a few bytes behind it."""
-        return self.room_for(_ASIDE + size)[_ASIDE:]
 
     def take_back(self, memory: mmap.mmap) -> None:
         """Of `_Lent`, at any moment and in any thread."""

@@ -18,7 +18,6 @@ import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hotfolder.adapters.compression import codec
 from hotfolder.core.errors import SourceChanged
 from hotfolder.core.records import Job
 from hotfolder.core.segments import read_seal
@@ -439,19 +438,3 @@ def test_a_file_that_is_replaced_by_rename_is_not_packed(line: PackingLine, inbo
     with pytest.raises(SourceChanged):  # the old one is whole, but losing its name touched its ctime
         asyncio.run(line.pack(job, form("gz"), opener=lambda job: Meddled(job, replace_it)))
     assert path.read_bytes() == b"another file"
-
-
-def test_what_follows_stored_segments_is_packed_as_if_nothing_was_guessed(inbox: Path) -> None:
-    """Where a segment did not get smaller, the next are read to where they would be stored."""
-    segment = 256 * 1024
-    noise, text = content("random", 2 * segment), content("text", 2 * segment)
-    data = noise + text + noise + text + noise[:1000]
-    with packing_line(segment=segment) as line:
-        made = packed(line, inbox, data, "gz")
-    check_seal(made, data)
-    assert gzip.decompress(made.stream) == data
-    alone = [
-        codec("gzip", "fast").pack([data[at : at + segment]]) for at in range(0, len(data), segment)
-    ]
-    assert b"".join(piece for each in alone for piece in each.pieces) in made.stream
-    assert [each.is_stored for each in alone] == [True, True, False, False] * 2 + [False]

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -117,11 +117,6 @@ class Meddled:
         self._meddle(self._reads)
         self._reads += 1
         return self._original.read(offset, size)
-
-    def read_into(self, offset: int, room: Sequence[memoryview]) -> None:
-        self._meddle(self._reads)
-        self._reads += 1
-        self._original.read_into(offset, room)
 
     def unchanged(self) -> None:
         self._original.unchanged()

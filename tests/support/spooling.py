@@ -11,7 +11,7 @@ from hotfolder.adapters.spool.keeping import Keeper
 from hotfolder.adapters.state.journal import SqliteJournal
 from hotfolder.adapters.state.staged import SqliteStaged
 from hotfolder.budget import ByteBudget
-from hotfolder.core.ports import Codec, PackedSegment, Piece
+from hotfolder.core.ports import Body, Codec, PackedSegment
 from hotfolder.core.ports import Keeper as KeeperPort
 from hotfolder.core.records import Job, Staged
 from hotfolder.core.retry import Policy
@@ -47,7 +47,7 @@ class CountedCodec:
         self.head, self.recipe = codec.head, codec.recipe
         self.packs = 0
 
-    def pack(self, pieces: list[Piece]) -> PackedSegment:
+    def pack(self, pieces: list[Body]) -> PackedSegment:
         self.packs += 1
         return self._codec.pack(pieces)
 

@@ -22,7 +22,6 @@ from hotfolder.core.segments import (
     ZSTD_SEAL_SIZE,
     PartCutter,
     PartPlan,
-    StoredRun,
     gzip_end,
     gzip_seal,
     plan_parts,
@@ -31,7 +30,6 @@ from hotfolder.core.segments import (
     spans,
     stored_blocks,
     stored_content,
-    stored_size,
     working_set,
     worst_case,
     zstd_seal,
@@ -278,16 +276,3 @@ def test_what_is_no_run_of_stored_blocks_is_not_read_as_one(damage: str) -> None
             del packed[second + 3 :]
     with pytest.raises((ValueError, struct.error)):
         list(stored_content(bytes(packed)))
-
-
-@pytest.mark.parametrize("size", [1, 65_535, 65_536, 131_070, 300_000])
-@pytest.mark.parametrize("start", [0, 1, 65_530, 65_535, 131_071, 299_999])
-@pytest.mark.parametrize("length", [0, 1, 65_535, 70_000, 131_080])
-def test_a_stored_run_is_the_blocks_and_gives_what_they_hold(size: int, start: int, length: int) -> None:
-    data = random.Random(1).randbytes(size)
-    run = StoredRun(memoryview(bytearray(stored_size(size) + 7)), size)
-    run.fill(data)
-    assert bytes(run.packed) == b"".join(stored_blocks(data))
-    assert bytes(run) == data
-    assert len(run) == size
-    assert run.part(start, length) == data[start : start + length]

@@ -16,14 +16,16 @@ from isal import igzip_lib, isal_zlib
 
 from hotfolder.core import segments
 from hotfolder.core.errors import VerificationFailed
-from hotfolder.core.ports import Body, Codec, PackedSegment, Piece
-from hotfolder.core.segments import StoredRun
+from hotfolder.core.ports import Body, Codec, PackedSegment
 from hotfolder.piece_memory import PIECES
 
 _SAMPLE = 32 * segments.KIB
 _HOPELESS = 0.97  # packed / raw of a sample at or above which a segment is stored
 _RUN = 256 * segments.KIB  # bytes of the original, at least: a run costs some ten bytes
 _CHECK_CHUNK = 256 * segments.KIB
+#: Where stored blocks begin in a chunk of memory: a copy to an address whose last 12 bits are just below
+#: its source's takes three times as long, and what was read begins with a chunk.
+_ASIDE = segments.KIB
 _FEW = 32 * segments.KIB  # bytes that take less to join than to be unpacked in as many calls as pieces
 
 GZIP_LEVELS = {"fast": 0, "balanced": 6, "small": 9}  # 0: ISA-L
@@ -45,16 +47,15 @@ class _Taken:
     `crc32` and `size` are of those that were taken.
     """
 
-    def __init__(self, pieces: list[Piece]) -> None:
+    def __init__(self, pieces: list[Body]) -> None:
         self.crc32 = self.size = 0
         self._pieces = pieces
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Body]:
         self._pieces.reverse()
         while self._pieces:
             piece = self._pieces.pop()
-            for run in piece.content if isinstance(piece, StoredRun) else (piece,):
-                self.crc32 = isal_zlib.crc32(run, self.crc32)
+            self.crc32 = isal_zlib.crc32(piece, self.crc32)
             self.size += len(piece)
             yield piece
 
@@ -93,11 +94,11 @@ class GzipCodec:
         isa_l = f"isal {version('isal')} level {_ISAL_LEVEL}"
         self.recipe = isa_l if level == 0 else f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {level}"
 
-    def pack(self, pieces: list[Piece]) -> PackedSegment:
+    def pack(self, pieces: list[Body]) -> PackedSegment:
         hopeless = _looks_incompressible(pieces)
         taken = _Taken(pieces)
-        packed = [*map(_stored, taken)] if hopeless else self._deflate(map(_plain, taken))
-        segment = PackedSegment(packed, taken.crc32, taken.size, is_stored=hopeless)
+        packed = [_stored(piece) for piece in taken] if hopeless else self._deflate(taken)
+        segment = PackedSegment(packed, taken.crc32, taken.size)
         return _proven(segment, _unstored if hopeless else _inflated)
 
     def _deflate(self, pieces: Iterable[Body]) -> list[Body]:
@@ -143,42 +144,30 @@ def _runs(pieces: Iterable[Body]) -> Iterator[list[Body]]:
         yield run
 
 
-def _plain(piece: Piece) -> Body:
-    return bytes(piece) if isinstance(piece, StoredRun) else piece
-
-
-def _looks_incompressible(pieces: Sequence[Piece]) -> bool:
+def _looks_incompressible(pieces: Sequence[Body]) -> bool:
     """A cheap test on three samples, of the start, the middle and the end; small segments are tried."""
     if sum(map(len, pieces)) < 4 * _SAMPLE:
         return False
-    large = [piece for piece in pieces if len(piece) >= _SAMPLE]
+    large = [memoryview(piece) for piece in pieces if len(piece) >= _SAMPLE]
     if not large:
         return False
-    first, middle, last = large[0], large[len(large) // 2], large[-1]
-    samples = (
-        _sample(first, 0),
-        _sample(middle, (len(middle) - _SAMPLE) // 2),
-        _sample(last, len(last) - _SAMPLE),
-    )
+    middle = large[len(large) // 2]
+    half = (len(middle) - _SAMPLE) // 2
+    samples = (large[0][:_SAMPLE], middle[half : half + _SAMPLE], large[-1][-_SAMPLE:])
     return all(len(isal_zlib.compress(sample, 1, -15)) >= _HOPELESS * _SAMPLE for sample in samples)
 
 
-def _sample(piece: Piece, start: int) -> Body:
-    if isinstance(piece, StoredRun):
-        return piece.part(start, _SAMPLE)
-    return memoryview(piece)[start : start + _SAMPLE]
-
-
-def _stored(piece: Piece) -> Body:
-    """The blocks in a row, where memory that was used before has room for them; or where they lie."""
-    if isinstance(piece, StoredRun):
-        return piece.packed.toreadonly()
+def _stored(piece: Body) -> Body:
+    """The blocks in a row, where memory that was used before has room for them."""
     size = segments.stored_size(len(piece))
     if size <= _FEW:
         return b"".join(segments.stored_blocks(piece))
-    run = StoredRun(PIECES.room_aside(size), len(piece))
-    run.fill(piece)
-    return run.packed.toreadonly()
+    packed = PIECES.room_for(_ASIDE + size)[_ASIDE:]
+    at = 0
+    for part in segments.stored_blocks(piece):
+        packed[at : at + len(part)] = part
+        at += len(part)
+    return packed.toreadonly()
 
 
 def _unstored(packed: Sequence[Body]) -> tuple[int, int]:
@@ -228,12 +217,12 @@ class ZstdCodec:
         """What belongs to threads stays behind where another process gets it."""
         return ZstdCodec, (self._level,)
 
-    def pack(self, pieces: list[Piece]) -> PackedSegment:
+    def pack(self, pieces: list[Body]) -> PackedSegment:
         # A high level searches random bytes for minutes and finds nothing: 4 MB/s at level 19.
         level = min(self._level, _QUICK) if _looks_incompressible(pieces) else self._level
         compressor = self._compressor(level, sum(map(len, pieces)))
         taken = _Taken(pieces)
-        packed = [*map(compressor.compress, map(_plain, taken)), compressor.flush()]
+        packed = [*map(compressor.compress, taken), compressor.flush()]
         return _proven(PackedSegment([*filter(None, packed)], taken.crc32, taken.size), _unframed)
 
     def _compressor(self, level: int, size: int) -> "zstandard.ZstdCompressionObj":
@@ -280,8 +269,8 @@ class NoCodec:
     head = b""
     recipe = "as it is"
 
-    def pack(self, pieces: list[Piece]) -> PackedSegment:
-        return PackedSegment([*map(_plain, pieces)], 0, sum(map(len, pieces)))
+    def pack(self, pieces: list[Body]) -> PackedSegment:
+        return PackedSegment(pieces, 0, sum(map(len, pieces)))
 
     def combine(self, crc32: int, segment: PackedSegment) -> int:  # noqa: ARG002 - nothing to check
         return 0

@@ -76,44 +76,6 @@ def stored_size(size: int) -> int:
     return size + -(-size // STORED_BLOCK) * _STORED_HEAD.size
 
 
-class StoredRun:
-    """`size` bytes that lie as stored blocks in `room`, to be filled in between the headers.
-
-    `packed` is the blocks, headers and all; `content` what they hold, block by block.
-    """
-
-    __slots__ = ("content", "packed")
-
-    def __init__(self, room: memoryview, size: int) -> None:
-        self.packed = room[: stored_size(size)]
-        self.content: list[memoryview] = []
-        at = 0
-        for length in spans(size, STORED_BLOCK):
-            _STORED_HEAD.pack_into(self.packed, at, 0, length, length ^ STORED_BLOCK)
-            at += _STORED_HEAD.size
-            self.content.append(self.packed[at : at + length])
-            at += length
-
-    def __len__(self) -> int:
-        return len(self.packed) - len(self.content) * _STORED_HEAD.size
-
-    def __bytes__(self) -> bytes:
-        return b"".join(self.content)
-
-    def fill(self, data: bytes | memoryview) -> None:
-        """Take over all the bytes of the content."""
-        view, at = memoryview(data), 0
-        for block in self.content:
-            block[:] = view[at : at + len(block)]
-            at += len(block)
-
-    def part(self, start: int, size: int) -> bytes:
-        """Some of the content."""
-        first, skipped = divmod(start, STORED_BLOCK)
-        blocks = self.content[first : first + size // STORED_BLOCK + 2]
-        return b"".join(blocks)[skipped : skipped + size]
-
-
 def stored_content(packed: bytes | memoryview) -> Iterator[memoryview]:
     """What `stored_blocks` hold, block by block; raises `ValueError` for anything else."""
     view = memoryview(packed)

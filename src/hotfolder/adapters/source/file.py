@@ -3,8 +3,7 @@
 import errno
 import os
 import stat
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -53,24 +52,18 @@ class OpenOriginal:
 
     def read(self, offset: int, size: int) -> Body:
         """See `core.ports.Original`. Raises `SourceUnreadable` and `LocalError`, too."""
-        room = PIECES.room_for(size)
-        self.read_into(offset, [room])
-        return room.toreadonly()
-
-    def read_into(self, offset: int, room: Sequence[memoryview]) -> None:
-        missing = deque(view for view in room if view)
+        into = PIECES.room_for(size)
+        missing = into
         while missing:
             try:
-                count = os.preadv(self._descriptor, missing, offset)
+                count = os.preadv(self._descriptor, [missing], offset)
             except OSError as error:
                 raise unreadable(self._job, f"read (at byte {offset})", error) from error
             if not count:
                 raise SourceChanged(f"{self._job.path} became shorter while it was read")
             offset += count
-            while missing and count >= len(missing[0]):
-                count -= len(missing.popleft())
-            if count:
-                missing[0] = missing[0][count:]
+            missing = missing[count:]
+        return into.toreadonly()
 
     def unchanged(self) -> None:
         self._unchanged()

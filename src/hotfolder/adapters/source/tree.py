@@ -7,7 +7,7 @@ the end the whole tree once more.
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hotfolder.adapters.source.refusing import refuse_open_writer, unreadable
 from hotfolder.beneath import (
@@ -75,11 +75,6 @@ class OpenTree:
                 missing -= len(pieces[-1])
         self._at += size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def read_into(self, offset: int, room: Sequence[memoryview]) -> None:
-        for view in room:
-            view[:] = self.read(offset, len(view))
-            offset += len(view)
 
     def unchanged(self) -> None:
         """Raise `SourceChanged` unless all of the tree still is what the job's fingerprint says."""

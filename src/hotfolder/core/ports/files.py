@@ -11,24 +11,16 @@ from hotfolder.core.records import (
 )
 from hotfolder.core.recovery import Found
 from hotfolder.core.room import Disk
-from hotfolder.core.segments import StoredRun
 from hotfolder.core.tree import TreeEntry
-
-#: Bytes of an original, as they are or as they lie where they are to be stored.
-Piece = Body | StoredRun
 
 
 @dataclass(frozen=True, slots=True)
 class PackedSegment:
-    """One compressed segment, already inflated and compared; CRC-32 and bytes of what went in.
-
-    `is_stored`: nothing made it smaller, and so it probably is with what follows.
-    """
+    """One compressed segment, already inflated and compared; CRC-32 and bytes of what went in."""
 
     pieces: Sequence[Body]
     crc32: int
     size: int
-    is_stored: bool = False
 
 
 class Codec(Protocol):
@@ -41,10 +33,8 @@ class Codec(Protocol):
     head: bytes
     recipe: str
 
-    def pack(self, pieces: list[Piece]) -> PackedSegment:
+    def pack(self, pieces: list[Body]) -> PackedSegment:
         """Compress the joined `pieces` and prove that they come back; raises `VerificationFailed`.
-
-        How they lie changes nothing of what becomes of them.
 
         They are its own from then on: the list is emptied as they are packed, or becomes the segment's.
         """
@@ -99,10 +89,6 @@ class Original(Protocol):
 
         Of an archive from its start, and then one behind the other.
         """
-        ...
-
-    def read_into(self, offset: int, room: Sequence[memoryview]) -> None:
-        """`read`, into memory that lies in one piece or in several."""
         ...
 
     def unchanged(self) -> None:
