@@ -21,6 +21,7 @@ from tests.bench.speed.works import Made, files_below
 from tests.support.box import HOTFOLDER, Box
 
 _PATIENCE = 1200.0  # seconds, for the longest run
+_GLANCE = 0.01  # seconds between two looks at the ledger: what they use is not there for the daemon
 _REST, _AT_REST = 1.0, 0.03  # a daemon rests when it used so few seconds of CPU in a second
 _FIRST = works.small("first", 1000)
 
@@ -89,7 +90,7 @@ class Daemon:
     def _pause(self, deadline: float, where: str) -> None:
         if self._process.poll() is not None or time.monotonic() > deadline:
             raise RunFailed(f"{where}; the log ends:\n{self.box.log()[-2000:]}")
-        time.sleep(0.003)
+        time.sleep(_GLANCE)
 
 
 class Steady(Daemon):
