@@ -68,7 +68,7 @@ class Folder:
     """One folder with its intake; `now` is its clock."""
 
     def __init__(self, root: Path, notes: MemoryCallOffs) -> None:
-        self.root, self.now = root, 0.0
+        self.root, self.now, self.paused = root, 0.0, False
         self.wake = asyncio.Event()
         self.carrier, self.threads = Carrier(), Threads("test-intake", 1)
         activity = Activity(version="0", pid=1, host="nas", clock=self.clock)
@@ -97,6 +97,7 @@ class Folder:
             batch=operation_id(0),
             grouping=Grouping("box"),
             called_off=CallOffs(self.threads, notes, notes.all()),
+            is_paused=lambda: self.paused,
         )
         self.intake = Intake(
             plan,
@@ -114,9 +115,10 @@ class Folder:
         self.intake.hint(name)
 
     async def until(self, condition: Callable[[], object], *, paused: bool = False) -> None:
+        self.paused = paused
         async with asyncio.timeout(150):
             while not condition():
-                await self.intake.turn(8, paused=paused)
+                await self.intake.turn(8)
                 await asyncio.sleep(0)
                 self.now += 0.01
 
