@@ -125,9 +125,7 @@ class Finder:
         self._resting[relpath] = self._search.clock() + max(0.0, _LEAST_REST - self._search.settle)
 
     def forget(self, relpath: str) -> None:
-        """Do not look at this file again before the next hint or walk."""
-        self._heard.pop(relpath, None)
-        self._hinted.pop(relpath, None)
+        """Do not look at this file again but for a hint, which may be of another version, or a walk."""
         self._resting.pop(relpath, None)
         self.marks.forget(relpath)
         self.tracker.observe(relpath, None, self._search.clock())

@@ -257,6 +257,27 @@ async def test_a_changed_file_is_delivered(
     assert folder.intake.told.left_behind() == {}
 
 
+@pytest.mark.parametrize("state", ["in flight", "queued"])
+async def test_what_took_its_place_before_it_was_called_off_is_delivered(
+    folder: Folder, state: str
+) -> None:
+    folder.drop("b")  # what is called off already was looked at after the last walk
+    await folder.until(folder.intake.asked.jobs, paused=True)
+    await folder.intake.asked.call_off("b", "by alice")
+    await folder.rescan()
+    if state == "in flight":
+        await in_flight(folder, "a")
+    else:
+        folder.drop("a")
+        await folder.until(folder.intake.asked.jobs, paused=True)
+    folder.drop("a", b"another version")
+    await folder.intake.asked.call_off("a", "by alice")
+    folder.carrier.then = "land"
+    soon = folder.now + 0.2
+    await folder.until(lambda: folder.now > soon)
+    assert ("a", "success") in folder.carrier.lines
+
+
 async def test_a_file_that_is_gone_is_forgotten(folder: Folder, notes: MemoryCallOffs) -> None:
     await in_flight(folder, "a")
     await folder.intake.asked.call_off("a", "by alice")
