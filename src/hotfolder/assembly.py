@@ -182,6 +182,7 @@ def _intake(
         order=folder.order,
         why_closed=made.bandwidth.why_closed,
         is_shut_out=made.bandwidth.is_shut_out,
+        is_paused=lambda: made.activity.paused is not None,
     )
     catch_up = known.catch_up(name, staying, batch)
     tidier = None if once else known.tidier(name)

@@ -67,6 +67,8 @@ class Daemon:
         """Ask for a clean end. `reloading`: another daemon takes over in this very process."""
         self._reloading = reloading
         self._stop.set()
+        for folder in self.parts.inboxes.folders:
+            folder.intake.begin_no_more()
         self.parts.wake.set()
 
     def hurry(self) -> None:
@@ -117,7 +119,7 @@ class Daemon:
             for folder in self._in_turn():
                 folder.watching.pass_hints(folder.intake.hint)
                 with concerning(folder.intake.inbox):
-                    await folder.intake.turn(most, paused=parts.activity.paused is not None)
+                    await folder.intake.turn(most)
             for gate in parts.gates:
                 if gate.probing is not None and gate.probing.done():
                     gate.probing.result()  # what no waiting can cure, such as a faulty configuration

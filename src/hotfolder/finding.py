@@ -86,9 +86,10 @@ class Finder:
 
     def hint(self, relpath: str, heard: Heard = Heard.APPEARED) -> None:
         """Something happened at `relpath`. Only ever a reason to look."""
-        if heard is Heard.DIRECTORY:
-            self._sort(relpath, heard)
-        elif len(self._heard) + len(self._hinted) >= WINDOW and relpath not in self._heard:
+        is_full = len(self._heard) + len(self._hinted) >= WINDOW
+        if heard is Heard.DIRECTORY or (self._candidates.whole and not is_full):
+            self._sort(relpath, heard)  # of all that is heard of a directory comes one look
+        elif is_full and relpath not in self._heard:
             self._missed = True
         else:
             note(self._heard, relpath, heard)
@@ -124,9 +125,7 @@ class Finder:
         self._resting[relpath] = self._search.clock() + max(0.0, _LEAST_REST - self._search.settle)
 
     def forget(self, relpath: str) -> None:
-        """Do not look at this file again before the next hint or walk."""
-        self._heard.pop(relpath, None)
-        self._hinted.pop(relpath, None)
+        """Do not look at this file again but for a hint, which may be of another version, or a walk."""
         self._resting.pop(relpath, None)
         self.marks.forget(relpath)
         self.tracker.observe(relpath, None, self._search.clock())

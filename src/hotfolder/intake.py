@@ -39,7 +39,8 @@ class FolderPlan:
     `patience`: how often a file may change or be busy before it is left for good (`once`); None
     waits without end. `remembered`: what was begun of (inbox, path, fingerprint), whose operation
     goes on. `why_closed`: why no upload may begin at this hour. `is_shut_out(path)`: all that a file
-    on its way still has to send waits for its hour.
+    on its way still has to send waits for its hour. `is_paused`: nothing is started, and what is in
+    flight goes on.
     """
 
     name: str
@@ -53,6 +54,7 @@ class FolderPlan:
     order: Order = Order.FAIR
     why_closed: Callable[[], str | None] = lambda: None
     is_shut_out: Callable[[str], bool] = lambda _: False
+    is_paused: Callable[[], bool] = lambda: False
 
 
 class Intake:
@@ -97,7 +99,7 @@ class Intake:
         self._backlog = Backlog(gate, self._clock, order=plan.order)
         self._flights = Flights()
         self.called_off = CallOffs(threads) if plan.called_off is None else plan.called_off
-        self._paused = False
+        self._begins_no_more = False
         self._most_flights = 0  # of this folder, as the last turn was told
         self._is_looking = self._is_to_start = False
         self._stirred: dict[str, Heard] = {}  # hinted at while in flight
@@ -150,12 +152,13 @@ class Intake:
         else:
             self.finder.hint(relpath, heard)
 
-    async def turn(self, most_flights: int, *, paused: bool = False) -> None:
-        """One round: settle, and start what may start, up to `most_flights` of this folder.
+    def begin_no_more(self) -> None:
+        """Start nothing from here on: this life of the daemon ends."""
+        self._begins_no_more = True
 
-        `paused`: nothing is started, and what is in flight goes on.
-        """
-        self._paused, self._most_flights = paused, most_flights
+    async def turn(self, most_flights: int) -> None:
+        """One round: settle, and start what may start, up to `most_flights` of this folder."""
+        self._most_flights = most_flights
         if self._looking.rests() or not self._may_begin():
             return
         try:
@@ -196,7 +199,7 @@ class Intake:
 
     def _start_some(self) -> None:
         """Start what may start now, of what is known to be whole."""
-        if self._paused or self._refusal() is not None or self.plan.why_closed() is not None:
+        if not self._may_start():
             return
         most_flights = self._most_flights
         while self.gate.has_room() and len(self._flights) < (most := self._most_now(most_flights)):
@@ -208,6 +211,12 @@ class Intake:
             if first is None:
                 break
             self._start(first)
+
+    def _may_start(self) -> bool:
+        """Whether anything may. Asked anew each time: a turn that looks at whole trees takes minutes."""
+        if self._begins_no_more or self.plan.is_paused() or self._looking.error is not None:
+            return False
+        return self._refusal() is None and self.plan.why_closed() is None
 
     def _start(self, job: Job) -> None:
         self._backlog.take(job.relpath)
@@ -263,7 +272,7 @@ class Intake:
     def _why_ready(self) -> str:
         """Why what may start does not."""
         held, hold = self.gate.held, self.hold
-        if self._paused:
+        if self.plan.is_paused():
             return "hotfolder is paused; `hotfolder resume` lets it go on"
         if hold is not None:
             return hold.sentence
@@ -274,7 +283,7 @@ class Intake:
     def unexplained(self) -> str | None:
         """What this folder knows and what holds its places, if nothing explains why nothing starts."""
         is_held = self.hold is not None or self.gate.held is not None
-        if is_held or self._flights or self._paused or self.plan.why_closed() is not None:
+        if is_held or self._flights or self.plan.is_paused() or self.plan.why_closed() is not None:
             return None
         tracker = self.finder.tracker
         lost = len(tracker) if tracker.next_due() is None else 0  # nobody looks at them ever again

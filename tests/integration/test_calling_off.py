@@ -68,7 +68,7 @@ class Folder:
     """One folder with its intake; `now` is its clock."""
 
     def __init__(self, root: Path, notes: MemoryCallOffs) -> None:
-        self.root, self.now = root, 0.0
+        self.root, self.now, self.paused = root, 0.0, False
         self.wake = asyncio.Event()
         self.carrier, self.threads = Carrier(), Threads("test-intake", 1)
         activity = Activity(version="0", pid=1, host="nas", clock=self.clock)
@@ -97,6 +97,7 @@ class Folder:
             batch=operation_id(0),
             grouping=Grouping("box"),
             called_off=CallOffs(self.threads, notes, notes.all()),
+            is_paused=lambda: self.paused,
         )
         self.intake = Intake(
             plan,
@@ -114,9 +115,10 @@ class Folder:
         self.intake.hint(name)
 
     async def until(self, condition: Callable[[], object], *, paused: bool = False) -> None:
+        self.paused = paused
         async with asyncio.timeout(150):
             while not condition():
-                await self.intake.turn(8, paused=paused)
+                await self.intake.turn(8)
                 await asyncio.sleep(0)
                 self.now += 0.01
 
@@ -253,6 +255,27 @@ async def test_a_changed_file_is_delivered(
     await folder.rescan()
     assert notes.all() == []
     assert folder.intake.told.left_behind() == {}
+
+
+@pytest.mark.parametrize("state", ["in flight", "queued"])
+async def test_what_took_its_place_before_it_was_called_off_is_delivered(
+    folder: Folder, state: str
+) -> None:
+    folder.drop("b")  # what is called off already was looked at after the last walk
+    await folder.until(folder.intake.asked.jobs, paused=True)
+    await folder.intake.asked.call_off("b", "by alice")
+    await folder.rescan()
+    if state == "in flight":
+        await in_flight(folder, "a")
+    else:
+        folder.drop("a")
+        await folder.until(folder.intake.asked.jobs, paused=True)
+    folder.drop("a", b"another version")
+    await folder.intake.asked.call_off("a", "by alice")
+    folder.carrier.then = "land"
+    soon = folder.now + 0.2
+    await folder.until(lambda: folder.now > soon)
+    assert ("a", "success") in folder.carrier.lines
 
 
 async def test_a_file_that_is_gone_is_forgotten(folder: Folder, notes: MemoryCallOffs) -> None:

@@ -98,8 +98,10 @@ async def test_what_is_known_to_stand_in_the_way_is_no_standstill(
     world.gate.hold(DestinationError(DestinationTrouble.UNREACHABLE, "no answer"))
     assert idle.look_for(600) == []
     world.gate.held = None
-    await world.intake.turn(MOST_FLIGHTS, paused=True)
+    world.paused = True
+    await world.intake.turn(MOST_FLIGHTS)
     assert idle.look_for(600) == []
+    world.paused = False
     await world.intake.turn(MOST_FLIGHTS)
     idle.folders = []  # the inbox is not there
     assert idle.look_for(600) == []

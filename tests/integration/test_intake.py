@@ -141,6 +141,7 @@ class World:
         )
         self.threads = threads
         self.refusal: LocalError | None = None
+        self.paused = False
         numbers = itertools.count(1)
         search = Search(
             inbox=str(inbox),
@@ -160,6 +161,7 @@ class World:
                 batch=operation_id(0),
                 grouping=Grouping("box"),
                 patience=patience,
+                is_paused=lambda: self.paused,
                 is_shut_out=(bandwidth or Bandwidth()).is_shut_out,
             ),
             courier=cast(Courier, courier),
@@ -586,3 +588,57 @@ async def test_what_is_whole_starts_while_a_turn_looks_at_others(
         courier.may_end.release()
         await world.intake.drain(30.0, asyncio.Event())
     assert sorted(courier.begun) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("how", ["paused", "ending", "held"])
+async def test_nothing_starts_in_the_middle_of_a_turn_that_may_not_at_its_end(
+    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    courier = Patient()
+    now = 0.0
+    world = World(tmp_path, courier, threads, clock=lambda: now)
+    world.drop("a")
+    world.drop("b")
+    async with asyncio.timeout(30):
+        while len(courier.begun) < 1:
+            await world.intake.turn(1)
+            await asyncio.sleep(0)
+        await courier.has_begun.acquire()
+        looks = asyncio.Event()
+
+        async def fails() -> list[object]:
+            raise LocalError("the inbox cannot be looked into")
+
+        async def hangs() -> list[object]:
+            await looks.wait()
+            return []
+
+        if how == "held":
+            monkeypatch.setattr(world.intake.finder, "turn", fails)
+            await world.intake.turn(1)
+            now += 60.0  # it is tried again
+        monkeypatch.setattr(world.intake.finder, "turn", hangs)
+        turn = asyncio.create_task(world.intake.turn(1))
+        await asyncio.sleep(0)
+        if how == "paused":
+            world.paused = True
+        elif how == "ending":
+            world.intake.begin_no_more()
+        courier.may_end.release()
+        await until_it_landed(world, courier.begun[0])
+        assert (len(courier.begun), turn.done()) == (1, False)
+        looks.set()
+        await turn
+        await asyncio.sleep(0)
+        assert len(courier.begun) == (2 if how == "held" else 1)
+        courier.may_end.release()
+        await world.intake.drain(30.0, asyncio.Event())
+
+
+async def until_it_landed(world: World, relpath: str) -> None:
+    """And whatever follows at once has followed."""
+    flight = world.intake._flights.get(relpath)
+    assert flight is not None
+    await asyncio.wait({flight.task})
+    for _ in range(5):
+        await asyncio.sleep(0)

@@ -19,6 +19,7 @@ from hotfolder.adapters.filters import ignore_filter
 from hotfolder.adapters.finishing import Finisher
 from hotfolder.adapters.scan import walk_top
 from hotfolder.adapters.source import OpenTree, open_tree
+from hotfolder.beneath import Look
 from hotfolder.calling_off import CallOffs
 from hotfolder.core.candidates import Candidates
 from hotfolder.core.errors import AnotherFileSystem, LocalError, SourceChanged
@@ -27,7 +28,7 @@ from hotfolder.core.hints import Heard
 from hotfolder.core.marker import MarkerName
 from hotfolder.core.records import CalledOff, Disposition, Fingerprint, Job, PassedOver
 from hotfolder.core.settle import Ready, Writer
-from hotfolder.finding import Finder
+from hotfolder.finding import LOOKS, Finder
 from hotfolder.staying import Staying
 from hotfolder.threads import Threads
 from hotfolder.trees import entries, look_again, look_as, look_for_writers
@@ -318,6 +319,28 @@ async def test_a_directory_settles_as_a_whole(tmp_path: Path, threads: Threads) 
     with (tmp_path / "reels" / "a").open("ab"):
         assert await inbox.after(1) == set()
     assert await inbox.after(30) == {"reels"}
+
+
+async def test_of_all_that_is_heard_of_a_directory_comes_one_look(
+    tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = Inbox(tmp_path, threads)
+    assert await inbox.after(0) == set()
+    plant(tmp_path / "reels")
+    inbox.claimed.add("reels")  # it waits for its turn, say, and each look compares all of it
+    looked: list[str] = []
+
+    def look(root: str, paths: Iterable[tuple[str, bool]]) -> list[Look]:
+        paths = list(paths)
+        looked.extend(relpath for relpath, _ in paths)
+        return look_for_writers(root, paths)
+
+    monkeypatch.setattr(inbox.finder, "_search", replace(inbox.finder._search, look=look))
+    for number in range(3 * LOOKS):
+        inbox.finder.hint(f"reels/{number}", Heard.COMPLETED)
+    for _ in range(5):
+        assert await inbox.after(0) == set()
+    assert looked == ["reels"]
 
 
 async def test_a_directory_waits_for_the_marker_beside_it(tmp_path: Path, threads: Threads) -> None:
