@@ -26,7 +26,7 @@ class Flights:
     def __init__(self) -> None:
         self.lanes = [0] * LANES
         self._flying: dict[str, Flight] = {}
-        self._interrupted = set[str]()
+        self._interrupted = set["asyncio.Task[Ended | NotNow]"]()
 
     def begin(self, job: Job, passage: Passage, carrying: Coroutine[Any, Any, Ended | NotNow]) -> None:
         self._flying[job.relpath] = Flight(job, asyncio.create_task(carrying), passage)
@@ -35,8 +35,8 @@ class Flights:
     def end(self, relpath: str) -> None:
         """It is not on its way any more, if it was."""
         flight = self._flying.pop(relpath, None)
-        self._interrupted.discard(relpath)
         if flight is not None:
+            self._interrupted.discard(flight.task)
             self.lanes[lane_of(flight.job.fingerprint.size)] -= 1
 
     async def cut(self, flight: Flight) -> bool:
@@ -75,8 +75,8 @@ class Flights:
 
     def _interrupt(self, flight: Flight) -> None:
         """Each once: a second time would interrupt how it winds up."""
-        if flight.job.relpath not in self._interrupted:
-            self._interrupted.add(flight.job.relpath)
+        if flight.task not in self._interrupted:
+            self._interrupted.add(flight.task)
             flight.task.cancel()
 
     def get(self, relpath: str) -> Flight | None:
