@@ -9,12 +9,13 @@ from types import TracebackType
 class Lease:
     """`least` to `most` bytes of a budget, for as long as it is entered. Made by `ByteBudget.lease`."""
 
-    __slots__ = ("_budget", "folder", "least", "most", "served", "share")
+    __slots__ = ("_budget", "first_from", "folder", "least", "most", "served", "share")
 
     def __init__(self, budget: "ByteBudget", least: int, most: int, folder: str) -> None:
         self._budget, self.least, self.most, self.folder = budget, least, most, folder
         self.share = 0  # what it has
         self.served: asyncio.Future[None] | None = None  # only of one that has to wait
+        self.first_from = 0  # how many leases there had been when it became its folder's first
 
     async def __aenter__(self) -> int:
         await self._budget.take(self)
@@ -42,8 +43,9 @@ class ByteBudget:
     """Leases of bytes: the folder that has fewest is next, and in each first come first served. A lease
     is taken whole and never waits for more, so that files cannot wait for each other in a ring.
 
-    A lease that does not fit yet lets up to `patience` smaller ones pass; then it is next. Some bytes
-    are for small files alone, so that these never wait for hours until a large one is done.
+    A lease that is its folder's next and does not fit yet lets up to `patience` others pass, of whatever
+    folder; then it is next of all. Some bytes are for small files alone, so that these never wait for
+    hours until a large one is done.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class ByteBudget:
         self._kept, self._small = kept, small
         self._small_taken = 0
         self._patience = patience
-        self._passed = 0
+        self._given = 0  # leases, ever
         self._waiting: dict[str, deque[Lease]] = {}  # by folder; none is empty
 
     def lease(self, least: int, most: int, folder: str = "") -> Lease:
@@ -74,10 +76,10 @@ class ByteBudget:
 
     async def take(self, lease: Lease) -> None:
         """Of `Lease`. Most find room at once, and none of those that wait would: no future is made."""
-        first = next(self._in_turn()) if self._waiting else None
-        if self._serve(lease, first):
+        if self._serve(lease):
             return
         lease.served = asyncio.get_running_loop().create_future()
+        lease.first_from = self._given
         self._waiting.setdefault(lease.folder, deque()).append(lease)
         try:
             await lease.served
@@ -104,44 +106,52 @@ class ByteBudget:
         return True
 
     def _grant(self) -> None:
-        """Serve the waiting in order; behind one that does not fit, at most `patience` may pass."""
-        first: Lease | None = None  # of those that do not fit
+        """Serve the waiting in turn."""
         for lease in self._in_turn():
             # Hundreds may wait, and each lease that ends asks them all: the cheap question first.
-            if lease.least > self.free or not self._serve(lease, first):
-                first = first or lease
+            if lease.least > self.free or not self._serve(lease):
                 continue
             self._wait_no_more(lease)
             if lease.served is not None and not lease.served.done():
                 lease.served.set_result(None)
 
     def _in_turn(self) -> Iterator[Lease]:
-        """Those that wait, each time the next of the folder that has fewest bytes by then."""
-        rows = {folder: iter(tuple(row)) for folder, row in self._waiting.items()}
+        """Those that wait, each time the next of the folder that has fewest bytes by then.
+
+        Before them comes who has waited enough, as others wait for it.
+        """
+        rows = {folder: deque(row) for folder, row in self._waiting.items()}
+        late, as_of = self._next_of_all(), self._given
         while len(rows) > 1:
-            folder = min(rows, key=self._held.__getitem__)
-            lease = next(rows[folder], None)
-            if lease is None:
-                del rows[folder]
+            if as_of != self._given:  # one of them was served: there may be another
+                late, as_of = self._next_of_all(), self._given
+            if late is not None and late.folder in rows and rows[late.folder][0] is late:
+                folder = late.folder
             else:
-                yield lease
+                folder = min(rows, key=self._held.__getitem__)
+            yield rows[folder].popleft()
+            if not rows[folder]:
+                del rows[folder]
         for row in rows.values():
             yield from row
 
     def _wait_no_more(self, lease: Lease) -> None:
         row = self._waiting.get(lease.folder)
         if row is not None and lease in row:
+            was_first = row[0] is lease
             row.remove(lease)
             del self._waiting[lease.folder]
             if row:  # behind the others that have as many bytes
                 self._waiting[lease.folder] = row
+                if was_first:
+                    row[0].first_from = self._given
 
-    def _serve(self, lease: Lease, first: Lease | None) -> bool:
-        """Give `lease` its share, if it may have one before `first`, which waits longest."""
-        room = self._room_for(lease, first if self._passed >= self._patience else None)
+    def _serve(self, lease: Lease) -> bool:
+        """Give `lease` its share, if it may have one before those that wait."""
+        room = self._room_for(lease, self._in_the_way_of(lease))
         if lease.least > room:
             return False
-        self._passed = 0 if first is None else self._passed + 1
+        self._given += 1
         lease.share = min(lease.most, room)
         self._take(lease, lease.share)
         return True
@@ -150,7 +160,7 @@ class ByteBudget:
         """How many bytes it may have; -1 for none. `next_one`: who lets no more others pass."""
         room = min(self.free, self._left_of_share(lease))
         unused = max(0, self._kept - self._small_taken)
-        if next_one is not None and self._is_before(next_one, lease):
+        if next_one is not None:
             if self._is_small(lease) and not self._needs_kept(next_one):
                 return min(unused, room) if unused else -1
             return -1
@@ -158,9 +168,28 @@ class ByteBudget:
             return room
         return min(room, self.free - unused)
 
-    def _is_before(self, next_one: Lease, lease: Lease) -> bool:
-        """What its own folder has to give back first is in the way of none but that folder's."""
-        return next_one.folder == lease.folder or next_one.least <= self._left_of_share(next_one)
+    def _in_the_way_of(self, lease: Lease) -> Lease | None:
+        """Who has let enough others pass: the next of its own folder, or of all."""
+        row = self._waiting.get(lease.folder)
+        if row is not None and row[0] is not lease and self._is_late(row[0]):
+            return row[0]
+        late = self._next_of_all()
+        return None if late is lease else late
+
+    def _next_of_all(self) -> Lease | None:
+        """Of the folders' next ones that have let enough others pass the one that has longest.
+
+        What its own folder has to give back first is in the way of none but that folder's.
+        """
+        late = None
+        for row in self._waiting.values():
+            first = row[0]
+            if self._is_late(first) and first.least <= self._left_of_share(first):
+                late = first if late is None or first.first_from < late.first_from else late
+        return late
+
+    def _is_late(self, first: Lease) -> bool:
+        return self._given - first.first_from >= self._patience
 
     def _left_of_share(self, lease: Lease) -> int:
         """The bytes that its folder may take besides those it has, for this lease."""

@@ -26,6 +26,7 @@ class Flights:
     def __init__(self) -> None:
         self.lanes = [0] * LANES
         self._flying: dict[str, Flight] = {}
+        self._interrupted = set["asyncio.Task[Ended | NotNow]"]()
 
     def begin(self, job: Job, passage: Passage, carrying: Coroutine[Any, Any, Ended | NotNow]) -> None:
         self._flying[job.relpath] = Flight(job, asyncio.create_task(carrying), passage)
@@ -35,11 +36,12 @@ class Flights:
         """It is not on its way any more, if it was."""
         flight = self._flying.pop(relpath, None)
         if flight is not None:
+            self._interrupted.discard(flight.task)
             self.lanes[lane_of(flight.job.fingerprint.size)] -= 1
 
     async def cut(self, flight: Flight) -> bool:
         """Cancel a flight; False where it got to its end all the same."""
-        flight.task.cancel()
+        self._interrupt(flight)
         await asyncio.wait({flight.task})
         self.end(flight.job.relpath)  # one that was cut off before it began
         flight.passage.leave()
@@ -50,7 +52,7 @@ class Flights:
 
         Those that are shut out (a path's file can send nothing now) are not waited for.
         """
-        flights, cut = list(self._flying.values()), set[str]()
+        flights = list(self._flying.values())
         if not flights:
             return
         loop = asyncio.get_running_loop()
@@ -58,17 +60,24 @@ class Flights:
         hurried = loop.create_task(hurry.wait())
         landed = loop.create_task(asyncio.wait({flight.task for flight in flights}))
         while not (hurried.done() or landed.done()) and (left := until - loop.time()) > 0:
-            for flight in flights:  # each once: a second time would interrupt how it winds up
-                if flight.job.path not in cut and is_shut_out(flight.job.path):
-                    cut.add(flight.job.path)
-                    flight.task.cancel()
+            for flight in flights:
+                if is_shut_out(flight.job.path):
+                    self._interrupt(flight)
             await asyncio.wait(
                 {hurried, landed}, timeout=min(left, _LOOK), return_when=asyncio.FIRST_COMPLETED
             )
+        for flight in flights:
+            self._interrupt(flight)
+        hurried.cancel()
+        landed.cancel()
         ending = (*(flight.task for flight in flights), hurried, landed)
-        for task in ending:
-            task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+
+    def _interrupt(self, flight: Flight) -> None:
+        """Each once: a second time would interrupt how it winds up."""
+        if flight.task not in self._interrupted:
+            self._interrupted.add(flight.task)
+            flight.task.cancel()
 
     def get(self, relpath: str) -> Flight | None:
         return self._flying.get(relpath)

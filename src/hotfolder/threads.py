@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -84,8 +84,8 @@ class Threads:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work` in a thread and return its result.
 
-        If the caller is cancelled, the work is waited for all the same: it may be using a
-        descriptor that the caller is about to close.
+        If the caller is cancelled, however often, the work is waited for all the same: it may be
+        using a descriptor that the caller is about to close.
         """
         future = asyncio.get_running_loop().run_in_executor(
             self._pool, self._call, about(), lambda: work(*args, **kwargs)
@@ -93,9 +93,7 @@ class Threads:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()  # looked at, so that nobody is told it was not
+            await _over(future)
             raise
 
     def steps(self) -> list[Step]:
@@ -125,6 +123,18 @@ class Threads:
     def close(self) -> None:
         """Wait for running work and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+async def _over(call: "asyncio.Future[Any]") -> None:
+    """Wait for the end of a call, also where the task that waits is cancelled once more.
+
+    A part that fails cancels a file's reading, and a stop comes in that moment.
+    """
+    while not call.done():
+        with suppress(asyncio.CancelledError):  # its caller raises the one that it caught
+            await asyncio.wait([call])
+    if not call.cancelled():
+        call.exception()  # looked at, so that nobody is told it was not
 
 
 class _Call(NamedTuple):
@@ -160,8 +170,7 @@ class OneByOne:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             if not result.cancel():
-                await asyncio.wait([future])
-                future.exception()  # looked at, so that nobody is told it was not
+                await _over(future)
             raise
 
     def _move(self) -> None:

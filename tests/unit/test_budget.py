@@ -235,6 +235,40 @@ async def test_a_folder_that_needs_much_is_not_starved_by_two_that_need_little()
     assert leases.order.index("large") < 20
 
 
+async def test_a_large_lease_is_not_starved_by_small_ones_of_two_folders_that_take_turns() -> None:
+    leases = Leases(ByteBudget(90, patience=5))
+    for number in range(12):
+        for folder in ("a", "b"):
+            await leases.ask(f"{folder}{number}", 10, folder=folder)
+    await leases.ask("large", 40, folder="b")
+    for number in range(12, 50):
+        for folder in ("a", "b"):
+            await leases.ask(f"{folder}{number}", 10, folder=folder)
+            await leases.end(leases.order[2 * (number - 12) + (folder == "b")])
+        if "large" in leases.order:
+            break
+    assert leases.order.index("large") < 2 * 12 + 2 + 5, (
+        "after those before it, and as many as it lets pass"
+    )
+
+
+async def test_who_waits_for_its_own_folder_does_not_keep_others_waiting_behind_small_ones() -> None:
+    leases = Leases(ByteBudget(90, patience=2, spared=30))
+    await leases.ask("a0", 20, folder="a")
+    await leases.ask("a1", 45, folder="a")  # its own folder has to give back first
+    await leases.ask("b0", 25, folder="b")
+    for number in range(2):
+        await leases.ask(f"c{number}", 15, folder="c")
+    await leases.ask("large", 35, folder="b")
+    for number in range(2, 20):
+        await leases.end(f"c{number - 2}")
+        await leases.ask(f"c{number}", 15, folder="c")
+        if f"c{number}" not in leases.order:
+            break
+    await leases.end(f"c{number - 1}")
+    assert leases.order[-1] == "large"
+
+
 async def test_a_waiting_lease_that_is_cancelled_lets_the_others_through() -> None:
     leases = Leases(ByteBudget(100, patience=0))
     await leases.ask("first", 60)

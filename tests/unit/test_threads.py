@@ -1,4 +1,4 @@
-"""Calls in a row: one behind the other, without the event loop, and gone where nobody wants them."""
+"""Calls in threads: waited for, and in a row one behind the other, gone where nobody wants them."""
 
 import asyncio
 import threading
@@ -64,6 +64,31 @@ async def test_what_has_begun_is_waited_for_when_it_is_cancelled(threads: Thread
     await begun.wait()
     asked.cancel()
     await asyncio.sleep(0)
+    assert not asked.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert ended == [True]
+
+
+@pytest.mark.parametrize("way", ["a thread", "a row"])
+async def test_what_has_begun_is_waited_for_however_often_it_is_cancelled(
+    threads: Threads, way: str
+) -> None:
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop, ended = asyncio.get_running_loop(), list[bool]()
+
+    def call() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(60)
+        ended.append(True)
+
+    asked = asyncio.create_task((threads if way == "a thread" else OneByOne(threads)).run(call))
+    await begun.wait()
+    for _ in range(3):
+        asked.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
     assert not asked.done()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
