@@ -122,8 +122,12 @@ def admin(seaweed: SeaweedFS, credentials_file: Path) -> Iterator[S3Connection]:
 
 
 @pytest.fixture(scope="session")
-def buckets(admin: S3Connection) -> Buckets:
-    return Buckets(admin.client())
+def buckets(admin: S3Connection, seaweed: SeaweedFS) -> Buckets:
+    def restart() -> None:
+        seaweed.stop()
+        seaweed.start()  # with what it holds, on the same ports
+
+    return Buckets(admin.client(), restart)
 
 
 @pytest.fixture
