@@ -90,7 +90,7 @@ SCENARIOS = (
     _local("EIO of every fifth fsync", _calls(_FSYNC, "EIO", when="3+5")),
     _local(
         "EIO of read, of one file",
-        _calls("pread64", "EIO", *_POISON),
+        _calls("pread64,preadv,preadv2", "EIO", *_POISON),
         poisoned="poison",
         failed="Input/output error",
     ),
