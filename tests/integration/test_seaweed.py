@@ -54,11 +54,18 @@ def listeners(pid: int) -> Iterator[tuple[str, int]]:
                 yield address, int(port, 16)
 
 
+def sockets() -> set[str]:
+    """Of all stores of this machine."""
+    return {path.name for path in Path("/tmp").glob("seaweedfs-*")}  # noqa: S108  # where weed puts them
+
+
 def test_opens_loopback_ports_of_its_own_and_keeps_its_data(tmp_path: Path) -> None:
+    before = sockets()  # a killed store leaves some, and its ports are given again
     store = embedded(tmp_path / "store")
     credentials = write_credentials(tmp_path / "credentials", "KEY", "SECRET")
     with store:
         assert store.pid is not None
+        assert {name for name in sockets() if str(store.s3_port) in name} - before
         deadline = time.monotonic() + 150  # its last servers open some time after S3
         while len(opened := set(listeners(store.pid))) < 10:
             assert time.monotonic() < deadline, opened
@@ -70,7 +77,7 @@ def test_opens_loopback_ports_of_its_own_and_keeps_its_data(tmp_path: Path) -> N
         assert stat.S_IMODE((tmp_path / "store/s3.json").stat().st_mode) == 0o600
         put(store, credentials)
         port = store.s3_port
-    assert not list(Path("/tmp").glob(f"seaweedfs-*{port}*"))  # noqa: S108  # where weed puts them
+    assert not {name for name in sockets() if str(port) in name} - before
     with store:
         assert store.s3_port == port
         assert get(store, credentials) == b"kept"
